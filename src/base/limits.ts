@@ -1,0 +1,26 @@
+/** Every size and count that hostile input could inflate, in one place. Bytes unless the name says otherwise. */
+export const limits = {
+  /** A manifest or index; the distribution spec recommends registries accept at least 4 MiB. */
+  manifestBytes: 4 * 1024 * 1024,
+  /** An image config (history included). */
+  configBytes: 8 * 1024 * 1024,
+  /** index.json of a layout, which lists every image of the store. */
+  layoutIndexBytes: 64 * 1024 * 1024,
+  layersPerImage: 512,
+  manifestsPerIndex: 4096,
+  /** One pax or GNU long-name record. */
+  tarExtendedHeaderBytes: 1024 * 1024,
+  tarPathBytes: 4096,
+  tarEntriesPerLayer: 4_000_000,
+  /** Uncompressed bytes of one layer, and how far it may exceed its compressed size. */
+  layerBytes: 64 * 1024 * 1024 * 1024,
+  compressionRatio: 1100,
+  xattrsPerEntry: 128,
+  xattrBytes: 64 * 1024,
+  runtimeConfigBytes: 4 * 1024 * 1024,
+  seccompProfileBytes: 4 * 1024 * 1024,
+  /** BPF_MAXINSNS of the kernel: instructions in one filter. */
+  bpfInstructions: 4096,
+  jsonDepth: 64,
+  environmentBytes: 2 * 1024 * 1024,
+} as const;
