@@ -41,7 +41,12 @@ export class VitrineError extends Error {
 
 /** The errno name of a thrown system error (`ENOENT`, …), or undefined when it is not one. */
 export function errnoOf(error: unknown): string | undefined {
-  if (error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code)) {
+  if (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^E[A-Z0-9]+$/.test(error.code)
+  ) {
     return error.code;
   }
   return undefined;

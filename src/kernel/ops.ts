@@ -1,0 +1,494 @@
+/**
+ * The op vocabulary: everything vitrine does to the kernel, as data.
+ *
+ * This table is the only place an op is defined. The TypeScript union (`Op`), the plan encoding
+ * (`encode.ts`), the C header (`native/ops.gen.h`) and the reference (`docs/ops.md`) all come from it:
+ * `make generate` writes the last two. Codes are wire values: append, never renumber.
+ */
+
+/** Argument types and their encoding, little endian. See `encode.ts`. */
+export type ArgType =
+  | "bool" // u8
+  | "u32"
+  | "i32"
+  | "u64" // bigint in TypeScript
+  | "i64" // bigint in TypeScript
+  | "str" // u32 length, bytes, NUL (the NUL is not counted)
+  | "bytes" // u32 length, bytes
+  | "strs" // u32 count, then each a str
+  | "u32s" // u32 count, then each a u32
+  | "path" // u8 base, then a str; see PathBase
+  | "maps"; // u32 count, then three u32 each: container id, host id, size
+
+/**
+ * Where a path begins.
+ * - `host`: opened as it is, with the process's own view. Never for a name that an image author chose.
+ * - `root`: beneath the root handle set by `setRoot`, by openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS).
+ * - `proc`: in a procfs that the helper mounted itself with fsopen and verified (CVE-2025-52881: a container
+ *   can put a fake file in place of /proc/sys or /proc/self/attr), by openat2(RESOLVE_BENEATH |
+ *   RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS), `self` is spelled `self` and resolved by the helper.
+ * - `work`: beneath the work handle set by `setWork` (a layer being unpacked, a container's own directory).
+ */
+export const pathBases = ["host", "root", "proc", "work"] as const;
+export type PathBase = (typeof pathBases)[number];
+export interface OpPath {
+  readonly base: PathBase;
+  readonly path: string;
+}
+
+/** One range of a user-namespace map, as in runtime-spec `linux.uidMappings`. */
+export interface IdMapRange {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
+interface OpDefinition {
+  readonly code: number;
+  /** The kernel calls it makes, in order, for people. */
+  readonly calls: string;
+  readonly doc: string;
+  readonly args: Readonly<Record<string, ArgType>>;
+}
+
+export const opTable = {
+  // --- process and namespaces (monitor) ---
+  joinNamespace: {
+    code: 1,
+    calls: "open, setns",
+    doc: "Enters an existing namespace. `type` is the CLONE_NEW* bit (0 lets the kernel tell from the file).",
+    args: { path: "path", type: "u32" },
+  },
+  clone: {
+    code: 2,
+    calls: "clone3",
+    doc: "Starts `init` in new namespaces: `flags` are CLONE_NEW* bits. Ops of stage init run in the child, the rest in the monitor.",
+    args: { flags: "u64", dieWithMonitor: "bool" },
+  },
+  idMap: {
+    code: 3,
+    calls: "write /proc/PID/{setgroups,uid_map,gid_map} | newuidmap, newgidmap",
+    doc: "Maps the ids of the child's user namespace. With `newuidmap`/`newgidmap` set these setuid tools write the maps; else the monitor does. `denySetgroups` is needed for a single-id map without privilege.",
+    args: { uids: "maps", gids: "maps", denySetgroups: "bool", newuidmap: "str", newgidmap: "str" },
+  },
+  barrier: {
+    code: 4,
+    calls: "write, read (a socket pair)",
+    doc: "Monitor and init wait for each other at point `id`; both stages hold the same op.",
+    args: { id: "u32" },
+  },
+  cgroupAttach: {
+    code: 5,
+    calls: "open, write cgroup.procs",
+    doc: "Puts the child into the cgroup directory `path`.",
+    args: { path: "path" },
+  },
+  setTimeOffset: {
+    code: 6,
+    calls: "write /proc/PID/timens_offsets",
+    doc: "Offsets a clock (1 monotonic, 7 boottime) of the child's time namespace.",
+    args: { clock: "u32", seconds: "i64", nanoseconds: "u32" },
+  },
+  supervise: {
+    code: 7,
+    calls: "poll, read, write, waitpid, pidfd_send_signal",
+    doc: "Waits for init: passes signals on, relays the terminal, records the exit status. `exitFile` empty: not recorded. `pidFile` empty: not written.",
+    args: { exitFile: "str", pidFile: "str", forwardSignals: "bool" },
+  },
+  reportFailure: {
+    code: 8,
+    calls: "fork, execve",
+    doc: "Names the program that explains a failed op: it is run with argv plus stage, op index, errno and detail, and its exit status becomes the helper's.",
+    args: { argv: "strs" },
+  },
+  runProgram: {
+    code: 9,
+    calls: "fork, execve, waitpid",
+    doc: "Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD.",
+    args: {
+      path: "str",
+      argv: "strs",
+      env: "strs",
+      stdin: "bytes",
+      timeoutSeconds: "u32",
+      stateOnStdin: "bool",
+    },
+  },
+  newSession: {
+    code: 10,
+    calls: "setsid",
+    doc: "Makes the process a session leader without a controlling terminal.",
+    args: {},
+  },
+  sessionKeyring: {
+    code: 11,
+    calls: "keyctl(KEYCTL_JOIN_SESSION_KEYRING), keyctl(KEYCTL_SETPERM)",
+    doc: "A new session keyring, so that the host's keys are not reachable.",
+    args: { name: "str" },
+  },
+
+  // --- handles ---
+  setRoot: {
+    code: 20,
+    calls: "openat(O_PATH | O_DIRECTORY)",
+    doc: "Opens the directory that paths of base `root` are resolved in.",
+    args: { path: "path" },
+  },
+  setWork: {
+    code: 21,
+    calls: "openat(O_PATH | O_DIRECTORY)",
+    doc: "Opens the directory that paths of base `work` are resolved in.",
+    args: { path: "path" },
+  },
+
+  // --- mounts (init) ---
+  mountPropagation: {
+    code: 30,
+    calls: "mount_setattr | mount",
+    doc: "Sets the propagation (MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE) of the mount at `path`.",
+    args: { path: "path", propagation: "u32", recursive: "bool" },
+  },
+  mountFilesystem: {
+    code: 31,
+    calls: "fsopen, fsconfig, fsmount, move_mount",
+    doc: "A new mount. `attributes` are MOUNT_ATTR_* bits; `options` go to fsconfig one by one, `key` or `key=value`.",
+    args: { fstype: "str", source: "str", target: "path", attributes: "u64", options: "strs" },
+  },
+  bindMount: {
+    code: 32,
+    calls: "open_tree(OPEN_TREE_CLONE), mount_setattr, move_mount",
+    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` 0 leaves the default. A user-namespace handle at `idMapNamespace` makes it id-mapped.",
+    args: {
+      source: "path",
+      target: "path",
+      recursive: "bool",
+      set: "u64",
+      clear: "u64",
+      recursiveAttributes: "bool",
+      propagation: "u32",
+      idMapNamespace: "str",
+    },
+  },
+  mountAttributes: {
+    code: 33,
+    calls: "mount_setattr",
+    doc: "Changes MOUNT_ATTR_* bits of the mount at `path`.",
+    args: { path: "path", set: "u64", clear: "u64", recursive: "bool" },
+  },
+  makeMountPoint: {
+    code: 34,
+    calls: "openat2, mkdirat | openat2(O_CREAT | O_EXCL)",
+    doc: "Makes sure that `path` exists as a mount point: a directory, or with `file` an empty file; parents 0755. What exists is left alone.",
+    args: { path: "path", file: "bool" },
+  },
+  pivotRoot: {
+    code: 35,
+    calls: "fchdir, pivot_root, umount2(MNT_DETACH), chdir",
+    doc: "Makes the root handle `/` and detaches the old root. With `noPivot`, MS_MOVE and chroot.",
+    args: { noPivot: "bool" },
+  },
+  maskPath: {
+    code: 36,
+    calls: "openat2(O_PATH), fstat, open_tree | fsmount, move_mount",
+    doc: "Hides a path: /dev/null (verified to be char 1:3, CVE-2025-31133) over a file, an empty read-only tmpfs over a directory.",
+    args: { path: "path" },
+  },
+  readonlyPath: {
+    code: 37,
+    calls: "openat2(O_PATH), open_tree, mount_setattr, move_mount",
+    doc: "Makes a path read-only by binding it over itself.",
+    args: { path: "path" },
+  },
+  unmount: {
+    code: 38,
+    calls: "umount2",
+    doc: "Unmounts `path` with umount2 flags.",
+    args: { path: "path", flags: "u32" },
+  },
+  tmpCopyUp: {
+    code: 39,
+    calls: "fsopen, fsmount, openat2, copy, move_mount",
+    doc: "A tmpfs over `target` that begins with a copy of what `target` holds.",
+    args: { target: "path", attributes: "u64", options: "strs" },
+  },
+
+  // --- files ---
+  makeDirectory: {
+    code: 50,
+    calls: "openat2, mkdirat, fchmod",
+    doc: "A directory; with `parents` also those above it. An existing one is left alone when `parents`, else EEXIST.",
+    args: { path: "path", mode: "u32", parents: "bool" },
+  },
+  writeFile: {
+    code: 51,
+    calls: "openat2, write",
+    doc: "Writes `data` in one write. `create`: makes or truncates it with `mode`; else it must exist (sysctl, cgroup files).",
+    args: { path: "path", data: "bytes", create: "bool", mode: "u32" },
+  },
+  makeSymlink: {
+    code: 52,
+    calls: "symlinkat",
+    doc: "A symbolic link at `path` to `target`. An existing equal link is success.",
+    args: { path: "path", target: "str" },
+  },
+  makeNode: {
+    code: 53,
+    calls: "mknodat, fchownat, fchmodat",
+    doc: "A device or FIFO: `mode` with its S_IF* bits.",
+    args: { path: "path", mode: "u32", major: "u32", minor: "u32", uid: "u32", gid: "u32" },
+  },
+  removeTree: {
+    code: 54,
+    calls: "openat2, getdents, unlinkat",
+    doc: "Removes `path` and all below it, without following a link or crossing a mount. ENOENT is success.",
+    args: { path: "path" },
+  },
+  removeDirectory: {
+    code: 55,
+    calls: "unlinkat(AT_REMOVEDIR)",
+    doc: "Removes one empty directory (a cgroup): EBUSY is tried again for `retryMilliseconds`. ENOENT is success.",
+    args: { path: "path", retryMilliseconds: "u32" },
+  },
+  rename: {
+    code: 56,
+    calls: "renameat2",
+    doc: "Moves `from` to `to`; with `noReplace` an existing one is EEXIST.",
+    args: { from: "path", to: "path", noReplace: "bool" },
+  },
+  copyTree: {
+    code: 57,
+    calls: "openat2, copy_file_range | FICLONE, fsetxattr, fchown, fchmod, utimensat",
+    doc: "Copies the tree `from` into the directory `to` with owners, modes, xattrs, hard links and times.",
+    args: { from: "path", to: "path" },
+  },
+  changeOwner: {
+    code: 58,
+    calls: "fchownat",
+    doc: "Changes the owner of `path`, not following a last link.",
+    args: { path: "path", uid: "u32", gid: "u32" },
+  },
+  changeMode: {
+    code: 59,
+    calls: "fchmod",
+    doc: "Changes the mode of `path`.",
+    args: { path: "path", mode: "u32" },
+  },
+  syncTree: {
+    code: 60,
+    calls: "syncfs",
+    doc: "Flushes the filesystem that holds `path`.",
+    args: { path: "path" },
+  },
+
+  // --- process attributes (init) ---
+  setHostname: { code: 70, calls: "sethostname", doc: "The UTS host name.", args: { name: "str" } },
+  setDomainname: { code: 71, calls: "setdomainname", doc: "The UTS domain name.", args: { name: "str" } },
+  loopbackUp: {
+    code: 72,
+    calls: "socket, ioctl(SIOCSIFFLAGS)",
+    doc: "Brings `lo` of the network namespace up.",
+    args: {},
+  },
+  setRlimit: {
+    code: 73,
+    calls: "prlimit64",
+    doc: "One resource limit (RLIMIT_* number).",
+    args: { resource: "u32", soft: "u64", hard: "u64" },
+  },
+  setUmask: { code: 74, calls: "umask", doc: "The file mode creation mask.", args: { mask: "u32" } },
+  noNewPrivileges: {
+    code: 75,
+    calls: "prctl(PR_SET_NO_NEW_PRIVS)",
+    doc: "execve grants no privileges from here on.",
+    args: {},
+  },
+  setPersonality: { code: 76, calls: "personality", doc: "The execution domain.", args: { persona: "u32" } },
+  setScheduler: {
+    code: 77,
+    calls: "sched_setattr",
+    doc: "Scheduling policy and its parameters.",
+    args: {
+      policy: "u32",
+      flags: "u64",
+      nice: "i32",
+      priority: "u32",
+      runtime: "u64",
+      deadline: "u64",
+      period: "u64",
+    },
+  },
+  setIoPriority: {
+    code: 78,
+    calls: "ioprio_set",
+    doc: "I/O class and priority, packed.",
+    args: { priority: "u32" },
+  },
+  dropBoundingSet: {
+    code: 79,
+    calls: "prctl(PR_CAPBSET_DROP)",
+    doc: "Drops every capability not in `keep` from the bounding set.",
+    args: { keep: "u64" },
+  },
+  setUser: {
+    code: 80,
+    calls: "setgroups, setresgid, setresuid",
+    doc: "Becomes uid, gid and the supplementary groups, keeping capabilities across the change (PR_SET_KEEPCAPS). `skipGroups` where setgroups is denied.",
+    args: { uid: "u32", gid: "u32", groups: "u32s", skipGroups: "bool" },
+  },
+  setCapabilities: {
+    code: 81,
+    calls: "capset, prctl(PR_CAP_AMBIENT)",
+    doc: "Sets effective, permitted, inheritable and ambient; bit n is capability n.",
+    args: { effective: "u64", permitted: "u64", inheritable: "u64", ambient: "u64" },
+  },
+  seccomp: {
+    code: 82,
+    calls: "seccomp(SECCOMP_SET_MODE_FILTER)",
+    doc: "Installs one BPF program (struct sock_filter array). A listener is sent to the socket `listenerPath` with `listenerMetadata`.",
+    args: { program: "bytes", flags: "u32", listenerPath: "str", listenerState: "bytes" },
+  },
+  apparmorProfile: {
+    code: 83,
+    calls: "write /proc/self/attr/apparmor/exec",
+    doc: "The AppArmor profile from the next execve on.",
+    args: { profile: "str" },
+  },
+  selinuxLabel: {
+    code: 84,
+    calls: "write /proc/self/attr/exec",
+    doc: "The SELinux label from the next execve on.",
+    args: { label: "str" },
+  },
+  changeDirectory: {
+    code: 85,
+    calls: "chdir, getcwd",
+    doc: "The working directory, verified to be inside the root (CVE-2024-21626). `create` makes it 0755 first.",
+    args: { path: "str", create: "bool" },
+  },
+  openTerminal: {
+    code: 86,
+    calls:
+      "open /dev/pts/ptmx, ioctl(TIOCGPTPEER), fchown, bind /dev/console, setsid, ioctl(TIOCSCTTY), dup2, sendmsg(SCM_RIGHTS)",
+    doc: "A terminal from the container's own devpts: the other end goes to the monitor (or the socket `consoleSocket`), this end becomes stdio, /dev/console and the controlling terminal.",
+    args: { rows: "u32", columns: "u32", uid: "u32", consoleSocket: "str", bindConsole: "bool" },
+  },
+  standardInput: {
+    code: 87,
+    calls: "open, dup2",
+    doc: "stdin: 0 inherited, 1 /dev/null.",
+    args: { mode: "u32" },
+  },
+  closeDescriptors: {
+    code: 88,
+    calls: "close_range(CLOSE_RANGE_CLOEXEC)",
+    doc: "Marks every descriptor from `first` on close-on-exec.",
+    args: { first: "u32" },
+  },
+  awaitStart: {
+    code: 89,
+    calls: "open (a FIFO), read",
+    doc: "The runtime spec's gap between create and start: waits until somebody opens the FIFO.",
+    args: { fifo: "str" },
+  },
+  execute: {
+    code: 90,
+    calls: "execve",
+    doc: "Becomes the user's program: argv[0] is looked up in PATH of `env` unless it has a slash.",
+    args: { argv: "strs", env: "strs" },
+  },
+  initReaper: {
+    code: 91,
+    calls: "fork, waitpid, kill",
+    doc: "Stays as pid 1 (`--init`): the program runs as its child, signals are passed on, orphans reaped.",
+    args: {},
+  },
+  cpuAffinity: {
+    code: 92,
+    calls: "sched_setaffinity",
+    doc: "The CPUs this process may run on, a bit mask.",
+    args: { mask: "bytes" },
+  },
+  memoryPolicy: {
+    code: 93,
+    calls: "set_mempolicy",
+    doc: "NUMA memory policy.",
+    args: { mode: "u32", flags: "u32", nodes: "bytes" },
+  },
+
+  // --- layers (stage apply) ---
+  layerEntry: {
+    code: 110,
+    calls: "openat2, mkdirat | openat | symlinkat | mknodat | linkat, fchown, fsetxattr, fchmod, utimensat",
+    doc: "One entry of a layer below the work handle: `type` is the tar type ('0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO). For a file, `size` bytes follow in layerData ops. Replaces what is there unless both are directories. Times of directories are restored by `layerEnd`.",
+    args: {
+      path: "str",
+      type: "u32",
+      mode: "u32",
+      uid: "u32",
+      gid: "u32",
+      size: "u64",
+      mtimeSeconds: "i64",
+      mtimeNanoseconds: "u32",
+      linkTarget: "str",
+      major: "u32",
+      minor: "u32",
+      xattrNames: "strs",
+      xattrValues: "bytes",
+    },
+  },
+  layerData: {
+    code: 111,
+    calls: "pwrite",
+    doc: "Bytes of the file that the last layerEntry opened, at `offset` (a sparse file skips its holes).",
+    args: { offset: "u64", data: "bytes" },
+  },
+  layerWhiteout: {
+    code: 112,
+    calls: "mknodat(0:0) | unlinkat",
+    doc: "Hides `path` of the layers below: `style` 0 removes it (copy driver), 1 makes a 0:0 char device (overlay).",
+    args: { path: "str", style: "u32" },
+  },
+  layerOpaque: {
+    code: 113,
+    calls: "setxattr | unlinkat",
+    doc: "Hides all that layers below have in the directory: `style` 0 removes it, 1 trusted.overlay.opaque, 2 user.overlay.opaque.",
+    args: { path: "str", style: "u32" },
+  },
+  layerEnd: {
+    code: 114,
+    calls: "utimensat, syncfs",
+    doc: "Restores the times of directories, innermost first.",
+    args: { sync: "bool" },
+  },
+  layerOptions: {
+    code: 115,
+    calls: "(none)",
+    doc: "How entries are applied: `ignoreOwner` does not fail where an id is not mapped (the single-id map), `ignoreXattrs` does not fail where an xattr is refused, `skipDevices` leaves device nodes out (a user namespace cannot make them) and counts them.",
+    args: { ignoreOwner: "bool", ignoreXattrs: "bool", skipDevices: "bool" },
+  },
+} as const satisfies Readonly<Record<string, OpDefinition>>;
+
+export type OpName = keyof typeof opTable;
+
+interface ArgValues {
+  bool: boolean;
+  u32: number;
+  i32: number;
+  u64: bigint;
+  i64: bigint;
+  str: string;
+  bytes: Uint8Array;
+  strs: readonly string[];
+  u32s: readonly number[];
+  path: OpPath;
+  maps: readonly IdMapRange[];
+}
+
+type ArgsOf<Name extends OpName> = {
+  readonly [Arg in keyof (typeof opTable)[Name]["args"]]: (typeof opTable)[Name]["args"][Arg] extends ArgType
+    ? ArgValues[(typeof opTable)[Name]["args"][Arg]]
+    : never;
+};
+
+/** One op without its place in a plan: `{ op: "setHostname", name: "web" }`. */
+export type Op = { [Name in OpName]: { readonly op: Name } & ArgsOf<Name> }[OpName];
