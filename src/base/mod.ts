@@ -1,0 +1,11 @@
+export * from "./compression.ts";
+export { type ErrorDetails, type ErrorKind, errnoOf, VitrineError } from "./errors.ts";
+export * from "./files.ts";
+export { createHasher, type HashAlgorithm, type Hasher, hashHex } from "./hash.ts";
+export { limits } from "./limits.ts";
+export * from "./streams.ts";
+export type { SparseRun, TarEntry, TarType } from "./tar/entry.ts";
+export { TarFile } from "./tar/file.ts";
+export { readTar, type TarHandler, type TarMember, TarParser } from "./tar/reader.ts";
+export { encodeHeader, type TarInput, writeTar } from "./tar/writer.ts";
+export { decodeText, encodeText } from "./text.ts";

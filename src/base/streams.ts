@@ -1,0 +1,204 @@
+import * as fs from "node:fs/promises";
+import { VitrineError } from "./errors.ts";
+import { createHasher, type HashAlgorithm } from "./hash.ts";
+
+/**
+ * Bytes in order. A chunk belongs to whoever received it: producers here never reuse a buffer. Chunks are about
+ * `chunkBytes` long where a producer here chooses; consumers must accept any length.
+ */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+export const chunkBytes = 1024 * 1024;
+
+/** What a stream must turn out to be. `hex` is lower case. */
+export interface ExpectedContent {
+  readonly size: number;
+  readonly algorithm: HashAlgorithm;
+  readonly hex: string;
+  /** Names the content in errors, e.g. its digest or file. */
+  readonly name?: string;
+}
+
+/**
+ * Passes `source` on and throws unless it is exactly the expected content: `content-size-mismatch` (never yielding a
+ * byte beyond `size`) or `content-digest-mismatch`. The last chunk is held back until the digest held, so a consumer that
+ * has seen all `size` bytes has seen verified bytes; before the end, nothing it saw is verified.
+ */
+export async function* verified(
+  source: ByteStream,
+  expected: ExpectedContent,
+): AsyncGenerator<Uint8Array, void> {
+  const hasher = createHasher(expected.algorithm);
+  let size = 0;
+  let held: Uint8Array | undefined;
+  for await (const chunk of source) {
+    if (chunk.length === 0) continue;
+    size += chunk.length;
+    if (size > expected.size) throw sizeMismatch(expected, `more than ${expected.size}`);
+    hasher.update(chunk);
+    if (held !== undefined) yield held;
+    held = chunk;
+  }
+  if (size !== expected.size) throw sizeMismatch(expected, `${size}`);
+  const actual = hasher.hex();
+  if (actual !== expected.hex) {
+    throw new VitrineError(
+      "corrupt",
+      `content digest is ${expected.algorithm}:${actual}, expected ${expected.algorithm}:${expected.hex}`,
+      { code: "content-digest-mismatch", operand: expected.name },
+    );
+  }
+  if (held !== undefined) yield held;
+}
+
+function sizeMismatch(expected: ExpectedContent, actual: string): VitrineError {
+  return new VitrineError("corrupt", `content has ${actual} bytes, expected ${expected.size}`, {
+    code: "content-size-mismatch",
+    operand: expected.name,
+  });
+}
+
+/** A running count of what passed through. */
+export interface Tally {
+  bytes: number;
+}
+
+/** Passes `source` on and adds its lengths to `tally.bytes`. */
+export async function* counted(source: ByteStream, tally: Tally): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of source) {
+    tally.bytes += chunk.length;
+    yield chunk;
+  }
+}
+
+/** Passes `source` on and calls `observe` with each chunk first: a hasher's `update`, a progress bar. */
+export async function* observed(
+  source: ByteStream,
+  observe: (chunk: Uint8Array) => void,
+): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of source) {
+    observe(chunk);
+    yield chunk;
+  }
+}
+
+export interface Bound {
+  /** No more bytes than this. */
+  readonly maxBytes: number;
+  /** No more than this many bytes for each byte of `input` so far (what a decompressor has been fed). */
+  readonly maxRatio?: number;
+  readonly input?: Readonly<Tally>;
+  readonly name?: string;
+}
+
+/** Small inputs may have any ratio: 1 MiB of zeros is no bomb. */
+const ratioFloorBytes = 16 * chunkBytes;
+
+/** Passes `source` on; throws `bomb` (kind invalid) before yielding bytes beyond a bound. */
+export async function* bounded(source: ByteStream, bound: Bound): AsyncGenerator<Uint8Array, void> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.length;
+    if (bytes > bound.maxBytes) {
+      throw bomb(`content has more than the ${bound.maxBytes} bytes allowed`, bound.name);
+    }
+    if (bound.maxRatio !== undefined && bound.input !== undefined && bytes > ratioFloorBytes) {
+      if (bytes > bound.input.bytes * bound.maxRatio) {
+        throw bomb(`content expands more than ${bound.maxRatio} times`, bound.name);
+      }
+    }
+    yield chunk;
+  }
+}
+
+function bomb(message: string, name: string | undefined): VitrineError {
+  return new VitrineError("invalid", message, { code: "bomb", operand: name });
+}
+
+/** All of a stream as one array; throws `bomb` beyond `maxBytes`. */
+export async function collect(source: ByteStream, maxBytes: number, name?: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of bounded(source, { maxBytes, name })) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+  }
+  if (chunks.length === 1) return chunks[0]!;
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+/** A stream of given chunks. */
+export async function* streamOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
+  yield* chunks;
+}
+
+export interface FileRange {
+  /** First byte; default 0. */
+  readonly start?: number;
+  /** How many bytes; default all to the end. Fewer in the file is `content-truncated`. */
+  readonly length?: number;
+}
+
+/** A file, or a range of it, in chunks of 1 MiB; the next chunk is read while the last one is used. */
+export async function* readFileStream(path: string, range: FileRange = {}): AsyncGenerator<Uint8Array, void> {
+  const file = await fs.open(path, "r");
+  try {
+    yield* readHandle(file, range, path);
+  } finally {
+    await file.close();
+  }
+}
+
+async function* readHandle(
+  file: fs.FileHandle,
+  range: FileRange,
+  name: string,
+): AsyncGenerator<Uint8Array, void> {
+  let position = range.start ?? 0;
+  let remaining = range.length ?? Number.POSITIVE_INFINITY;
+  const readNext = async (): Promise<Uint8Array> => {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, remaining));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    position += bytesRead;
+    remaining -= bytesRead;
+    return buffer.subarray(0, bytesRead);
+  };
+  let pending = readNext();
+  try {
+    while (true) {
+      const chunk = await pending;
+      if (chunk.length === 0) break;
+      pending = remaining > 0 ? readNext() : Promise.resolve(chunk.subarray(0, 0));
+      yield chunk;
+    }
+  } finally {
+    // The consumer may have left early: the read under way must end before the handle closes.
+    await pending.catch(() => undefined);
+  }
+  if (range.length !== undefined && remaining > 0) {
+    throw new VitrineError("corrupt", `file ends ${remaining} bytes early`, {
+      code: "content-truncated",
+      operand: name,
+    });
+  }
+}
+
+/** Writes a stream to the end of an open file; returns the number of bytes. */
+export async function writeStream(file: fs.FileHandle, source: ByteStream): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    let at = 0;
+    while (at < chunk.length) {
+      const { bytesWritten } = await file.write(chunk, at, chunk.length - at, null);
+      at += bytesWritten;
+    }
+    bytes += chunk.length;
+  }
+  return bytes;
+}
