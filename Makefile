@@ -1,0 +1,80 @@
+# vitrine: `make demo` runs the main job, `make test` passes the tests, `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PREFIX ?= /usr/local
+CC ?= cc
+
+BIN := node_modules/.bin
+BUN := $(BIN)/bun
+NODE := $(BIN)/node
+BUILD_FLAGS := --compile --minify --bytecode --format=esm --splitting \
+	--no-compile-autoload-bunfig --no-compile-autoload-dotenv
+SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null)
+
+include native/build.mk
+
+help: ## lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+install-deps: node_modules/.package-lock.json
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+build: dist/vitrine dist/vitrine-helper ## builds dist/vitrine and its helper
+
+build/probe: native/probe.c
+	@mkdir -p build
+	$(CC) -std=gnu11 -static -Os -s -Wall -Wextra -Werror -Wl,--build-id=none -o $@ $<
+
+build/hello-image.ts: build/probe scripts/build-hello.ts | install-deps
+	$(NODE) scripts/build-hello.ts build/probe $@
+
+dist/vitrine: $(SOURCES) build/hello-image.ts | install-deps
+	@mkdir -p dist
+	$(BUN) build src/cli/main.ts $(BUILD_FLAGS) --outfile $@
+
+demo: build ## builds everything and runs the embedded hello image
+	dist/vitrine run --rm hello
+
+test: build ## every check and every test: lint, types, unit, helper, integration, attack
+	scripts/test.sh
+
+lint: install-deps
+	$(BIN)/biome ci src test scripts bench
+
+types: install-deps build/hello-image.ts
+	$(BIN)/tsc -p .
+
+unit: install-deps build/hello-image.ts ## the unit tests, on node and on bun
+	$(NODE) --test 'src/**/*.test.ts'
+	$(BUN) test src
+
+format: install-deps ## formats the sources
+	$(BIN)/biome check --write src test scripts bench
+
+bench: build ## measures the budgets and writes docs/performance.md
+	$(NODE) bench/run.ts
+
+install: build docs ## installs under PREFIX (default /usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/vitrine $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 755 dist/vitrine $(DESTDIR)$(PREFIX)/bin/vitrine
+	install -m 755 dist/vitrine-helper $(DESTDIR)$(PREFIX)/libexec/vitrine/vitrine-helper
+	install -m 644 build/vitrine.1 $(DESTDIR)$(PREFIX)/share/man/man1/vitrine.1
+	install -m 644 build/completions/vitrine.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vitrine
+	install -m 644 build/completions/_vitrine $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vitrine
+	install -m 644 build/completions/vitrine.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vitrine.fish
+
+docs: install-deps build/hello-image.ts ## completions and the man page, from the command table
+	$(NODE) scripts/generate-docs.ts
+
+generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md
+	$(NODE) scripts/generate-ops.ts
+
+clean: ## removes what was built
+	rm -rf dist build
+
+.PHONY: help install-deps build demo test lint types unit format bench install docs generate clean
