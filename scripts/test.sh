@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# `make test`: everything, in the order in which a failure is cheapest. Prints a summary and the tests that could not run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=node_modules/.bin
+log=$(mktemp -d); trap 'rm -rf "$log"' EXIT
+passed=0 failed=0 skipped=0
+step() { printf '\n== %s\n' "$1"; }
+
+count() { # FILE: adds the totals that node's runner prints at its end
+  local p f s
+  p=$(grep -oE '^(ℹ|#) pass [0-9]+' "$1" | tail -1 | grep -oE '[0-9]+' || echo 0)
+  f=$(grep -oE '^(ℹ|#) (fail|cancelled) [0-9]+' "$1" | grep -oE '[0-9]+' | paste -sd+ | bc 2>/dev/null || echo 0)
+  s=$(grep -oE '^(ℹ|#) skipped [0-9]+' "$1" | tail -1 | grep -oE '[0-9]+' || echo 0)
+  passed=$((passed + p)); failed=$((failed + ${f:-0})); skipped=$((skipped + s))
+}
+
+scripts/setup.sh
+
+step "format, lint, import rule"
+"$bin/biome" ci src test scripts bench
+step "types"
+make --no-print-directory types
+step "generated files match their table"
+"$bin/node" scripts/generate-ops.ts --check
+
+step "unit tests on node"
+"$bin/node" --test 'src/**/*.test.ts' | tee "$log/node" | grep -E '^(✖|ℹ (tests|pass|fail|skipped))|^# (tests|pass|fail|skipped)' || true
+count "$log/node"
+grep -E '^(not ok|✖)' "$log/node" && { cat "$log/node"; exit 1; }
+step "unit tests on bun"
+"$bin/bun" test src >"$log/bun" 2>&1 || { cat "$log/bun"; exit 1; }
+tail -4 "$log/bun"
+
+step "the helper, with ASan and UBSan, and fuzzed"
+make --no-print-directory helper-test
+
+step "fixtures"
+scripts/fixtures.sh
+
+lane() { # NAME COMMAND...: runs the integration and attack tests
+  local name=$1; shift
+  step "integration and attack tests, as $name"
+  "$@" >"$log/$name" 2>&1 || true
+  grep -E '^\s*(✖|not ok)' "$log/$name" | head -40 || true
+  grep -E '^\s*﹣|# SKIP' "$log/$name" | sed 's/^/  /' || true
+  grep -E '^(ℹ|#) (tests|pass|fail|cancelled|skipped|duration_ms) ' "$log/$name" || { tail -50 "$log/$name"; failed=$((failed + 1)); }
+  count "$log/$name"
+  if grep -qE '^(ℹ|#) (fail|cancelled) [1-9]' "$log/$name"; then sed -n '/failing tests/,$p' "$log/$name" | head -300; fi
+}
+suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
+node=$PWD/$bin/node
+if [ "$(id -u)" = 0 ]; then
+  VITRINE_TEST_LANE=root lane root "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
+  # The unprivileged lane works on a copy that its user may read, whatever the mode of the checkout's parents is.
+  copy=$(mktemp -d /tmp/vitrine-user-XXXXXX)
+  mkdir -p "$copy/dist" "$copy/build" "$copy/node_modules"
+  cp -a package.json tsconfig.json src test scripts "$copy/"
+  cp -a dist/vitrine dist/vitrine-helper "$copy/dist/"; cp -a build/probe build/fixtures build/hello-image.ts "$copy/build/"
+  cp -a node_modules/. "$copy/node_modules/"
+  chown -R vitrine-test: "$copy"; chmod 755 "$copy"
+  uid=$(id -u vitrine-test)
+  install -d -m 700 -o vitrine-test "/tmp/vitrine-xdg-$uid"
+  lane user setpriv --reuid vitrine-test --regid vitrine-test --init-groups env -i \
+    PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HOME=/home/vitrine-test LANG=C.UTF-8 \
+    XDG_RUNTIME_DIR="/tmp/vitrine-xdg-$uid" VITRINE_TEST_LANE=user \
+    bash -c "cd '$copy' && exec '$copy/$bin/node' --test --test-concurrency=1 --test-timeout=300000 'test/integration/**/*.test.ts' 'test/attack/**/*.test.ts'"
+  rm -rf "$copy"
+else
+  VITRINE_TEST_LANE=user lane user "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
+  echo "the root lane was not run: not root"
+fi
+
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]
