@@ -3,6 +3,7 @@ export { type ErrorDetails, type ErrorKind, errnoOf, VitrineError } from "./erro
 export * from "./files.ts";
 export { createHasher, type HashAlgorithm, type Hasher, hashHex } from "./hash.ts";
 export { limits } from "./limits.ts";
+export { escapeControls, quoted } from "./quote.ts";
 export * from "./streams.ts";
 export type { SparseRun, TarEntry, TarType } from "./tar/entry.ts";
 export { TarFile } from "./tar/file.ts";
