@@ -14,6 +14,7 @@ export type ArgType =
   | "u64" // bigint in TypeScript
   | "i64" // bigint in TypeScript
   | "str" // u32 length, bytes, NUL (the NUL is not counted)
+  | "raw" // as str, but any bytes except NUL: a file name of a layer need not be UTF-8
   | "bytes" // u32 length, bytes
   | "strs" // u32 count, then each a str
   | "u32s" // u32 count, then each a u32
@@ -56,19 +57,19 @@ export const opTable = {
   joinNamespace: {
     code: 1,
     calls: "open, setns",
-    doc: "Enters an existing namespace. `type` is the CLONE_NEW* bit (0 lets the kernel tell from the file).",
+    doc: "Enters an existing namespace. `type` is the CLONE_NEW* bit (0 lets the kernel tell from the file). In the monitor it comes before `clone`, which it serves (a pid namespace can be entered in no other way): the monitor returns to its own namespace after it. In init the process becomes undumpable, so that what already runs there cannot trace it.",
     args: { path: "path", type: "u32" },
   },
   clone: {
     code: 2,
     calls: "clone3",
-    doc: "Starts `init` in new namespaces: `flags` are CLONE_NEW* bits. Ops of stage init run in the child, the rest in the monitor.",
+    doc: "Starts `init` in new namespaces: `flags` are CLONE_NEW* bits. Ops of stage init run in the child, the rest in the monitor. A cgroup namespace has its root where the process is when it is made: where the child is to see its own cgroup as the root, leave CLONE_NEWCGROUP out here and use `unshareNamespaces` after `cgroupAttach`. With `dieWithMonitor` the child is killed when the monitor dies.",
     args: { flags: "u64", dieWithMonitor: "bool" },
   },
   idMap: {
     code: 3,
     calls: "write /proc/PID/{setgroups,uid_map,gid_map} | newuidmap, newgidmap",
-    doc: "Maps the ids of the child's user namespace. With `newuidmap`/`newgidmap` set these setuid tools write the maps; else the monitor does. `denySetgroups` is needed for a single-id map without privilege.",
+    doc: "Maps the ids of the child's user namespace; the child becomes uid 0 and gid 0 of it at the next barrier. With `newuidmap`/`newgidmap` set these setuid tools write the maps; else the monitor does. `denySetgroups` is needed for a single-id map without privilege.",
     args: { uids: "maps", gids: "maps", denySetgroups: "bool", newuidmap: "str", newgidmap: "str" },
   },
   barrier: {
@@ -85,15 +86,15 @@ export const opTable = {
   },
   setTimeOffset: {
     code: 6,
-    calls: "write /proc/PID/timens_offsets",
-    doc: "Offsets a clock (1 monotonic, 7 boottime) of the child's time namespace.",
+    calls: "unshare, write /proc/self/timens_offsets",
+    doc: "Offsets a clock (1 monotonic, 7 boottime) of the time namespace that `clone` makes. Offsets are fixed once a process is inside, so `clone` writes them, wherever this op stands.",
     args: { clock: "u32", seconds: "i64", nanoseconds: "u32" },
   },
   supervise: {
     code: 7,
     calls: "poll, read, write, waitpid, pidfd_send_signal",
-    doc: "Waits for init: passes signals on, relays the terminal, records the exit status. `exitFile` empty: not recorded. `pidFile` empty: not written.",
-    args: { exitFile: "str", pidFile: "str", forwardSignals: "bool" },
+    doc: "Waits for init: passes signals on, relays the terminal, records the exit status. `exitFile` empty: not recorded. `pidFile` empty: not written (PID STARTTIME; CODE SIGNAL TIME_NS). With `relayInput` the monitor's stdin goes to the container's terminal.",
+    args: { exitFile: "str", pidFile: "str", forwardSignals: "bool", relayInput: "bool" },
   },
   reportFailure: {
     code: 8,
@@ -104,7 +105,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: "Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD.",
+    doc: "Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD. With `stateOnStdin` the first `\"pid\":0` of `stdin` gets init's pid.",
     args: {
       path: "str",
       argv: "strs",
@@ -125,6 +126,24 @@ export const opTable = {
     calls: "keyctl(KEYCTL_JOIN_SESSION_KEYRING), keyctl(KEYCTL_SETPERM)",
     doc: "A new session keyring, so that the host's keys are not reachable.",
     args: { name: "str" },
+  },
+  pipeStreams: {
+    code: 12,
+    calls: "isatty, pipe2, dup2",
+    doc: "Before `clone`: those of stdin, stdout and stderr that are a terminal of the host become pipes that `supervise` relays, so that the container never holds the user's terminal.",
+    args: {},
+  },
+  unshareNamespaces: {
+    code: 13,
+    calls: "unshare",
+    doc: "Makes new namespaces for the process itself: `flags` are CLONE_NEW* bits (a cgroup namespace, once the process is in its cgroup).",
+    args: { flags: "u64" },
+  },
+  awaitExecute: {
+    code: 14,
+    calls: "poll, read (a socket pair)",
+    doc: "The monitor waits until init has become the user's program (poststart hooks come after it).",
+    args: {},
   },
 
   // --- handles ---
@@ -151,13 +170,13 @@ export const opTable = {
   mountFilesystem: {
     code: 31,
     calls: "fsopen, fsconfig, fsmount, move_mount",
-    doc: "A new mount. `attributes` are MOUNT_ATTR_* bits; `options` go to fsconfig one by one, `key` or `key=value`.",
+    doc: "A new mount. proc and sysfs are mounted on a real directory only, never through a link of the image (CVE-2019-19921). The layers of an overlay are `lowerdir+=PATH` options, top first. `attributes` are MOUNT_ATTR_* bits; `options` go to fsconfig one by one, `key` or `key=value`.",
     args: { fstype: "str", source: "str", target: "path", attributes: "u64", options: "strs" },
   },
   bindMount: {
     code: 32,
     calls: "open_tree(OPEN_TREE_CLONE), mount_setattr, move_mount",
-    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` 0 leaves the default. A user-namespace handle at `idMapNamespace` makes it id-mapped.",
+    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` is MS_PRIVATE and the like, with MS_REC for the whole tree; 0 leaves the default. Flags that a user namespace may not clear (they are locked) stay. A user-namespace handle at `idMapNamespace` makes it id-mapped.",
     args: {
       source: "path",
       target: "path",
@@ -419,9 +438,9 @@ export const opTable = {
   layerEntry: {
     code: 110,
     calls: "openat2, mkdirat | openat | symlinkat | mknodat | linkat, fchown, fsetxattr, fchmod, utimensat",
-    doc: "One entry of a layer below the work handle: `type` is the tar type ('0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO). For a file, `size` bytes follow in layerData ops. Replaces what is there unless both are directories. Times of directories are restored by `layerEnd`.",
+    doc: "One entry of a layer below the work handle: `type` is the tar type ('0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO). For a file, `size` bytes follow in layerData ops. Replaces what is there unless both are directories. Times of directories are restored by `layerEnd`. xattrs of the overlay itself (trusted.overlay.*, user.overlay.*) are left out. `xattrValues` is, for each name, u32 length and bytes.",
     args: {
-      path: "str",
+      path: "raw",
       type: "u32",
       mode: "u32",
       uid: "u32",
@@ -429,7 +448,7 @@ export const opTable = {
       size: "u64",
       mtimeSeconds: "i64",
       mtimeNanoseconds: "u32",
-      linkTarget: "str",
+      linkTarget: "raw",
       major: "u32",
       minor: "u32",
       xattrNames: "strs",
@@ -445,14 +464,14 @@ export const opTable = {
   layerWhiteout: {
     code: 112,
     calls: "mknodat(0:0) | unlinkat",
-    doc: "Hides `path` of the layers below: `style` 0 removes it (copy driver), 1 makes a 0:0 char device (overlay).",
-    args: { path: "str", style: "u32" },
+    doc: "Hides `path` of the layers below: `style` 0 removes it (copy driver), 1 makes a 0:0 char device (overlay). What the same layer holds stays (image-spec layer.md, whiteouts).",
+    args: { path: "raw", style: "u32" },
   },
   layerOpaque: {
     code: 113,
     calls: "setxattr | unlinkat",
-    doc: "Hides all that layers below have in the directory: `style` 0 removes it, 1 trusted.overlay.opaque, 2 user.overlay.opaque.",
-    args: { path: "str", style: "u32" },
+    doc: "Hides all that layers below have in the directory: `style` 0 removes it, 1 trusted.overlay.opaque, 2 user.overlay.opaque. What the same layer holds stays.",
+    args: { path: "raw", style: "u32" },
   },
   layerEnd: {
     code: 114,
@@ -470,13 +489,15 @@ export const opTable = {
 
 export type OpName = keyof typeof opTable;
 
-interface ArgValues {
+/** The TypeScript value of each argument type. */
+export interface ArgValues {
   bool: boolean;
   u32: number;
   i32: number;
   u64: bigint;
   i64: bigint;
   str: string;
+  raw: string | Uint8Array;
   bytes: Uint8Array;
   strs: readonly string[];
   u32s: readonly number[];

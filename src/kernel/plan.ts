@@ -51,9 +51,18 @@ export interface PlannedOp {
   readonly op: Op;
 }
 
+/** Something the config asks for that needs no op here or cannot have one, for people: a capability not held, … */
+export interface PlanNote {
+  /** JSON pointer into config.json, as in `Why`. */
+  readonly pointer: string;
+  readonly text: string;
+}
+
 /** Everything that will be done to the kernel for one container, in order. An immutable value. */
 export interface Plan {
   readonly ops: readonly PlannedOp[];
+  /** Not part of the wire form. */
+  readonly notes?: readonly PlanNote[];
 }
 
 /** How an op ended when it failed: what the helper sends back. */

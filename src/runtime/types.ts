@@ -1,0 +1,108 @@
+/**
+ * What `compile` takes. It is pure, so everything it must know of files and processes arrives here as values:
+ * `gather.ts` reads them, tests write them by hand.
+ */
+import type { HostFacts, Origin, SeccompFilter } from "../kernel/mod.ts";
+import type { RuntimeConfig } from "../oci/mod.ts";
+
+/** JSON pointers into config.json (RFC 6901) and who asked for what stands there. The longest prefix wins. */
+export type Origins = ReadonlyMap<string, Origin>;
+
+/** How the root filesystem comes to be. `config.root.path` is not read: the engine resolved it. */
+export type RootMount =
+  | {
+      readonly type: "overlay";
+      /** An existing directory on the host: where it is mounted, in the container's mount namespace only. */
+      readonly target: string;
+      /** Topmost first, absolute. At least one. */
+      readonly lowers: readonly string[];
+      readonly upper: string;
+      readonly work: string;
+      /** `user.overlay.*` xattrs: a mount in a user namespace. */
+      readonly userxattr: boolean;
+    }
+  | {
+      /** A tree on the host, used as it is: it is bound over itself, since pivot_root needs a mount. */
+      readonly type: "directory";
+      readonly path: string;
+    };
+
+/** Where the container's processes are counted. `decideCgroup` proposes one. */
+export type CgroupDecision =
+  | {
+      /** No cgroup: a limit that the config asks for is then an error, a device rule a note. */
+      readonly mode: "none";
+      /** For people: `the user's cgroup is not delegated`. */
+      readonly reason: string;
+    }
+  | {
+      /** A directory `path` below the mount point of each v1 hierarchy that is needed. */
+      readonly mode: "v1";
+      /** Absolute: `/vitrine/ID`. */
+      readonly path: string;
+      /** What the cpuset hierarchy's mount point has: children start empty and must be given it. */
+      readonly cpuset?: { readonly cpus: string; readonly mems: string };
+    }
+  | {
+      /** The directory `root` + `path` of the v2 tree; controllers are enabled from `root` down. */
+      readonly mode: "v2";
+      /** A directory that may be divided: the mount point, or the delegated directory. */
+      readonly root: string;
+      /** Absolute, below `root`: `/vitrine/ID`. */
+      readonly path: string;
+    };
+
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export interface ContainerPlacement {
+  readonly id: string;
+  /** Absolute: relative bind sources begin here, and hooks are told. */
+  readonly bundle: string;
+  /** Absolute: RUNROOT/containers/ID. */
+  readonly stateDirectory: string;
+  readonly root: RootMount;
+  readonly cgroup: CgroupDecision;
+  /** The size of the terminal when `process.terminal`; absent: `process.consoleSize`, else 0 x 0. */
+  readonly terminal?: TerminalSize;
+  /** A unix socket that receives the terminal's other end (`--console-socket`); absent: the monitor relays. */
+  readonly consoleSocket?: string;
+  /** Where stdin comes from when there is no terminal. */
+  readonly stdin: "inherit" | "null";
+  /** `--init`: pid 1 is the helper's reaper. */
+  readonly init: boolean;
+  /** Kill init when the monitor dies (foreground `run`). */
+  readonly dieWithMonitor: boolean;
+  readonly forwardSignals: boolean;
+  /** Files that the monitor writes; absent: not written. */
+  readonly pidFile?: string;
+  readonly exitFile?: string;
+  /** The FIFO of the spec's create/start gap; absent: start at once. */
+  readonly startFifo?: string;
+  /** The program that explains a failed op. */
+  readonly reportFailure: readonly string[];
+  /** Absolute paths of the setuid tools that write the id maps; absent: the monitor writes them itself. */
+  readonly idMapTools?: { readonly newuidmap: string; readonly newgidmap: string };
+  /** Trees that are removed when the container is gone (`--rm`), in this order. */
+  readonly removeTrees: readonly string[];
+  /** MS_MOVE and chroot in place of pivot_root: for a host whose root is an initramfs. */
+  readonly noPivot?: boolean;
+  /** Leave the caller's session keyring (`--no-new-keyring`). */
+  readonly keepKeyring?: boolean;
+}
+
+/** What a bind source is. A missing one is `missing`: binding it is an error that names the mount. */
+export type SourceKind = "file" | "directory" | "missing";
+
+export interface CompileInput {
+  readonly config: RuntimeConfig;
+  readonly origins: Origins;
+  readonly host: HostFacts;
+  readonly container: ContainerPlacement;
+  /** By absolute host path (`bindSources(config, bundle)` lists them), following links. */
+  readonly sourceKinds: ReadonlyMap<string, SourceKind>;
+  /** `config.linux.seccomp` compiled beforehand (the default profile, once per build); absent: compiled here. */
+  readonly seccompFilter?: SeccompFilter;
+}
