@@ -1,32 +1,226 @@
-import type { ByteStream } from "./streams.ts";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { errnoOf, VitrineError } from "./errors.ts";
+import { type ByteStream, writeStream } from "./streams.ts";
+
+/** Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), undefined when it is gone. */
+export function processStartTime(pid: number): string | undefined {
+  let stat: string;
+  try {
+    stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch {
+    return undefined;
+  }
+  // The command name (field 2) is in parentheses and may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0];
+  // A zombie has ended: it only waits to be reaped.
+  if (state === "Z" || state === "X") return undefined;
+  return fields[19];
+}
+
+function pidNamespace(): string {
+  try {
+    return /\d+/.exec(fs.readlinkSync("/proc/self/ns/pid"))?.[0] ?? "0";
+  } catch {
+    return "0";
+  }
+}
+
+const temporaryPattern = /\.(\d+)-(\d+)-(\d+)-[0-9a-f]+\.tmp$/;
 
 /**
- * A name for a temporary file or directory: `PREFIX.PID-STARTTIME-PIDNAMESPACE-RANDOM.tmp`. STARTTIME is field 22 of
- * /proc/PID/stat, so a reused pid does not look like the owner.
+ * A name for a temporary file or directory: `PREFIX.PID-STARTTIME-PIDNAMESPACE-RANDOM.tmp`. STARTTIME tells a reused
+ * pid from the owner, PIDNAMESPACE (an inode number) tells that our /proc says nothing about the owner.
  */
-export declare function temporaryName(prefix?: string): string;
-/** Removes the temporary files and directories in `dir` whose owner is dead. Returns their names. A missing `dir` is empty. */
-export declare function sweepDead(dir: string): readonly string[];
-/** Writes a file so that a crash leaves the old or the new one: temporary file beside it, fsync, rename, fsync of the directory. */
-export declare function writeFileAtomically(
-  path: string,
-  data: Uint8Array | string,
-  options?: { readonly mode?: number; readonly sync?: boolean },
-): void;
-/** Flushes a directory's names. */
-export declare function syncDirectory(path: string): void;
-/** Makes a directory (and parents) of mode 0700, or checks that the one there is a directory, ours, and not writable by others: `directory-not-private`. */
-export declare function makePrivateDirectory(path: string): void;
-/** Removes a tree without following links; unreadable directories of ours are opened up first. Missing is success. */
-export declare function removeTree(path: string): void;
+export function temporaryName(prefix = ""): string {
+  const random = Math.floor(Math.random() * 2 ** 48).toString(16);
+  return `${prefix}.${process.pid}-${processStartTime(process.pid) ?? 0}-${pidNamespace()}-${random}.tmp`;
+}
 
-/** A file being written in `dir` under a temporary name. Removed unless `commit`ted. */
-export declare class TemporaryFile {
-  static create(dir: string, prefix?: string): Promise<TemporaryFile>;
+/** Beyond this age the temporary of another pid namespace is taken for dead: nothing here works for that long. */
+const foreignLifetimeMilliseconds = 7 * 24 * 3600 * 1000;
+
+/**
+ * Removes the temporary files and directories in `dir` whose owner is dead; a missing `dir` is empty. Returns their names.
+ * `remove` replaces `removeTree` where trees hold ids that only a user namespace may touch.
+ */
+export function sweepDead(
+  dir: string,
+  options: { readonly now?: number; readonly remove?: (path: string) => void } = {},
+): readonly string[] {
+  const remove = options.remove ?? removeTree;
+  let names: string[];
+  try {
+    names = fs.readdirSync(dir);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+  const namespace = pidNamespace();
+  const dead = names.filter((name) => {
+    const match = temporaryPattern.exec(name);
+    if (match === null) return false;
+    const [, pid, startTime, itsNamespace] = match;
+    if (itsNamespace === namespace) return processStartTime(Number(pid)) !== startTime;
+    const stat = fs.lstatSync(path.join(dir, name), { throwIfNoEntry: false });
+    return stat !== undefined && (options.now ?? Date.now()) - stat.mtimeMs > foreignLifetimeMilliseconds;
+  });
+  for (const name of dead) remove(path.join(dir, name));
+  return dead;
+}
+
+/** Makes the names in a directory survive a power cut. */
+export function syncDirectory(dir: string): void {
+  const fd = fs.openSync(dir, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+export interface AtomicWriteOptions {
+  /** Default 0644 less the umask. */
+  readonly mode?: number;
+  /** Default true; false for state that need not survive a power cut (on a tmpfs, or rebuilt). */
+  readonly sync?: boolean;
+}
+
+/** Writes a whole file so that readers and crashes see the old one or the new one, never a part. */
+export function writeFileAtomically(
+  target: string,
+  data: Uint8Array | string,
+  options: AtomicWriteOptions = {},
+): void {
+  const { mode = 0o644, sync = true } = options;
+  const dir = path.dirname(target);
+  const temporary = path.join(dir, temporaryName(path.basename(target)));
+  const fd = fs.openSync(temporary, "wx", mode);
+  try {
+    try {
+      const bytes = typeof data === "string" ? Buffer.from(data) : data;
+      for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at, bytes.length - at);
+      if (sync) fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.renameSync(temporary, target);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+  if (sync) syncDirectory(dir);
+}
+
+/**
+ * Makes a directory of mode 0700 (parents too), or checks the one that is there: a directory and no link, owned by us,
+ * not writable by group or others. Otherwise `directory-not-private` (kind denied).
+ */
+export function makePrivateDirectory(dir: string): void {
+  const made = fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const stat = fs.lstatSync(dir);
+  const problem = privacyProblem(stat);
+  if (problem === undefined) return;
+  if (made !== undefined) fs.rmdirSync(dir);
+  throw new VitrineError("denied", `${dir} ${problem}`, {
+    code: "directory-not-private",
+    operand: dir,
+    hint: `move it away, or: chown ${process.geteuid?.() ?? 0} ${dir} && chmod 700 ${dir}`,
+  });
+}
+
+function privacyProblem(stat: fs.Stats): string | undefined {
+  if (stat.isSymbolicLink()) return "is a symbolic link";
+  if (!stat.isDirectory()) return "is not a directory";
+  const uid = process.geteuid?.() ?? 0;
+  if (stat.uid !== uid) return `belongs to user ${stat.uid}, not to user ${uid}`;
+  if ((stat.mode & 0o022) !== 0) return "is writable by other users";
+  return undefined;
+}
+
+/**
+ * Removes `target` and all below it without following a link; a directory of ours that we cannot read is opened up first. Missing
+ * is success. Only for trees that nobody else writes to: it walks by path. A container's root filesystem is removed by
+ * the helper.
+ */
+export function removeTree(target: string): void {
+  removeEntry(Buffer.from(target));
+}
+
+/** Paths are bytes here: names below may not be UTF-8. */
+function removeEntry(target: Buffer): void {
+  const stat = fs.lstatSync(target, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isDirectory()) {
+    fs.rmSync(target, { force: true });
+    return;
+  }
+  if ((stat.mode & 0o700) !== 0o700) {
+    try {
+      fs.chmodSync(target, 0o700);
+    } catch {
+      // Not ours: the calls below give the error.
+    }
+  }
+  for (const name of fs.readdirSync(target, { encoding: "buffer" })) {
+    removeEntry(Buffer.concat([target, Buffer.from("/"), name]));
+  }
+  try {
+    fs.rmdirSync(target);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+/** A file being written in `dir` under a temporary name; it disappears unless `commit`ted. */
+export class TemporaryFile {
   readonly path: string;
-  write(source: ByteStream): Promise<number>;
-  /** fsync, rename to `target`, fsync of its directory. */
-  commit(target: string): Promise<void>;
-  /** Closes and removes it; after `commit` nothing. */
-  discard(): Promise<void>;
+  private readonly file: fs.promises.FileHandle;
+  private open = true;
+
+  private constructor(file: fs.promises.FileHandle, filePath: string) {
+    this.file = file;
+    this.path = filePath;
+  }
+
+  static async create(dir: string, prefix = "file"): Promise<TemporaryFile> {
+    const filePath = path.join(dir, temporaryName(prefix));
+    return new TemporaryFile(await fs.promises.open(filePath, "wx", 0o600), filePath);
+  }
+
+  /** Appends a stream; returns the number of bytes. */
+  write(source: ByteStream): Promise<number> {
+    return writeStream(this.file, source);
+  }
+
+  /** Gives it its mode, flushes it and renames it to `target` (same filesystem), then flushes the directory. */
+  async commit(target: string, options: AtomicWriteOptions = {}): Promise<void> {
+    const { mode = 0o644, sync = true } = options;
+    try {
+      await this.file.chmod(mode);
+      if (sync) await this.file.datasync();
+      await this.close();
+      await fs.promises.rename(this.path, target);
+    } catch (error) {
+      await this.discard();
+      throw error;
+    }
+    if (sync) syncDirectory(path.dirname(target));
+  }
+
+  /** Closes and removes it; does nothing after `commit`. */
+  async discard(): Promise<void> {
+    if (this.open) await this.close();
+    await fs.promises.rm(this.path, { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.discard();
+  }
+
+  private async close(): Promise<void> {
+    this.open = false;
+    await this.file.close();
+  }
 }

@@ -1,5 +1,3 @@
-import * as crypto from "node:crypto";
-
 /** The algorithms of content digests. Lengths in hex digits: 64 and 128. */
 export type HashAlgorithm = "sha256" | "sha512";
 
@@ -30,7 +28,8 @@ export function createHasher(algorithm: HashAlgorithm): Hasher {
       hex: () => hasher.digest("hex"),
     };
   }
-  const hash = crypto.createHash(algorithm);
+  // Loaded on use: most commands hash nothing.
+  const hash = process.getBuiltinModule("node:crypto").createHash(algorithm);
   return {
     update: (bytes) => {
       hash.update(bytes);
