@@ -1,5 +1,5 @@
 /** Digests (descriptor.md#digests): `algorithm:encoded`. A value of type `Digest` has passed `parseDigest`. */
-import { VitrineError } from "../base/mod.ts";
+import { hashHex, quoted, VitrineError } from "../base/mod.ts";
 
 declare const digestBrand: unique symbol;
 /** `sha256:` + 64 or `sha512:` + 128 lower-case hex digits: safe as a path component once split. */
@@ -16,7 +16,7 @@ export interface DigestParts {
 
 /** The grammar of the spec; what matches but is not registered is `unsupported`, not `invalid`. */
 const grammar = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
-const longestShown = 160;
+const longest = 160;
 
 /**
  * Checks a digest from untrusted text. `where` names it in the message (a JSON pointer, a flag).
@@ -26,8 +26,8 @@ export function parseDigest(text: string, where = "digest"): Digest {
   if (isDigest(text)) {
     return text;
   }
-  const shown = JSON.stringify(text.length > longestShown ? `${text.slice(0, longestShown)}…` : text);
-  if (text.length > longestShown || !grammar.test(text)) {
+  const shown = quoted(text, longest);
+  if (text.length > longest || !grammar.test(text)) {
     throw new VitrineError("invalid", `${where}: ${shown} is not a digest`, {
       code: "digest-invalid",
       operand: shown,
@@ -60,6 +60,11 @@ export function splitDigest(digest: Digest): DigestParts {
   const colon = digest.indexOf(":");
   const algorithm = digest.slice(0, colon) === "sha512" ? "sha512" : "sha256";
   return { algorithm, hex: digest.slice(colon + 1) };
+}
+
+/** The digest of bytes in memory. */
+export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = "sha256"): Digest {
+  return formatDigest(algorithm, hashHex(algorithm, bytes));
 }
 
 /** From a hash that was computed here. */

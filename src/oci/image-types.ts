@@ -14,7 +14,7 @@ export interface Descriptor {
   readonly size: number;
   readonly urls?: readonly string[];
   readonly annotations?: Annotations;
-  /** The blob itself, base64; checked against `size` and `digest` by the parser's caller. */
+  /** The blob itself, base64. The parser has held it against `size` and `digest`. */
   readonly data?: string;
   readonly platform?: Platform;
   readonly artifactType?: string;
@@ -68,7 +68,10 @@ export interface ParsedIndex {
   readonly format: DocumentFormat;
   readonly mediaType: string;
   readonly bytes: Uint8Array;
+  /** Without the entries whose digest algorithm we cannot verify. */
   readonly index: Index;
+  /** The digests of those entries. */
+  readonly unverifiable: readonly string[];
 }
 
 export interface ParsedConfig {
