@@ -6,7 +6,7 @@ export { type JsonOptions, type JsonValue, parseJson, type StringifyOptions, str
 export { limits } from "./limits.ts";
 export { type LockOptions, withLock } from "./lock.ts";
 export * from "./output.ts";
-export { escapeControls, quoted } from "./quote.ts";
+export { quoted } from "./quote.ts";
 export * from "./streams.ts";
 export type { SparseRun, TarEntry, TarType } from "./tar/entry.ts";
 export { TarFile } from "./tar/file.ts";

@@ -37,13 +37,13 @@ export class Field {
 
   /** Throws: `problem` follows the pointer in the message, the pointer is the error's operand. */
   fail(problem: string, complaint: Complaint = {}): never {
-    const where = this.pointer === "" ? "" : ` ${escapeControls(this.pointer)}`;
+    const where = this.pointer === "" ? "" : ` ${printable(this.pointer)}`;
     throw new VitrineError(
       complaint.kind ?? this.document.errorKind,
       `${this.document.name}:${where} ${problem}`,
       {
         code: complaint.code ?? this.document.code,
-        operand: escapeControls(this.pointer),
+        operand: printable(this.pointer),
         hint: complaint.hint,
         cause: complaint.cause,
       },
