@@ -1,6 +1,6 @@
 import type { ImageSource } from "../image/mod.ts";
 import type { IdMapRange } from "../kernel/mod.ts";
-import type { Descriptor, ImageConfig, ImageManifest, Platform } from "../oci/mod.ts";
+import type { Descriptor, Digest, ImageConfig, Manifest, Platform } from "../oci/mod.ts";
 
 /**
  * Whose ids the files of unpacked layers get.
@@ -39,10 +39,10 @@ export interface StoreOptions {
 /** An image as `resolve` finds it: verified documents, nothing unpacked, nothing else read. */
 export interface StoredImage {
   /** Digest of the config, `sha256:…`: the image ID as docker and podman print it. */
-  readonly id: string;
+  readonly id: Digest;
   /** The manifest of the chosen platform. */
   readonly manifestDescriptor: Descriptor;
-  readonly manifest: ImageManifest;
+  readonly manifest: Manifest;
   readonly config: ImageConfig;
   /** The raw config, as its digest covers it. */
   readonly configBytes: Uint8Array;
@@ -58,16 +58,16 @@ export interface StoredImage {
 export interface StoredLayer {
   readonly descriptor: Descriptor;
   /** Digest of the uncompressed tar. */
-  readonly diffID: string;
+  readonly diffID: Digest;
 }
 
 /** One line of `images`: a name (or none) and one image under it. */
 export interface ImageRow {
   /** `docker.io/library/alpine:latest`; undefined for a dangling image. */
   readonly name: string | undefined;
-  readonly id: string;
+  readonly id: Digest;
   /** Digest of the root: what `name@digest` means. */
-  readonly digest: string;
+  readonly digest: Digest;
   readonly platform: Platform | undefined;
   /** Milliseconds since the epoch, 0 when the config does not say. */
   readonly created: number;
@@ -105,7 +105,7 @@ export interface UnpackResult {
 export interface PutResult {
   readonly root: Descriptor;
   /** Image IDs that came in, one for each platform that was there. */
-  readonly ids: readonly string[];
+  readonly ids: readonly Digest[];
   readonly names: readonly string[];
   /** Names that led to another image before; that image is now dangling or has its other names. */
   readonly replaced: readonly string[];
@@ -119,7 +119,7 @@ export interface RemoveOptions {
 /** What `rmi` and `image prune` print, in order. */
 export type Removal =
   | { readonly action: "untagged"; readonly name: string }
-  | { readonly action: "deleted"; readonly id: string };
+  | { readonly action: "deleted"; readonly id: Digest };
 
 export interface PruneOptions {
   /** Also images that have a name and no container. */
@@ -204,7 +204,7 @@ export interface Store {
   // --- reading; synchronous, verified, without a lock ---
 
   /**
-   * Finds an image by reference, `name@digest`, image ID or a unique prefix of one (4 digits or more).
+   * Finds an image by reference, `name@digest`, image ID or a unique prefix of one (3 digits or more).
    * Errors: `image-not-found`, `image-ambiguous`, `platform-not-found`, `blob-missing`, `blob-digest-mismatch`.
    */
   resolve(reference: string, platform?: Platform): StoredImage;
@@ -214,7 +214,8 @@ export interface Store {
   isUnpacked(image: StoredImage): boolean;
   /**
    * What mounts the image's root filesystem for a container whose directory is `containerDir`; makes upper/ and
-   * work/ in it (copy driver: the whole tree rootfs/, by the helper).
+   * work/ in it (copy driver: the whole tree rootfs/, by the helper). Write container.json first: from then on
+   * nothing removes the layers, and `image-not-unpacked` here means that they went before (unpack and try again).
    * Errors: `image-not-unpacked`, `too-many-layers`.
    */
   snapshot(image: StoredImage, containerDir: string): Snapshot;
@@ -233,17 +234,17 @@ export interface Store {
   put(source: ImageSource, options?: { readonly names?: readonly string[] }): Promise<PutResult>;
   /** Unpacks layers that are not yet, two at a time. */
   unpack(image: StoredImage): Promise<UnpackResult>;
-  tag(reference: string, name: string): void;
+  tag(reference: string, name: string): Promise<void>;
   /** Removes one name; the image stays, dangling when it was the last. Error: `name-not-found`. */
-  untag(name: string): void;
+  untag(name: string): Promise<void>;
   /**
    * As docker's rmi: a name of several is only untagged; the last name, an ID or a digest deletes.
    * Errors: `image-in-use`, `image-has-names`.
    */
-  remove(reference: string, options?: RemoveOptions): readonly Removal[];
-  prune(options?: PruneOptions): PruneResult;
+  remove(reference: string, options?: RemoveOptions): Promise<readonly Removal[]>;
+  prune(options?: PruneOptions): Promise<PruneResult>;
   /** Removes blobs, layers and chains that nothing leads to, and what dead processes left. Returns bytes freed. */
-  gc(): number;
+  gc(): Promise<number>;
   /** Removes a tree whose files belong to mapped ids (a container's directory), through the helper. */
   removeTree(path: string): void;
 }
