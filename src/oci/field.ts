@@ -2,7 +2,7 @@
  * Reading a document of unknown origin: a value of `JSON.parse` with the JSON pointer (RFC 6901) it stands at, so that
  * every complaint names the field. As in the Go programs that write these documents, `null` counts as absent.
  */
-import { type ErrorKind, escapeControls, quoted, VitrineError } from "../base/mod.ts";
+import { type ErrorKind, printable, quoted, VitrineError } from "../base/mod.ts";
 
 /** What is being read, for messages and codes. */
 export interface DocumentKind {
