@@ -1,0 +1,210 @@
+/**
+ * Every command, as one line each. Start-up reads this table and loads the one file that was asked for; nothing here
+ * may import more than types.
+ */
+import type { CommandEntry } from "./framework/command.ts";
+
+const run: CommandEntry = {
+  name: "run",
+  group: "Run",
+  summary: "Run a command in a new container",
+  load: () => import("./commands/run.ts"),
+};
+const ps: CommandEntry = {
+  name: "ps",
+  group: "Run",
+  summary: "List containers",
+  load: () => import("./commands/ps.ts"),
+};
+const rm: CommandEntry = {
+  name: "rm",
+  group: "Run",
+  summary: "Remove containers",
+  load: () => import("./commands/rm.ts"),
+};
+
+const load: CommandEntry = {
+  name: "load",
+  group: "Images",
+  summary: "Load images from an archive or a layout",
+  load: () => import("./commands/load.ts"),
+};
+const save: CommandEntry = {
+  name: "save",
+  group: "Images",
+  summary: "Save images to an archive or a layout",
+  load: () => import("./commands/save.ts"),
+};
+const importImage: CommandEntry = {
+  name: "import",
+  group: "Images",
+  summary: "Make an image from a root filesystem tarball",
+  load: () => import("./commands/import.ts"),
+};
+const images: CommandEntry = {
+  name: "images",
+  group: "Images",
+  summary: "List images",
+  load: () => import("./commands/images.ts"),
+};
+const tag: CommandEntry = {
+  name: "tag",
+  group: "Images",
+  summary: "Add a name to an image",
+  load: () => import("./commands/tag.ts"),
+};
+const untag: CommandEntry = {
+  name: "untag",
+  group: "Images",
+  summary: "Remove a name from an image",
+  load: () => import("./commands/untag.ts"),
+};
+const rmi: CommandEntry = {
+  name: "rmi",
+  group: "Images",
+  summary: "Remove images",
+  load: () => import("./commands/rmi.ts"),
+};
+const history: CommandEntry = {
+  name: "history",
+  group: "Images",
+  summary: "Show how an image was made",
+  load: () => import("./commands/history.ts"),
+};
+const inspect: CommandEntry = {
+  name: "inspect",
+  group: "Images",
+  summary: "Show an image's metadata as JSON",
+  load: () => import("./commands/inspect.ts"),
+};
+const tree: CommandEntry = {
+  name: "tree",
+  group: "Images",
+  summary: "Show an image's layers and which are shared",
+  load: () => import("./commands/tree.ts"),
+};
+const prune: CommandEntry = {
+  name: "prune",
+  group: "Images",
+  summary: "Remove images that nothing uses",
+  load: () => import("./commands/prune.ts"),
+};
+const exists: CommandEntry = {
+  name: "exists",
+  group: "Images",
+  summary: "Tell by the exit status whether an image is there",
+  load: () => import("./commands/exists.ts"),
+};
+
+const explain: CommandEntry = {
+  name: "explain",
+  group: "See through",
+  summary: "Show what a run would do, or what an image holds",
+  load: () => import("./commands/explain.ts"),
+};
+const doctor: CommandEntry = {
+  name: "doctor",
+  group: "See through",
+  summary: "Check what this machine can do, and how to mend it",
+  load: () => import("./commands/doctor.ts"),
+};
+const info: CommandEntry = {
+  name: "info",
+  group: "System",
+  summary: "Show the host, the store and the driver",
+  load: () => import("./commands/info.ts"),
+};
+const df: CommandEntry = {
+  name: "df",
+  group: "System",
+  summary: "Show disk usage",
+  load: () => import("./commands/df.ts"),
+};
+const version: CommandEntry = {
+  name: "version",
+  group: "System",
+  summary: "Show the version",
+  load: () => import("./commands/version.ts"),
+};
+const completion: CommandEntry = {
+  name: "completion",
+  group: "System",
+  summary: "Print the completion script of a shell",
+  load: () => import("./commands/completion.ts"),
+};
+const help: CommandEntry = {
+  name: "help",
+  group: "System",
+  summary: "Show help for a command",
+  load: () => import("./commands/help.ts"),
+};
+
+export const registry: readonly CommandEntry[] = [
+  run,
+  ps,
+  rm,
+  load,
+  save,
+  importImage,
+  images,
+  tag,
+  untag,
+  rmi,
+  inspect,
+  history,
+  explain,
+  doctor,
+  info,
+  version,
+  completion,
+  help,
+  {
+    name: "image",
+    group: "Management",
+    summary: "Manage images",
+    subcommands: [
+      { ...images, name: "ls", aliases: ["list"] },
+      { ...inspect, summary: "Show an image's metadata as JSON" },
+      history,
+      tree,
+      load,
+      save,
+      importImage,
+      tag,
+      untag,
+      { ...rmi, name: "rm", aliases: ["remove"] },
+      prune,
+      exists,
+    ],
+  },
+  {
+    name: "container",
+    group: "Management",
+    summary: "Manage containers",
+    subcommands: [run, { ...ps, name: "ls", aliases: ["ps", "list"] }, { ...rm, aliases: ["remove"] }],
+  },
+  {
+    name: "system",
+    group: "Management",
+    summary: "Manage vitrine",
+    subcommands: [df, info],
+  },
+  {
+    name: "__failed",
+    group: "System",
+    summary: "Explain a failed step of a container's start",
+    hidden: true,
+    load: () => import("./commands/failed.ts"),
+  },
+  {
+    name: "__complete",
+    group: "System",
+    summary: "Complete a command line",
+    hidden: true,
+    load: () => import("./commands/complete.ts"),
+  },
+];
+
+export function findEntry(entries: readonly CommandEntry[], word: string): CommandEntry | undefined {
+  return entries.find((entry) => entry.name === word || entry.aliases?.includes(word));
+}
