@@ -1,4 +1,18 @@
 /** The door of `kernel/`: the Linux machine as values. Knows no OCI. */
+
+export * from "./capabilities.ts";
+export * from "./constants.ts";
+export * from "./encode.ts";
+export {
+  type HostReader,
+  type HostSelf,
+  kernelAtLeast,
+  maskCandidates,
+  parseKernelRelease,
+  probeHost,
+  systemReader,
+  systemSelf,
+} from "./host.ts";
 export type * from "./host-facts.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";
