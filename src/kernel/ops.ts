@@ -105,7 +105,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: "Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD. With `stateOnStdin` the first `\"pid\":0` of `stdin` gets init's pid.",
+    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD. With `stateOnStdin` the first `"pid":0` of `stdin` gets init\'s pid.',
     args: {
       path: "str",
       argv: "strs",
