@@ -12,6 +12,10 @@ export const limits = {
   tarExtendedHeaderBytes: 1024 * 1024,
   tarPathBytes: 4096,
   tarEntriesPerLayer: 4_000_000,
+  /** Runs of data in one sparse file. */
+  tarSparseRuns: 1_000_000,
+  /** Apparent size of one file, holes included: what ext4 allows. */
+  tarFileBytes: 16 * 1024 * 1024 * 1024 * 1024,
   /** Uncompressed bytes of one layer, and how far it may exceed its compressed size. */
   layerBytes: 64 * 1024 * 1024 * 1024,
   compressionRatio: 1100,

@@ -149,13 +149,14 @@ export interface FileRange {
 export async function* readFileStream(path: string, range: FileRange = {}): AsyncGenerator<Uint8Array, void> {
   const file = await fs.open(path, "r");
   try {
-    yield* readHandle(file, range, path);
+    yield* readHandleStream(file, range, path);
   } finally {
     await file.close();
   }
 }
 
-async function* readHandle(
+/** The same of an open file, which stays open. `name` is for errors. */
+export async function* readHandleStream(
   file: fs.FileHandle,
   range: FileRange,
   name: string,
@@ -169,12 +170,12 @@ async function* readHandle(
     remaining -= bytesRead;
     return buffer.subarray(0, bytesRead);
   };
-  let pending = readNext();
+  let pending = remaining > 0 ? readNext() : Promise.resolve(new Uint8Array(0));
   try {
     while (true) {
       const chunk = await pending;
       if (chunk.length === 0) break;
-      pending = remaining > 0 ? readNext() : Promise.resolve(chunk.subarray(0, 0));
+      pending = remaining > 0 ? readNext() : Promise.resolve(new Uint8Array(0));
       yield chunk;
     }
   } finally {

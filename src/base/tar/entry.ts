@@ -29,8 +29,6 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
   /** Runs with data in order, or undefined for a file without holes. */
   readonly sparse: readonly SparseRun[] | undefined;
-  readonly userName: string;
-  readonly groupName: string;
   /** Where the body begins in the archive, and how many bytes of it are stored there. */
   readonly bodyOffset: number;
   readonly bodySize: number;

@@ -1,22 +1,7 @@
 import type { ByteStream } from "../streams.ts";
 import type { TarEntry } from "./entry.ts";
-
-/** Receives an archive in order: onEntry, its onData calls, onEnd; then the next entry. Exceptions pass through `push`. */
-export interface TarHandler {
-  onEntry(entry: TarEntry): void;
-  /** `chunk` are bytes of the file at `offset` (holes of a sparse file are skipped); a view, valid as long as the pushed chunk. */
-  onData(offset: number, chunk: Uint8Array): void;
-  /** The entry is complete. Called for every entry, also those without data. */
-  onEnd(): void;
-}
-
-export declare class TarParser {
-  constructor(handler: TarHandler, options?: { readonly name?: string; readonly maxEntries?: number });
-  /** Parses the next bytes of the archive. Synchronous: no promise per entry. */
-  push(chunk: Uint8Array): void;
-  /** The archive ended. Throws `tar-truncated` when it ended inside a member. */
-  finish(): void;
-}
+import { filled } from "./holes.ts";
+import { type TarOptions, TarParser } from "./parser.ts";
 
 export interface TarMember {
   readonly entry: TarEntry;
@@ -24,4 +9,63 @@ export interface TarMember {
   readonly body: ByteStream;
 }
 
-export declare function readTar(source: ByteStream): AsyncGenerator<TarMember, void>;
+/** What the parser found in the last chunk and nobody took yet. */
+type Event =
+  | { readonly kind: "entry"; readonly entry: TarEntry }
+  | { readonly kind: "data"; readonly offset: number; readonly chunk: Uint8Array }
+  | { readonly kind: "end" };
+
+/**
+ * The members of an archive one after the other. Convenient where members are few: for layers use TarParser, which costs
+ * no promise per member. The source is read to its end, so that a verifying source verifies.
+ */
+export async function* readTar(
+  source: ByteStream,
+  options: TarOptions = {},
+): AsyncGenerator<TarMember, void> {
+  let events: Event[] = [];
+  let next = 0;
+  const parser = new TarParser(
+    {
+      onEntry: (entry) => events.push({ kind: "entry", entry }),
+      onData: (offset, chunk) => events.push({ kind: "data", offset, chunk }),
+      onEnd: () => events.push({ kind: "end" }),
+    },
+    options,
+  );
+  const chunks = source[Symbol.asyncIterator]();
+  let finished = false;
+  /** The next event, feeding the parser as needed; undefined at the end of the archive. */
+  const take = async (): Promise<Event | undefined> => {
+    while (next === events.length) {
+      if (finished) return undefined;
+      events = [];
+      next = 0;
+      const { done, value } = await chunks.next();
+      if (done === true) {
+        finished = true;
+        parser.finish();
+      } else {
+        parser.push(value);
+      }
+    }
+    return events[next++];
+  };
+  try {
+    for (let event = await take(); event !== undefined; event = await take()) {
+      // Data and end of a body that was left unread are dropped here.
+      if (event.kind !== "entry") continue;
+      yield { entry: event.entry, body: filled(event.entry, runsOf(take)) };
+    }
+  } finally {
+    if (!finished) await chunks.return?.();
+  }
+}
+
+async function* runsOf(
+  take: () => Promise<Event | undefined>,
+): AsyncGenerator<{ readonly offset: number; readonly chunk: Uint8Array }, void> {
+  for (let event = await take(); event !== undefined && event.kind === "data"; event = await take()) {
+    yield event;
+  }
+}

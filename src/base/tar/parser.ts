@@ -1,0 +1,506 @@
+import { limits } from "../limits.ts";
+import { decodeText, encodeText } from "../text.ts";
+import type { SparseRun, TarEntry, TarType } from "./entry.ts";
+import {
+  blockBytes,
+  isZeroBlock,
+  type Place,
+  paddingOf,
+  parseHeader,
+  type RawHeader,
+  tarError,
+  typeflag,
+} from "./header.ts";
+import { noPaxRecords, type PaxRecords, parseDecimal, parsePax, parseTime } from "./pax.ts";
+import { BodySparseMap, checkSparse, OldSparseMap, paxSparse, type SparseMap } from "./sparse.ts";
+
+/** Receives an archive in order: onEntry, its onData calls, onEnd; then the next entry. Exceptions pass through `push`. */
+export interface TarHandler {
+  onEntry(entry: TarEntry): void;
+  /** `chunk` are bytes of the file at `offset` (holes of a sparse file are skipped); a view, valid as long as the pushed chunk. */
+  onData(offset: number, chunk: Uint8Array): void;
+  /** The entry is complete. Called for every entry, also those without data. */
+  onEnd(): void;
+}
+
+export interface TarOptions {
+  /** Names the archive in errors. */
+  readonly name?: string;
+  /** Default `limits.tarEntriesPerLayer`. */
+  readonly maxEntries?: number;
+}
+
+const typesByFlag: Readonly<Record<number, TarType>> = {
+  [typeflag.oldFile]: "file",
+  [typeflag.file]: "file",
+  [typeflag.hardlink]: "hardlink",
+  [typeflag.symlink]: "symlink",
+  [typeflag.char]: "char",
+  [typeflag.block]: "block",
+  [typeflag.directory]: "directory",
+  [typeflag.fifo]: "fifo",
+  [typeflag.contiguous]: "file",
+  [typeflag.gnuSparse]: "file",
+};
+
+/** (uid_t)-1 means "leave as it is" to chown: such an owner would become the unpacker's own. */
+const maxId = 0xfffffffe;
+const maxDevice = 0xffffffff;
+
+const noXattrs: ReadonlyMap<string, Uint8Array> = new Map();
+const noBytes: Buffer = Buffer.alloc(0);
+
+/**
+ * What the next bytes are.
+ * - `header`: a block. - `extended`: the body of a pax or GNU long-name header. - `oldSparse`: extension blocks of type S.
+ * - `bodySparse`: the sparse map at the start of a body. - `body`: data. - `padding`: to the next block. - `ended`: whatever
+ * follows the end of the archive.
+ */
+type State = "header" | "extended" | "oldSparse" | "bodySparse" | "body" | "padding" | "ended";
+
+/** A member whose description is being put together. */
+interface Pending {
+  readonly raw: RawHeader;
+  readonly records: PaxRecords;
+  readonly longName: string | undefined;
+  readonly longLink: string | undefined;
+  /** Bytes stored in the archive. */
+  readonly stored: number;
+  readonly place: Place;
+}
+
+/**
+ * A push parser for tar: v7, ustar, star, pax and GNU, with sparse files of all formats. Where parsers differ on hostile
+ * archives: a pax `size` always rules the body's length (CVE-2025-62518), members that can have no body have none whatever
+ * their size says, the archive ends at two zero blocks, and what is not understood is an error.
+ *
+ * Errors are VitrineErrors: `tar-truncated`, `tar-checksum`, `tar-invalid-header`, `tar-invalid-pax`, `tar-invalid-sparse`
+ * (corrupt), `tar-unsupported`, and `tar-limit-*` (invalid).
+ */
+export class TarParser {
+  private readonly handler: TarHandler;
+  private readonly archive: string | undefined;
+  private readonly maxEntries: number;
+  private entries = 0;
+
+  private state: State = "header";
+  /** Archive offset of the next byte. */
+  private offset = 0;
+  private zeroBlocks = 0;
+  /** Bytes of the current state still to come: extended, body, padding. */
+  private remaining = 0;
+  private padding = 0;
+
+  /** A block cut by the end of a chunk. */
+  private readonly block = Buffer.alloc(blockBytes);
+  private blockFill = 0;
+
+  private extendedType = 0;
+  private extendedBody: Buffer = noBytes;
+  private extendedFill = 0;
+
+  private globalRecords: PaxRecords = noPaxRecords;
+  private localRecords: PaxRecords | undefined;
+  private longName: string | undefined;
+  private longLink: string | undefined;
+
+  private pending: Pending | undefined;
+  private oldSparse: OldSparseMap | undefined;
+  private bodySparse: BodySparseMap | undefined;
+
+  /** Data goes here, undefined where it is dropped (a v7 directory with a body). */
+  private deliver = true;
+  private fileOffset = 0;
+  private runs: readonly SparseRun[] | undefined;
+  private run = 0;
+
+  constructor(handler: TarHandler, options: TarOptions = {}) {
+    this.handler = handler;
+    this.archive = options.name;
+    this.maxEntries = options.maxEntries ?? limits.tarEntriesPerLayer;
+  }
+
+  /** Parses the next bytes of the archive. Synchronous: no promise per entry. */
+  push(bytes: Uint8Array): void {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let at = 0;
+    while (at < chunk.length) {
+      switch (this.state) {
+        case "body":
+          at += this.takeBody(chunk, at);
+          break;
+        case "padding":
+          at += this.takePadding(chunk.length - at);
+          break;
+        case "extended":
+          at += this.takeExtended(chunk, at);
+          break;
+        case "ended":
+          this.offset += chunk.length - at;
+          return;
+        default:
+          at += this.takeBlock(chunk, at);
+      }
+    }
+  }
+
+  /** The archive ended. Throws `tar-truncated` when it ended inside a member. A missing end marker is tolerated, as by Docker. */
+  finish(): void {
+    if (this.state === "ended") return;
+    const isBetweenMembers = this.state === "header" && this.blockFill === 0 && !this.expectsMember();
+    // The last padding may be missing as well.
+    if (isBetweenMembers || this.state === "padding") return;
+    throw tarError("tar-truncated", "the archive ends inside a member", this.here());
+  }
+
+  /** Bytes of the current body still to come. */
+  get bodyRemaining(): number {
+    return this.state === "body" ? this.remaining : 0;
+  }
+
+  /**
+   * Goes past the rest of the current body and its padding as if they had been pushed, without data calls; returns how many
+   * bytes the caller leaves out. For archives that can be read at any place.
+   */
+  skipBody(): number {
+    const before = this.offset;
+    if (this.state === "body") {
+      this.offset += this.remaining;
+      this.remaining = 0;
+      this.endBody();
+    }
+    if (this.state === "padding") this.takePadding(this.remaining);
+    return this.offset - before;
+  }
+
+  /** Whether the end of the archive was seen. */
+  get ended(): boolean {
+    return this.state === "ended";
+  }
+
+  private here(): Place {
+    return { archive: this.archive, offset: this.offset };
+  }
+
+  /** Whether extended headers wait for the member they describe. */
+  private expectsMember(): boolean {
+    return this.localRecords !== undefined || this.longName !== undefined || this.longLink !== undefined;
+  }
+
+  private takeBody(chunk: Buffer, at: number): number {
+    let count = Math.min(this.remaining, chunk.length - at);
+    if (this.runs !== undefined && this.deliver) {
+      const run = this.runs[this.run]!;
+      count = Math.min(count, run.offset + run.length - this.fileOffset);
+    }
+    if (this.deliver) this.handler.onData(this.fileOffset, chunk.subarray(at, at + count));
+    this.fileOffset += count;
+    this.offset += count;
+    this.remaining -= count;
+    if (this.remaining === 0) {
+      this.endBody();
+    } else if (this.runs !== undefined) {
+      const run = this.runs[this.run]!;
+      if (this.fileOffset === run.offset + run.length) {
+        this.run += 1;
+        this.fileOffset = this.runs[this.run]!.offset;
+      }
+    }
+    return count;
+  }
+
+  private endBody(): void {
+    this.handler.onEnd();
+    this.remaining = this.padding;
+    this.state = this.padding === 0 ? "header" : "padding";
+  }
+
+  private takePadding(available: number): number {
+    const count = Math.min(this.remaining, available);
+    this.remaining -= count;
+    this.offset += count;
+    if (this.remaining === 0) this.state = "header";
+    return count;
+  }
+
+  private takeExtended(chunk: Buffer, at: number): number {
+    const count = Math.min(this.remaining, chunk.length - at);
+    chunk.copy(this.extendedBody, this.extendedFill, at, at + count);
+    this.extendedFill += count;
+    this.remaining -= count;
+    if (this.remaining === 0) {
+      this.endExtended();
+      this.remaining = this.padding;
+      this.state = this.padding === 0 ? "header" : "padding";
+    }
+    this.offset += count;
+    return count;
+  }
+
+  private takeBlock(chunk: Buffer, at: number): number {
+    if (this.blockFill === 0 && chunk.length - at >= blockBytes) {
+      this.offset += blockBytes;
+      this.onBlock(chunk, at);
+      return blockBytes;
+    }
+    const count = Math.min(blockBytes - this.blockFill, chunk.length - at);
+    chunk.copy(this.block, this.blockFill, at, at + count);
+    this.blockFill += count;
+    this.offset += count;
+    if (this.blockFill === blockBytes) {
+      this.blockFill = 0;
+      this.onBlock(this.block, 0);
+    }
+    return count;
+  }
+
+  /** `offset` is already past the block. */
+  private onBlock(bytes: Buffer, at: number): void {
+    if (this.state === "oldSparse") this.onOldSparse(bytes, at);
+    else if (this.state === "bodySparse") this.onBodySparse(bytes, at);
+    else this.onHeader(bytes, at);
+  }
+
+  private onHeader(bytes: Buffer, at: number): void {
+    const place: Place = { archive: this.archive, offset: this.offset - blockBytes };
+    if (bytes[at] === 0 && isZeroBlock(bytes, at)) {
+      this.zeroBlocks += 1;
+      if (this.expectsMember()) {
+        throw tarError("tar-invalid-header", "an extended header has no member", place);
+      }
+      if (this.zeroBlocks === 2) this.state = "ended";
+      return;
+    }
+    if (this.zeroBlocks > 0) {
+      throw tarError("tar-invalid-header", "data follows a lone zero block", place);
+    }
+    const raw = parseHeader(bytes, at, place);
+    switch (raw.type) {
+      case typeflag.paxLocal:
+      case typeflag.paxLocalSolaris:
+      case typeflag.paxGlobal:
+      case typeflag.gnuLongName:
+      case typeflag.gnuLongLink:
+        this.beginExtended(raw, place);
+        break;
+      case typeflag.gnuVolume:
+        // A label, not a member.
+        this.remaining = Math.max(raw.size, 0) + paddingOf(Math.max(raw.size, 0));
+        if (this.remaining > 0) this.state = "padding";
+        break;
+      default:
+        this.beginMember(raw, bytes, at, place);
+    }
+  }
+
+  private beginExtended(raw: RawHeader, place: Place): void {
+    if (raw.size < 0 || raw.size > limits.tarExtendedHeaderBytes) {
+      throw tarError(
+        "tar-limit-header",
+        `an extended header exceeds ${limits.tarExtendedHeaderBytes} bytes`,
+        place,
+      );
+    }
+    this.extendedType = raw.type;
+    this.extendedBody = Buffer.allocUnsafe(raw.size);
+    this.extendedFill = 0;
+    this.remaining = raw.size;
+    this.padding = paddingOf(raw.size);
+    this.state = "extended";
+    if (raw.size === 0) {
+      this.endExtended();
+      this.state = "header";
+    }
+  }
+
+  private endExtended(): void {
+    const body = this.extendedBody;
+    const place = this.here();
+    this.extendedBody = noBytes;
+    switch (this.extendedType) {
+      case typeflag.paxGlobal:
+        this.globalRecords = parsePax(body, this.globalRecords, place);
+        break;
+      case typeflag.gnuLongName:
+        this.longName = untilNul(body);
+        break;
+      case typeflag.gnuLongLink:
+        this.longLink = untilNul(body);
+        break;
+      default:
+        this.localRecords = parsePax(body, this.globalRecords, place);
+    }
+  }
+
+  private beginMember(raw: RawHeader, bytes: Buffer, at: number, place: Place): void {
+    if (typesByFlag[raw.type] === undefined) {
+      const shown = raw.type > 0x20 && raw.type < 0x7f ? `'${String.fromCharCode(raw.type)}'` : `${raw.type}`;
+      throw tarError("tar-unsupported", `members of type ${shown} are not supported`, place);
+    }
+    this.entries += 1;
+    if (this.entries > this.maxEntries) {
+      throw tarError("tar-limit-entries", `more than ${this.maxEntries} members`, place);
+    }
+    const records = this.localRecords ?? this.globalRecords;
+    const size = records.values.get("size");
+    const stored = size === undefined ? raw.size : parseDecimal(size, "size", place);
+    if (stored < 0) throw tarError("tar-invalid-header", "field size is negative", place);
+    const { longName, longLink } = this;
+    const pending: Pending = { raw, records, longName, longLink, stored, place };
+    this.localRecords = undefined;
+    this.longName = undefined;
+    this.longLink = undefined;
+
+    if (typesByFlag[raw.type] !== "file") {
+      this.emit(pending, undefined);
+      return;
+    }
+    if (raw.type === typeflag.gnuSparse) {
+      this.pending = pending;
+      this.oldSparse = new OldSparseMap(bytes, at, place);
+      this.state = "oldSparse";
+      this.continueOldSparse();
+      return;
+    }
+    const sparse = records === noPaxRecords ? undefined : paxSparse(records, place);
+    if (sparse === undefined) {
+      this.emit(pending, undefined);
+    } else if (sparse.numbers !== undefined) {
+      this.emit(pending, checkSparse(sparse.numbers, sparse.size, stored, place));
+    } else {
+      this.pending = pending;
+      this.bodySparse = new BodySparseMap();
+      this.state = "bodySparse";
+    }
+  }
+
+  private onOldSparse(bytes: Buffer, at: number): void {
+    this.oldSparse!.extend(bytes, at, this.here());
+    this.continueOldSparse();
+  }
+
+  private continueOldSparse(): void {
+    const map = this.oldSparse!;
+    if (map.isExtended) return;
+    const pending = this.pending!;
+    this.emit(pending, checkSparse(map.numbers, map.size, pending.stored, pending.place));
+  }
+
+  private onBodySparse(bytes: Buffer, at: number): void {
+    const map = this.bodySparse!;
+    const pending = this.pending!;
+    if (map.taken + blockBytes > pending.stored) {
+      throw tarError("tar-invalid-sparse", "a sparse map exceeds its member", pending.place);
+    }
+    if (!map.feed(bytes, at, pending.place)) return;
+    const stored = pending.stored - map.taken;
+    const size = parseDecimal(
+      pending.records.values.get("GNU.sparse.realsize") ?? "",
+      "GNU.sparse.realsize",
+      pending.place,
+    );
+    this.emit({ ...pending, stored }, checkSparse(map.numbers, size, stored, pending.place));
+  }
+
+  /** Hands the member out and expects its body. */
+  private emit(pending: Pending, sparse: SparseMap | undefined): void {
+    const { raw, stored, place } = pending;
+    const entry = this.describe(pending, sparse);
+    this.pending = undefined;
+    this.oldSparse = undefined;
+    this.bodySparse = undefined;
+    this.runs = sparse?.runs;
+    this.run = 0;
+    this.fileOffset = sparse?.runs[0]?.offset ?? 0;
+    // A v7 "directory" is a file with a slash: it may have a body, which is none of a directory's.
+    const isFile = typesByFlag[raw.type] === "file";
+    this.handler.onEntry(entry);
+    this.beginBodyOf(isFile ? stored : 0, place, entry.type === "file");
+  }
+
+  private beginBodyOf(stored: number, place: Place, deliver: boolean): void {
+    if (!Number.isSafeInteger(this.offset + stored)) {
+      throw tarError("tar-limit-size", "a member is too large", place);
+    }
+    this.deliver = deliver;
+    this.remaining = stored;
+    this.padding = paddingOf(stored);
+    this.state = "body";
+    if (stored === 0) this.endBody();
+  }
+
+  private describe(pending: Pending, sparse: SparseMap | undefined): TarEntry {
+    const { raw, records, stored, place } = pending;
+    let type = typesByFlag[raw.type]!;
+    let path = pending.longName ?? raw.name;
+    let linkTarget = pending.longLink ?? raw.linkName;
+    let { uid, gid } = raw;
+    let mtimeSeconds = raw.mtime;
+    let mtimeNanoseconds = 0;
+    if (records !== noPaxRecords) {
+      const { values } = records;
+      path = values.get("GNU.sparse.name") ?? values.get("path") ?? path;
+      linkTarget = values.get("linkpath") ?? linkTarget;
+      uid = numberOr(values.get("uid"), uid, "uid", place);
+      gid = numberOr(values.get("gid"), gid, "gid", place);
+      const mtime = values.get("mtime");
+      if (mtime !== undefined) {
+        const time = parseTime(mtime, "mtime", place);
+        mtimeSeconds = time.seconds;
+        mtimeNanoseconds = time.nanoseconds;
+      }
+    }
+    // Before ustar had a type for directories, a trailing slash made one.
+    if (raw.type === typeflag.oldFile && path.endsWith("/")) type = "directory";
+    checkName(path, "path", place);
+    const isLink = type === "hardlink" || type === "symlink";
+    if (isLink) checkName(linkTarget, "link target", place);
+    if (uid < 0 || uid > maxId || gid < 0 || gid > maxId) {
+      throw tarError("tar-invalid-header", "an owner is out of range", place);
+    }
+    const { devMajor, devMinor } = raw;
+    if (devMajor < 0 || devMajor > maxDevice || devMinor < 0 || devMinor > maxDevice) {
+      throw tarError("tar-invalid-header", "a device number is out of range", place);
+    }
+    const bodySize = type === "file" ? stored : 0;
+    const size = sparse?.size ?? bodySize;
+    if (size > limits.tarFileBytes) throw tarError("tar-limit-size", "a file is too large", place);
+    return {
+      path,
+      type,
+      mode: Math.max(raw.mode, 0),
+      uid,
+      gid,
+      size,
+      mtimeSeconds,
+      mtimeNanoseconds,
+      linkTarget: isLink ? linkTarget : "",
+      devMajor,
+      devMinor,
+      xattrs: records === noPaxRecords ? noXattrs : records.xattrs,
+      sparse: sparse?.runs,
+      bodyOffset: this.offset,
+      bodySize,
+    };
+  }
+}
+
+/** The value of a GNU long-name header, which ends with a NUL. */
+function untilNul(body: Buffer): string {
+  const end = body.indexOf(0);
+  return decodeText(end === -1 ? body : body.subarray(0, end));
+}
+
+function numberOr(text: string | undefined, otherwise: number, key: string, place: Place): number {
+  return text === undefined ? otherwise : parseDecimal(text, key, place);
+}
+
+function checkName(name: string, what: string, place: Place): void {
+  if (name === "" || name.includes("\0")) {
+    throw tarError("tar-invalid-header", `a member has an empty ${what} or one with a NUL`, place);
+  }
+  // A character has at most three bytes for each UTF-16 unit: most names need no exact count.
+  if (name.length * 3 > limits.tarPathBytes && encodeText(name).length > limits.tarPathBytes) {
+    throw tarError("tar-limit-path", `a ${what} exceeds ${limits.tarPathBytes} bytes`, place);
+  }
+}
