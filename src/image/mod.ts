@@ -1,5 +1,22 @@
 /** The door of `image/`: names, platforms, images and where they come from. */
+export { applyChange } from "./changes.ts";
+export {
+  blobMissing,
+  blobPath,
+  checkDocumentSize,
+  directoryContent,
+  expectedContent,
+  joinedContent,
+  memoryContent,
+  type RawContent,
+  sourceOf,
+} from "./content.ts";
+export { type ImportOptions, importRootfs } from "./import.ts";
+export { encodeLayoutIndex, layoutEntries, layoutHeaderBytes, withName, withoutName } from "./layout.ts";
+export { type OpenOptions, openArchive } from "./open.ts";
 export * from "./platform.ts";
 export * from "./reference.ts";
+export { encodeArchive, renamed, type SaveOptions, writeArchiveFile, writeLayoutDirectory } from "./save.ts";
 export * from "./source.ts";
 export * from "./transport.ts";
+export { readConfig, type Walk, walkImage } from "./walk.ts";

@@ -204,7 +204,7 @@ export interface Store {
   // --- reading; synchronous, verified, without a lock ---
 
   /**
-   * Finds an image by reference, `name@digest`, image ID or a unique prefix of one (3 digits or more).
+   * Finds an image by reference, `name@digest`, image ID or a unique prefix of one (4 digits or more).
    * Errors: `image-not-found`, `image-ambiguous`, `platform-not-found`, `blob-missing`, `blob-digest-mismatch`.
    */
   resolve(reference: string, platform?: Platform): StoredImage;
