@@ -1,24 +1,214 @@
-import type { ByteStream, Tally } from "./streams.ts";
+import type { Transform } from "node:stream";
+import { VitrineError } from "./errors.ts";
+import { type ByteStream, chunkBytes, counted, type Tally } from "./streams.ts";
+import { throughTransform } from "./transform.ts";
+import { ZstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "xz" | "bzip2";
 
-/** What the first bytes (6 suffice) of a stream say. */
-export declare function detectCompression(head: Uint8Array): Compression;
+const magics: readonly (readonly [Compression, readonly number[]])[] = [
+  ["gzip", [0x1f, 0x8b, 0x08]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+];
+/** A zstd stream may begin with a skippable frame (zstd:chunked, pzstd): 0x50..0x5f 2a 4d 18. */
+const skippableTail = [0x2a, 0x4d, 0x18];
+const headBytes = 6;
+
+/** What the first bytes (6 suffice) of a stream say it is. */
+export function detectCompression(head: Uint8Array): Compression {
+  for (const [compression, magic] of magics) {
+    if (magic.every((byte, index) => head[index] === byte)) return compression;
+  }
+  const isSkippable =
+    (head[0] ?? 0) >> 4 === 5 && skippableTail.every((byte, index) => head[index + 1] === byte);
+  return isSkippable ? "zstd" : "none";
+}
 
 export interface Decompressed {
   readonly compression: Compression;
-  /** The plain bytes. Corrupt, truncated or trailing input throws `compressed-data-corrupt`. */
+  /**
+   * The plain bytes. The compressed source is read to its end. Input that is corrupt, truncated or followed by something
+   * else (zeros after gzip are padding) throws `compressed-data-corrupt`.
+   */
   readonly stream: ByteStream;
   /** Compressed bytes fed so far: the `input` of `bounded`. */
   readonly input: Readonly<Tally>;
 }
 
-/** Looks at the first bytes and decompresses; what is not compressed passes through. Missing program: `decompressor-missing`. */
-export declare function decompress(source: ByteStream): Promise<Decompressed>;
+/**
+ * Looks at the first bytes and decompresses gzip (any number of members), zstd (any number of frames) and xz; other input passes through, except
+ * bzip2: `compression-unsupported`. Only one xz stream is decoded at a time: a second waits for the first, so never read one
+ * inside another. `name` is for errors.
+ */
+export async function decompress(source: ByteStream, name?: string): Promise<Decompressed> {
+  const input: Tally = { bytes: 0 };
+  const { head, stream } = await peek(counted(source, input), headBytes);
+  const compression = detectCompression(head);
+  return { compression, stream: await decompressed(stream, compression, name), input };
+}
 
-/** Compresses without time or name in the header: the same input gives the same bytes on the same runtime. */
-export declare function compress(
+async function decompressed(
+  source: ByteStream,
+  compression: Compression,
+  name?: string,
+): Promise<ByteStream> {
+  const explain = (cause: unknown): VitrineError => corrupt(compression, name, cause);
+  switch (compression) {
+    case "none":
+      return source;
+    case "gzip": {
+      const zlib = await import("node:zlib");
+      return throughTransform(source, zlib.createGunzip(streamOptions), explain);
+    }
+    case "zstd":
+      return throughTransform(wholeFrames(source, name), await zstdTransform("decompress"), explain);
+    case "xz":
+      return xzDecompressed(source, explain);
+    default:
+      throw new VitrineError("unsupported", `${name ?? "data"} is compressed with ${compression}`, {
+        code: "compression-unsupported",
+        operand: name,
+        hint: "decompress it first (bunzip2), or compress it with gzip, zstd or xz",
+      });
+  }
+}
+
+/** Default chunks of 16 KiB halve the speed. The high water mark lets the next input wait in the queue. */
+const streamOptions = { chunkSize: chunkBytes, writableHighWaterMark: 2 * chunkBytes };
+
+function corrupt(compression: string, name: string | undefined, cause: unknown): VitrineError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new VitrineError("corrupt", `${compression} data is damaged or incomplete: ${reason}`, {
+    code: "compressed-data-corrupt",
+    operand: name,
+    hint: "fetch or make it again",
+    cause,
+  });
+}
+
+async function zstdTransform(direction: "compress" | "decompress", level?: number): Promise<Transform> {
+  const zlib = await import("node:zlib");
+  if (zlib.createZstdDecompress === undefined) {
+    throw new VitrineError("unsupported", "this JavaScript runtime has no zstd", {
+      code: "compression-unsupported",
+      hint: "use node 22.15 or newer, or bun",
+    });
+  }
+  if (direction === "decompress") return zlib.createZstdDecompress(streamOptions);
+  const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = zlib.constants;
+  const params = { [ZSTD_c_compressionLevel]: level ?? 3, [ZSTD_c_checksumFlag]: 1 };
+  return zlib.createZstdCompress({ ...streamOptions, params });
+}
+
+/** Passes zstd on, and throws unless it consists of whole frames. */
+async function* wholeFrames(source: ByteStream, name: string | undefined): AsyncGenerator<Uint8Array, void> {
+  const frames = new ZstdFrames();
+  for await (const chunk of source) {
+    if (!frames.push(chunk)) throw corrupt("zstd", name, "a frame is malformed or something else follows");
+    yield chunk;
+  }
+  if (!frames.isComplete) throw corrupt("zstd", name, "it ends inside a frame");
+}
+
+async function* xzDecompressed(
+  source: ByteStream,
+  explain: (cause: unknown) => Error,
+): AsyncGenerator<Uint8Array, void> {
+  const { default: library } = await import("xz-decompress");
+  const chunks = source[Symbol.asyncIterator]();
+  // An error of the source must come out as it is, not as a damaged archive.
+  let sourceFailure: { readonly error: unknown } | undefined;
+  const compressed = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await chunks.next();
+        if (done === true) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        sourceFailure = { error };
+        controller.error(error);
+      }
+    },
+    async cancel() {
+      await chunks.return?.();
+    },
+  });
+  const reader = new library.XzReadableStream(compressed).getReader();
+  let finished = false;
+  try {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (value.length > 0) yield value;
+    }
+    finished = true;
+  } catch (error) {
+    finished = true;
+    await chunks.return?.();
+    throw sourceFailure === undefined ? explain(error) : sourceFailure.error;
+  } finally {
+    if (!finished) await reader.cancel();
+  }
+}
+
+/** The first bytes of a stream (fewer if it is shorter) and the whole stream again. */
+async function peek(
+  source: ByteStream,
+  bytes: number,
+): Promise<{ readonly head: Uint8Array; readonly stream: ByteStream }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const taken: Uint8Array[] = [];
+  let length = 0;
+  while (length < bytes) {
+    const { done, value } = await iterator.next();
+    if (done === true) break;
+    taken.push(value);
+    length += value.length;
+  }
+  const head = Buffer.concat(taken.map((chunk) => chunk.subarray(0, bytes))).subarray(0, bytes);
+  return { head, stream: resumed(taken, iterator) };
+}
+
+async function* resumed(
+  taken: readonly Uint8Array[],
+  iterator: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  let ended = false;
+  try {
+    yield* taken;
+    while (true) {
+      const { done, value } = await iterator.next();
+      if (done === true) break;
+      yield value;
+    }
+    ended = true;
+  } finally {
+    if (!ended) await iterator.return?.();
+  }
+}
+
+/** Compresses with neither time nor name in the header: the same input gives the same bytes on the same runtime. */
+export async function* compress(
   source: ByteStream,
   compression: "none" | "gzip" | "zstd",
-  options?: { readonly level?: number },
-): ByteStream;
+  options: { readonly level?: number } = {},
+): AsyncGenerator<Uint8Array, void> {
+  if (compression === "none") {
+    yield* source;
+    return;
+  }
+  const internal = (cause: unknown): Error =>
+    new VitrineError("internal", `cannot compress with ${compression}`, {
+      code: "compression-failed",
+      cause,
+    });
+  if (compression === "zstd") {
+    yield* throughTransform(source, await zstdTransform("compress", options.level), internal);
+    return;
+  }
+  const zlib = await import("node:zlib");
+  const gzip = zlib.createGzip({ ...streamOptions, level: options.level ?? 6 });
+  yield* throughTransform(source, gzip, internal);
+}
