@@ -1,5 +1,5 @@
 /** `process` of config.json (config.md#process). */
-import { limits } from "../base/mod.ts";
+import { limits, quoted } from "../base/mod.ts";
 import { type ConfigReader, numberList } from "./config-reader.ts";
 import { compact, type Field } from "./field.ts";
 import {
@@ -97,18 +97,20 @@ function readCapabilities(field: Field): LinuxCapabilities {
 /** What cannot be granted is told, not refused (config.md#linux-process). */
 function warnOfCapabilities(reader: ConfigReader, field: Field, sets: LinuxCapabilities): void {
   for (const setName of capabilitySetNames) {
-    sets[setName]?.forEach((name, index) => {
-      const entry = field.at(setName).elements()[index]!;
-      if (!reader.knowsCapability(name)) {
-        reader.warn(entry, "capability-unknown", "is no capability that is known; it is left out");
-      } else if (needs(setName).some((other) => !sets[other]?.includes(name))) {
-        reader.warn(
-          entry,
-          "capability-not-grantable",
-          `must be in ${needs(setName).join(" and ")} as well; it is left out`,
-        );
-      }
-    });
+    const names = sets[setName] ?? [];
+    const unknown = names.filter((name) => !reader.knowsCapability(name));
+    const others = needs(setName);
+    const barred = names.filter(
+      (name) => !unknown.includes(name) && others.some((other) => !sets[other]?.includes(name)),
+    );
+    if (unknown.length > 0) {
+      const list = unknown.map((name) => quoted(name, 40)).join(", ");
+      reader.warn(field.at(setName), "capability-unknown", `${list}: unknown here, left out`);
+    }
+    if (barred.length > 0) {
+      const message = `${barred.join(", ")}: not in ${others.join(" and ")} as well, left out`;
+      reader.warn(field.at(setName), "capability-not-grantable", message);
+    }
   }
 }
 
