@@ -1,0 +1,192 @@
+/**
+ * Whose ids a container runs under: the host's (root), or those of a user namespace. The store unpacks layers for
+ * the same choice, so it is made here once for both.
+ */
+import { VitrineError } from "../base/mod.ts";
+import type { HostFacts, IdMapRange, SubordinateRange } from "../kernel/mod.ts";
+import type { StoreIds } from "../store/mod.ts";
+import { conflict } from "./flags/bad-flag.ts";
+import type { UserNamespaceMode } from "./options.ts";
+
+export interface IdChoice {
+  readonly ids: StoreIds;
+  /** What the user should know of it, e.g. that only one id is mapped. */
+  readonly warnings: readonly string[];
+  /** With keep-id: who the container's process is when nobody says. */
+  readonly defaultUser?: { readonly uid: number; readonly gid: number };
+}
+
+/** The id that files of ids outside the map seem to have (/proc/sys/kernel/overflowuid). */
+const highestId = 2 ** 32 - 2;
+
+/** Errors: `flag-conflict`, `user-namespaces-disabled`, `too-few-subordinate-ids`. */
+export function chooseIds(host: HostFacts, mode: UserNamespaceMode = { mode: "private" }): IdChoice {
+  const privileged = host.identity.euid === 0;
+  if (mode.mode === "map") return mapped(host, mode.uids, mode.gids);
+  if (privileged) return ofRoot(mode);
+  requireUserNamespaces(host);
+  const { uids, gids, newuidmap, newgidmap } = host.subordinateIds;
+  if (uids.length === 0 || gids.length === 0 || newuidmap === "" || newgidmap === "") {
+    return single(host, mode);
+  }
+  const { euid, egid } = host.identity;
+  const tools = { newuidmap, newgidmap };
+  switch (mode.mode) {
+    case "nomap":
+      return { ids: { kind: "range", uids: stack(uids, 0), gids: stack(gids, 0), ...tools }, warnings: [] };
+    case "keep-id": {
+      const uid = mode.uid ?? euid;
+      const gid = mode.gid ?? egid;
+      return {
+        ids: { kind: "range", uids: around(uid, euid, uids), gids: around(gid, egid, gids), ...tools },
+        warnings: [],
+        defaultUser: { uid, gid },
+      };
+    }
+    default:
+      return {
+        ids: { kind: "range", uids: around(0, euid, uids), gids: around(0, egid, gids), ...tools },
+        warnings: [],
+      };
+  }
+}
+
+function ofRoot(mode: UserNamespaceMode): IdChoice {
+  switch (mode.mode) {
+    case "host":
+      return { ids: { kind: "none" }, warnings: [] };
+    case "private":
+      // Docker's and podman's root runs in the user namespace it was started in.
+      return { ids: { kind: "none" }, warnings: [] };
+    default:
+      throw conflict(
+        "--userns",
+        `--userns=${mode.mode} is for users other than root`,
+        "as root, give maps: --uidmap 0:100000:65536 --gidmap 0:100000:65536",
+      );
+  }
+}
+
+function mapped(host: HostFacts, uids: readonly IdMapRange[], gids: readonly IdMapRange[]): IdChoice {
+  requireDisjoint("--uidmap", uids);
+  requireDisjoint("--gidmap", gids);
+  const { newuidmap, newgidmap } = host.subordinateIds;
+  const tools = host.identity.euid === 0 ? { newuidmap: "", newgidmap: "" } : { newuidmap, newgidmap };
+  return { ids: { kind: "range", uids, gids, ...tools }, warnings: [] };
+}
+
+function requireDisjoint(flag: string, ranges: readonly IdMapRange[]): void {
+  for (const side of ["containerID", "hostID"] as const) {
+    const sorted = [...ranges].sort((left, right) => left[side] - right[side]);
+    for (const [index, range] of sorted.entries()) {
+      const next = sorted[index + 1];
+      if (next !== undefined && range[side] + range.size > next[side]) {
+        throw conflict(flag, `the ranges of ${flag} overlap at ${next[side]}`, "each id may stand in one range only");
+      }
+    }
+  }
+}
+
+function requireUserNamespaces(host: HostFacts): void {
+  const { supported, maximum, unprivilegedClone, apparmorRestricted, unprivilegedAllowed } = host.userNamespace;
+  if (unprivilegedAllowed) return;
+  const hint = !supported
+    ? "this kernel has none: run vitrine as root"
+    : maximum === 0
+      ? "as root: sysctl -w user.max_user_namespaces=15000"
+      : unprivilegedClone === false
+        ? "as root: sysctl -w kernel.unprivileged_userns_clone=1"
+        : apparmorRestricted
+          ? "as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run vitrine as root"
+          : "run 'vitrine doctor', or run vitrine as root";
+  throw new VitrineError("unavailable", "users other than root cannot make user namespaces on this machine", {
+    code: "user-namespaces-disabled",
+    hint,
+  });
+}
+
+function single(host: HostFacts, mode: UserNamespaceMode): IdChoice {
+  const { euid, egid, userName } = host.identity;
+  const name = userName === "" ? String(euid) : userName;
+  const { newuidmap, newgidmap, uids, gids } = host.subordinateIds;
+  const remedy =
+    newuidmap === "" || newgidmap === ""
+      ? "install newuidmap and newgidmap (package uidmap or shadow-utils)"
+      : uids.length === 0 || gids.length === 0
+        ? `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`
+        : "run 'vitrine doctor'";
+  if (mode.mode === "nomap") {
+    throw new VitrineError("unavailable", "--userns=nomap needs subordinate ids", {
+      code: "too-few-subordinate-ids",
+      operand: "--userns",
+      hint: remedy,
+    });
+  }
+  const uid = mode.mode === "keep-id" ? (mode.uid ?? euid) : 0;
+  const gid = mode.mode === "keep-id" ? (mode.gid ?? egid) : 0;
+  return {
+    ids: {
+      kind: "single",
+      uids: [{ containerID: uid, hostID: euid, size: 1 }],
+      gids: [{ containerID: gid, hostID: egid, size: 1 }],
+    },
+    warnings: [
+      `only your own id is mapped into the container: other users, chown and packages that use them will not work; ${remedy}`,
+    ],
+    ...(mode.mode === "keep-id" ? { defaultUser: { uid, gid } } : {}),
+  };
+}
+
+/** Subordinate ranges one after the other, from container id `first`. */
+function stack(ranges: readonly SubordinateRange[], first: number): readonly IdMapRange[] {
+  const result: IdMapRange[] = [];
+  let next = first;
+  for (const { start, count } of ranges) {
+    const size = Math.min(count, highestId - next);
+    if (size <= 0) break;
+    result.push({ containerID: next, hostID: start, size });
+    next += size;
+  }
+  return result;
+}
+
+/** The own id at `place`, the subordinate ones in order before and after it. */
+function around(place: number, own: number, ranges: readonly SubordinateRange[]): readonly IdMapRange[] {
+  const result: IdMapRange[] = [];
+  let next = 0;
+  const addOwn = (): void => {
+    result.push({ containerID: place, hostID: own, size: 1 });
+    next = place + 1;
+  };
+  if (place === 0) addOwn();
+  for (const { start, count } of ranges) {
+    let used = 0;
+    while (used < count && next < highestId) {
+      const room = next < place ? place - next : highestId - next;
+      const size = Math.min(count - used, room);
+      result.push({ containerID: next, hostID: start + used, size });
+      used += size;
+      next += size;
+      if (next === place) addOwn();
+    }
+  }
+  // With fewer subordinate ids than the own id's number, a gap stays before it.
+  if (!result.some(({ hostID }) => hostID === own)) addOwn();
+  return result;
+}
+
+/** The id on the host of a container's id; undefined: not mapped. */
+export function toHostId(map: readonly IdMapRange[], id: number): number | undefined {
+  const range = map.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return range === undefined ? undefined : range.hostID + (id - range.containerID);
+}
+
+/** The last id of the run of mapped ids that begins at 0; -1 when 0 is not mapped. */
+export function lastContiguousId(map: readonly IdMapRange[]): number {
+  let next = 0;
+  for (const { containerID, size } of [...map].sort((left, right) => left.containerID - right.containerID)) {
+    if (containerID !== next) break;
+    next += size;
+  }
+  return next - 1;
+}

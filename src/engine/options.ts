@@ -1,0 +1,208 @@
+/**
+ * What a user may ask of `run`, as values: the command line (`cli/run-options.ts`) and later the APIs make one of
+ * these. A field is `undefined` (a list empty) where nobody asked, so that a default and its origin stay visible.
+ * Lists keep the order in which the flags stood.
+ */
+import type { IdMapRange } from "../kernel/mod.ts";
+import type { LinuxDeviceRule, Platform, Rlimit, RootfsPropagation } from "../oci/mod.ts";
+
+/** A value and the flag it came from, e.g. `--env-file`. */
+export interface Asked<T> {
+  readonly value: T;
+  readonly flag: string;
+}
+
+export type EnvironmentChange =
+  | { readonly name: string; readonly value: string; readonly flag: string }
+  /** `--unsetenv NAME` */
+  | { readonly name: string; readonly unset: true; readonly flag: string };
+
+/**
+ * How a namespace is chosen: `private` makes a new one, `host` keeps the caller's, `path` joins (`ns:PATH`).
+ */
+export type NamespaceMode =
+  | { readonly mode: "private" }
+  | { readonly mode: "host" }
+  | { readonly mode: "path"; readonly path: string };
+
+export type IpcMode = NamespaceMode | { readonly mode: "none" };
+export type NetworkMode = { readonly mode: "none" } | Exclude<NamespaceMode, { readonly mode: "private" }>;
+
+export type UserNamespaceMode =
+  | { readonly mode: "host" }
+  | { readonly mode: "private" }
+  /** The caller's own id keeps its number (or gets `uid`, `gid`) in the container. */
+  | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number }
+  /** The caller's own id is not in the container. */
+  | { readonly mode: "nomap" }
+  /** `--uidmap`, `--gidmap` */
+  | { readonly mode: "map"; readonly uids: readonly IdMapRange[]; readonly gids: readonly IdMapRange[] };
+
+export type ReadOnly =
+  | "writable"
+  /** Read-only with everything mounted below it where the kernel can, as Docker. */
+  | "recursive-if-possible"
+  /** `rro`, `bind-recursive=readonly`: an error where the kernel cannot. */
+  | "recursive"
+  /** `bind-recursive=writable`: only the top mount. */
+  | "top";
+
+export type MountRequest =
+  | {
+      readonly kind: "bind";
+      /** Absolute path on the host. */
+      readonly source: string;
+      readonly target: string;
+      readonly readOnly: ReadOnly;
+      readonly recursive: boolean;
+      readonly propagation: RootfsPropagation | undefined;
+      /** `noexec`, `dev`, `suid`, … */
+      readonly options: readonly string[];
+      readonly flag: string;
+    }
+  | {
+      readonly kind: "tmpfs";
+      readonly target: string;
+      /** As the kernel and the runtime spec know them: `size=64m`, `mode=1777`, `noexec`, `tmpcopyup`. */
+      readonly options: readonly string[];
+      readonly flag: string;
+    }
+  /** A directory of the container's own, filled with what the image has there. */
+  | {
+      readonly kind: "anonymous";
+      readonly target: string;
+      readonly readOnly: boolean;
+      readonly copyUp: boolean;
+      readonly flag: string;
+    };
+
+export interface DeviceRequest {
+  /** Absolute path on the host: a device node, or a directory whose device nodes are all meant. */
+  readonly source: string;
+  readonly target: string;
+  /** Some of `rwm`. */
+  readonly access: string;
+}
+
+export type SeccompChoice =
+  | { readonly kind: "default" }
+  | { readonly kind: "unconfined" }
+  | { readonly kind: "file"; readonly path: string };
+
+export interface SecurityOptions {
+  readonly seccomp?: SeccompChoice;
+  readonly noNewPrivileges?: boolean;
+  /** `unconfined` or the name of a loaded profile. */
+  readonly apparmor?: string;
+  /** `label=disable`, or `user:…`, `role:…`, `type:…`, `level:…`. */
+  readonly label: readonly string[];
+  readonly mask: readonly string[];
+  /** Paths, globs, or `ALL`. */
+  readonly unmask: readonly string[];
+  /** Options of the mount of /proc: `hidepid=2`. */
+  readonly procOptions: readonly string[];
+}
+
+/** Bytes, and counts as the flags give them; `undefined` is not asked. */
+export interface ResourceOptions {
+  readonly memory?: bigint;
+  /** Memory plus swap; -1 is unlimited. */
+  readonly memorySwap?: bigint;
+  readonly memoryReservation?: bigint;
+  readonly memorySwappiness?: number;
+  /** CPUs in billionths: 1.5 is 1500000000. */
+  readonly nanoCpus?: bigint;
+  readonly cpuShares?: bigint;
+  readonly cpuPeriod?: bigint;
+  readonly cpuQuota?: bigint;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+  /** -1 is unlimited. */
+  readonly pidsLimit?: bigint;
+  readonly deviceRules: readonly LinuxDeviceRule[];
+}
+
+export interface RunOptions {
+  /** A reference; with `rootfs` the path of a directory. */
+  readonly image: string;
+  readonly rootfs: boolean;
+  /** Replaces the image's Cmd when not empty. */
+  readonly command: readonly string[];
+  readonly platform?: Platform;
+
+  // the command's own doing
+  readonly interactive: boolean;
+  readonly tty: boolean;
+  readonly remove: boolean;
+  readonly quiet: boolean;
+  readonly name?: string;
+  readonly cidFile?: string;
+
+  // process
+  /** `[]` clears the image's. */
+  readonly entrypoint?: readonly string[];
+  readonly environment: readonly EnvironmentChange[];
+  /** `--unsetenv-all` */
+  readonly unsetEnvironment: boolean;
+  /** `--env-host` */
+  readonly hostEnvironment: boolean;
+  /** `--http-proxy`: pass http_proxy and its like on. */
+  readonly httpProxy: boolean;
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly groups: readonly string[];
+  readonly umask?: number;
+  readonly init: boolean;
+  readonly oomScoreAdjust?: number;
+  readonly rlimits: readonly Rlimit[];
+  /** `--ulimit host` */
+  readonly hostRlimits: boolean;
+  readonly stopSignal?: string;
+  /** Seconds; -1 waits for ever. */
+  readonly stopTimeout?: number;
+  readonly passwd: boolean;
+
+  // namespaces
+  readonly hostname?: string;
+  readonly domainname?: string;
+  readonly network?: NetworkMode;
+  readonly pid?: NamespaceMode;
+  readonly ipc?: IpcMode;
+  readonly uts?: NamespaceMode;
+  readonly cgroupns?: NamespaceMode;
+  readonly time?: NamespaceMode;
+  readonly userns?: UserNamespaceMode;
+
+  // filesystem
+  readonly mounts: readonly MountRequest[];
+  readonly readOnly: boolean;
+  /** With `readOnly`: /tmp, /run and /var/tmp are tmpfs. */
+  readonly readOnlyTmpfs: boolean;
+  readonly imageVolumes: "anonymous" | "tmpfs" | "ignore";
+  readonly shmSize?: bigint;
+
+  // network files
+  readonly hostsFile: boolean;
+  readonly hostnameFile: boolean;
+  readonly addHosts: readonly { readonly name: string; readonly address: string }[];
+  /** `["none"]`: no resolv.conf is made. */
+  readonly dns: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly dnsOptions: readonly string[];
+
+  // privileges
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly privileged: boolean;
+  readonly security: SecurityOptions;
+  readonly devices: readonly DeviceRequest[];
+  readonly sysctls: ReadonlyMap<string, string>;
+
+  // resources
+  readonly resources: ResourceOptions;
+  readonly cgroupParent?: string;
+  readonly cgroups: boolean;
+
+  readonly labels: ReadonlyMap<string, Asked<string>>;
+  readonly annotations: ReadonlyMap<string, string>;
+}

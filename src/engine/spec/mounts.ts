@@ -1,0 +1,274 @@
+/** mounts: what every container has, then what was asked for, parents before children (config.md#mounts). */
+import { VitrineError } from "../../base/mod.ts";
+import type { Mount } from "../../oci/mod.ts";
+import { defaults } from "../defaults.ts";
+import { conflict } from "../flags/bad-flag.ts";
+import { toHostId } from "../id-maps.ts";
+import type { MountRequest } from "../options.ts";
+import { inUserNamespace, type SpecInput } from "./input.ts";
+import { isPrivate } from "./namespaces.ts";
+import { byDefault, byFlag, byHost, byImage, type Notebook, type Sourced, sourced } from "./notebook.ts";
+
+/** A directory of the container's own that is filled with what the image has at `target`. */
+export interface AnonymousVolume {
+  /** ROOT/containers/ID/volumes/N */
+  readonly source: string;
+  readonly target: string;
+  readonly copyUp: boolean;
+}
+
+export interface MountsPart {
+  readonly mounts: readonly Mount[];
+  readonly volumes: readonly AnonymousVolume[];
+}
+
+/** `files` are the generated ones of network-files.ts and user.ts. Error: `flag-conflict` for a target named twice. */
+export function mounts(input: SpecInput, files: readonly Sourced<Mount>[], notebook: Notebook): MountsPart {
+  const volumes: AnonymousVolume[] = [];
+  const asked = requested(input, volumes, notebook);
+  const replaced = new Set(asked.map(({ value }) => value.destination));
+  const base = [...standardMounts(input), ...files].filter(({ value }) => !replaced.has(value.destination));
+  // A mount over /dev hides what stands below it: those are then left out, as docker does.
+  const visible = base.filter(({ value }) => ![...replaced].some((target) => isStandardParent(target, value)));
+  return {
+    mounts: notebook.list("/mounts", [...visible, ...byDepth(asked)]),
+    volumes,
+  };
+}
+
+function isStandardParent(target: string, mount: Mount): boolean {
+  return (target === "/dev" || target === "/proc" || target === "/sys") && mount.destination.startsWith(`${target}/`);
+}
+
+/** Stable: mounts of one depth keep their order. */
+function byDepth(list: readonly Sourced<Mount>[]): readonly Sourced<Mount>[] {
+  const depth = (path: string): number => path.split("/").length;
+  return [...list].sort((left, right) => depth(left.value.destination) - depth(right.value.destination));
+}
+
+function standardMounts(input: SpecInput): readonly Sourced<Mount>[] {
+  return [
+    proc(input),
+    sourced(
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: defaults.dev.value },
+      byDefault,
+    ),
+    devpts(input),
+    ...shm(input),
+    ...mqueue(input),
+    sys(input),
+    cgroup(input),
+  ];
+}
+
+function proc(input: SpecInput): Sourced<Mount> {
+  const { procOptions } = input.options.security;
+  const destination = "/proc";
+  if (inUserNamespace(input) && !isPrivate(input, "pid")) {
+    return sourced(
+      { destination, type: "bind", source: "/proc", options: ["rbind", ...defaults.proc.value] },
+      byHost("a user namespace may not mount the proc of a pid namespace that it does not own"),
+    );
+  }
+  return sourced(
+    { destination, type: "proc", source: "proc", options: [...defaults.proc.value, ...procOptions] },
+    procOptions.length > 0 ? byFlag("--security-opt proc-opts") : byDefault,
+  );
+}
+
+function devpts(input: SpecInput): Sourced<Mount> {
+  const { ids } = input.idChoice;
+  const ttyGroup = ids.kind === "none" || toHostId(ids.gids, 5) !== undefined;
+  return sourced(
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: defaults.devpts.value.filter((option) => ttyGroup || option !== "gid=5"),
+    },
+    ttyGroup ? byDefault : byHost("gid 5 is not mapped"),
+  );
+}
+
+function shm(input: SpecInput): readonly Sourced<Mount>[] {
+  const { ipc, shmSize } = input.options;
+  const destination = "/dev/shm";
+  if (ipc?.mode === "none") return [];
+  if (ipc?.mode === "host") {
+    return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
+  }
+  return [
+    sourced(
+      {
+        destination,
+        type: "tmpfs",
+        source: "shm",
+        options: [...defaults.shm.value, `size=${shmSize ?? defaults.shmBytes.value}`],
+      },
+      shmSize === undefined ? byDefault : byFlag("--shm-size"),
+    ),
+  ];
+}
+
+function mqueue(input: SpecInput): readonly Sourced<Mount>[] {
+  const destination = "/dev/mqueue";
+  if (!input.host.mqueue) return [];
+  if (input.options.ipc?.mode === "host") {
+    return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
+  }
+  return [sourced({ destination, type: "mqueue", source: "mqueue", options: defaults.mqueue.value }, byDefault)];
+}
+
+function sys(input: SpecInput): Sourced<Mount> {
+  const destination = "/sys";
+  const { privileged } = input.options;
+  const options = defaults.sys.value.filter((option) => option !== "ro" || !privileged);
+  if (inUserNamespace(input) && !isPrivate(input, "network")) {
+    return sourced(
+      { destination, type: "bind", source: "/sys", options: ["rbind", ...options] },
+      byHost("a user namespace may not mount the sysfs of a network namespace that it does not own"),
+    );
+  }
+  return sourced(
+    { destination, type: "sysfs", source: "sysfs", options },
+    privileged ? byFlag("--privileged") : byDefault,
+  );
+}
+
+function cgroup(input: SpecInput): Sourced<Mount> {
+  const destination = "/sys/fs/cgroup";
+  const { privileged } = input.options;
+  const options = defaults.cgroup.value.filter((option) => option !== "ro" || !privileged);
+  if (inUserNamespace(input) && !isPrivate(input, "cgroup")) {
+    return sourced(
+      { destination, type: "bind", source: destination, options: ["rbind", ...options] },
+      byHost("a user namespace may not mount the cgroups of a namespace that it does not own"),
+    );
+  }
+  return sourced(
+    { destination, type: "cgroup", source: "cgroup", options },
+    privileged ? byFlag("--privileged") : byDefault,
+  );
+}
+
+function requested(
+  input: SpecInput,
+  volumes: AnonymousVolume[],
+  notebook: Notebook,
+): readonly Sourced<Mount>[] {
+  const { options, image } = input;
+  const targets = new Set<string>();
+  const list: Sourced<Mount>[] = [];
+  for (const request of options.mounts) {
+    if (targets.has(request.target)) {
+      throw conflict(request.flag, `two mounts have the target ${request.target}`, "leave one of them out");
+    }
+    targets.add(request.target);
+    list.push(sourced(mountOf(input, request, volumes), byFlag(request.flag)));
+  }
+  for (const target of image?.config?.Volumes ?? []) {
+    const origin = byImage("config.Volumes");
+    if (options.imageVolumes === "ignore" || targets.has(target) || !usable(target)) {
+      if (!usable(target)) notebook.warn(`the image's volume ${JSON.stringify(target)} is passed over`);
+      continue;
+    }
+    targets.add(target);
+    if (options.imageVolumes === "tmpfs") {
+      list.push(sourced(tmpfs(target, ["rw", "nosuid", "nodev", "tmpcopyup"]), origin));
+    } else {
+      list.push(sourced(anonymous(input, target, false, true, volumes), origin));
+    }
+  }
+  if (options.readOnly && options.readOnlyTmpfs) {
+    for (const target of defaults.readonlyTmpfs.value) {
+      if (targets.has(target)) continue;
+      list.push(sourced(tmpfs(target, ["rw", "nosuid", "nodev", "tmpcopyup"]), byDefault));
+    }
+  }
+  return list;
+}
+
+/** The path comes from an image's author. */
+function usable(target: string): boolean {
+  return /^\/[^\0]*[^\0/.]/.test(target) && !target.split("/").includes("..");
+}
+
+function mountOf(input: SpecInput, request: MountRequest, volumes: AnonymousVolume[]): Mount {
+  switch (request.kind) {
+    case "bind":
+      return bind(request);
+    case "tmpfs":
+      return tmpfs(request.target, withTmpfsDefaults(request.options));
+    case "anonymous":
+      return anonymous(input, request.target, request.readOnly, request.copyUp, volumes);
+  }
+}
+
+function bind(request: Extract<MountRequest, { kind: "bind" }>): Mount {
+  const options: string[] = [request.recursive ? "rbind" : "bind"];
+  options.push(request.propagation ?? defaults.bindPropagation.value);
+  for (const flag of defaults.bindFlags.value) {
+    const opposite = flag.slice("no".length);
+    // Devices of a bound /dev are what it is bound for.
+    const device = flag === "nodev" && /^\/dev(\/|$)/.test(request.source);
+    if (!request.options.includes(opposite) && !device) options.push(flag);
+  }
+  options.push(...request.options.filter((word) => !options.includes(word)));
+  switch (request.readOnly) {
+    case "writable":
+      options.push("rw");
+      break;
+    case "top":
+      options.push("ro");
+      break;
+    // The kernel has mount_setattr(AT_RECURSIVE) wherever it has the calls the helper needs (5.12).
+    case "recursive":
+    case "recursive-if-possible":
+      options.push(request.recursive ? "rro" : "ro");
+      break;
+  }
+  return { destination: request.target, type: "bind", source: request.source, options };
+}
+
+/** A default stands where its property was not named. */
+function withTmpfsDefaults(options: readonly string[]): readonly string[] {
+  const names = options.map((option) => option.split("=")[0]!);
+  const kept = defaults.tmpfsFlags.value.filter((option) => {
+    const name = option.split("=")[0]!;
+    return !names.includes(name) && !names.includes(name.replace(/^no/, ""));
+  });
+  return [...kept, ...options];
+}
+
+function tmpfs(target: string, options: readonly string[]): Mount {
+  return { destination: target, type: "tmpfs", source: "tmpfs", options };
+}
+
+function anonymous(
+  input: SpecInput,
+  target: string,
+  readOnly: boolean,
+  copyUp: boolean,
+  volumes: AnonymousVolume[],
+): Mount {
+  const source = `${input.directory}/volumes/${volumes.length}`;
+  volumes.push({ source, target, copyUp });
+  return {
+    destination: target,
+    type: "bind",
+    source,
+    options: ["rbind", defaults.bindPropagation.value, ...defaults.bindFlags.value, readOnly ? "ro" : "rw"],
+  };
+}
+
+/** The sources of --volume and --mount that are not there. Error: `bind-source-missing`. */
+export function requireSources(options: readonly MountRequest[], exists: (path: string) => boolean): void {
+  for (const request of options) {
+    if (request.kind !== "bind" || exists(request.source)) continue;
+    throw new VitrineError("not-found", `the host has no ${JSON.stringify(request.source)}`, {
+      code: "bind-source-missing",
+      operand: request.flag,
+      hint: `make it first: mkdir -p ${JSON.stringify(request.source)}`,
+    });
+  }
+}
