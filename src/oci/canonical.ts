@@ -67,16 +67,7 @@ export function encodeRuntimeConfig(config: RuntimeConfig): Uint8Array {
 
 /** What hooks read on their standard input. */
 export function encodeState(state: State): Uint8Array {
-  return encodeText(
-    toJson({
-      ociVersion: state.ociVersion,
-      id: state.id,
-      status: state.status,
-      pid: state.pid,
-      bundle: state.bundle,
-      annotations: sortedMap(state.annotations),
-    }),
-  );
+  return encodeText(toJson(ordered(state)));
 }
 
 export function encodeContainerProcessState(process: ContainerProcessState): Uint8Array {
@@ -86,7 +77,7 @@ export function encodeContainerProcessState(process: ContainerProcessState): Uin
       fds: process.fds,
       pid: process.pid,
       metadata: process.metadata,
-      state: process.state,
+      state: ordered(process.state),
     }),
   );
 }
@@ -113,6 +104,17 @@ function write(value: unknown, indent: number, newline: string): string {
     .filter(([, member]) => member !== undefined)
     .map(([name, member]) => `${inner}${JSON.stringify(name)}${colon}${write(member, indent, inner)}`);
   return members.length === 0 ? "{}" : `{${members.join(",")}${newline}}`;
+}
+
+function ordered(state: State): object {
+  return {
+    ociVersion: state.ociVersion,
+    id: state.id,
+    status: state.status,
+    pid: state.pid,
+    bundle: state.bundle,
+    annotations: sortedMap(state.annotations),
+  };
 }
 
 function descriptor(from: Descriptor): object {
