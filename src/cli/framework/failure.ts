@@ -2,6 +2,7 @@
 import { errnoOf, printable, VitrineError } from "../../base/mod.ts";
 import type { Command } from "./command.ts";
 import { OutputClosed } from "./context.ts";
+import { Interrupted } from "./interrupt.ts";
 
 /** The engine itself failed, as Docker's and podman's. */
 const engineFailure = 125;
@@ -22,6 +23,7 @@ export interface Failure {
 
 export function failureOf(error: unknown, debug: boolean, command?: Pick<Command, "exitCodes">): Failure {
   if (error instanceof OutputClosed || errnoOf(error) === "EPIPE") return { status: outputClosed, text: "" };
+  if (error instanceof Interrupted) return { status: error.status, text: "" };
   const known = error instanceof VitrineError ? error : fromSystem(error);
   const lines = [`error: ${printable(known.message, { lines: true })}`];
   if (known.hint !== undefined) lines.push(`hint: ${printable(known.hint, { lines: true })}`);

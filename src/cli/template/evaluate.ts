@@ -15,20 +15,20 @@ type Scope = Map<string, unknown>[];
 /** How a block ended before its end. */
 type Jump = "break" | "continue" | undefined;
 
-/** `escape` is applied to every printed value, not to the template's own text. */
-export function evaluate(block: Block, data: TemplateData, escape: (text: string) => string): string {
-  const state = new Evaluation(data, escape);
+/** `shown` is applied to every printed value, not to the template's own text. */
+export function evaluate(block: Block, data: TemplateData, shown: (text: string) => string): string {
+  const state = new Evaluation(data, shown);
   state.run(block, data);
   return state.output.join("");
 }
 
 class Evaluation {
   readonly output: string[] = [];
-  private readonly escape: (text: string) => string;
+  private readonly shown: (text: string) => string;
   private readonly scope: Scope;
 
-  constructor(data: TemplateData, escape: (text: string) => string) {
-    this.escape = escape;
+  constructor(data: TemplateData, shown: (text: string) => string) {
+    this.shown = shown;
     this.scope = [new Map([["", data]])];
   }
 
@@ -52,7 +52,7 @@ class Evaluation {
         return undefined;
       case "print": {
         const value = this.pipeline(node.pipeline, dot);
-        if (node.pipeline.variables.length === 0) this.output.push(this.escape(goText(value)));
+        if (node.pipeline.variables.length === 0) this.output.push(this.shown(goText(value)));
         return undefined;
       }
       case "if":
