@@ -45,7 +45,7 @@ export function numberList(field: Field): string {
   const text = field.string();
   const ranges = text === "" ? [] : text.split(",");
   for (const range of ranges) {
-    const match = /^\s*([0-9]{1,7})(?:-([0-9]{1,7}))?\s*$/.exec(range);
+    const match = /^ *([0-9]{1,7})(?:-([0-9]{1,7}))? *$/.exec(range);
     if (match === null || (match[2] !== undefined && Number(match[2]) < Number(match[1]))) {
       field.fail("must be a list of numbers and ranges such as 0-3,7");
     }
