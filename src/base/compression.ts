@@ -1,6 +1,6 @@
 import type { Transform } from "node:stream";
 import { VitrineError } from "./errors.ts";
-import { type ByteStream, chunkBytes, counted, type Tally } from "./streams.ts";
+import { type ByteStream, chunkBytes, counted, rechunked, type Tally } from "./streams.ts";
 import { throughTransform } from "./transform.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
@@ -123,9 +123,11 @@ async function* xzDecompressed(
   const compressed = new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
-        const { done, value } = await chunks.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
+        let next = await chunks.next();
+        // The library takes an empty chunk for the end.
+        while (next.done !== true && next.value.length === 0) next = await chunks.next();
+        if (next.done === true) controller.close();
+        else controller.enqueue(next.value);
       } catch (error) {
         sourceFailure = { error };
         controller.error(error);
@@ -199,16 +201,18 @@ export async function* compress(
     yield* source;
     return;
   }
+  // Where a compressor's input is cut shows in its output.
+  const even = rechunked(source, chunkBytes);
   const internal = (cause: unknown): Error =>
     new VitrineError("internal", `cannot compress with ${compression}`, {
       code: "compression-failed",
       cause,
     });
   if (compression === "zstd") {
-    yield* throughTransform(source, await zstdTransform("compress", options.level), internal);
+    yield* throughTransform(even, await zstdTransform("compress", options.level), internal);
     return;
   }
   const zlib = await import("node:zlib");
   const gzip = zlib.createGzip({ ...streamOptions, level: options.level ?? 6 });
-  yield* throughTransform(source, gzip, internal);
+  yield* throughTransform(even, gzip, internal);
 }

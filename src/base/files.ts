@@ -118,11 +118,14 @@ export function writeFileAtomically(
  * not writable by group or others. Otherwise `directory-not-private` (kind denied).
  */
 export function makePrivateDirectory(dir: string): void {
-  const made = fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const stat = fs.lstatSync(dir);
-  const problem = privacyProblem(stat);
+  try {
+    fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // Something else is there: the check below says what.
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  const problem = privacyProblem(fs.lstatSync(dir));
   if (problem === undefined) return;
-  if (made !== undefined) fs.rmdirSync(dir);
   throw new VitrineError("denied", `${dir} ${problem}`, {
     code: "directory-not-private",
     operand: dir,

@@ -133,6 +133,24 @@ export async function collect(source: ByteStream, maxBytes: number, name?: strin
   return all;
 }
 
+/** The same bytes in chunks of exactly `length`, the last one shorter. */
+export async function* rechunked(source: ByteStream, length: number): AsyncGenerator<Uint8Array, void> {
+  let pieces: Uint8Array[] = [];
+  let gathered = 0;
+  for await (let chunk of source) {
+    while (gathered + chunk.length >= length) {
+      const head = chunk.subarray(0, length - gathered);
+      yield pieces.length === 0 ? head : Buffer.concat([...pieces, head]);
+      chunk = chunk.subarray(head.length);
+      pieces = [];
+      gathered = 0;
+    }
+    if (chunk.length > 0) pieces.push(chunk);
+    gathered += chunk.length;
+  }
+  if (gathered > 0) yield Buffer.concat(pieces);
+}
+
 /** A stream of given chunks. */
 export async function* streamOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
   yield* chunks;
