@@ -16,4 +16,6 @@ export {
 export type * from "./host-facts.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";
+export type { SeccompMachine } from "./seccomp/abi.ts";
+export { compileSeccomp } from "./seccomp/compile.ts";
 export type * from "./seccomp/profile.ts";
