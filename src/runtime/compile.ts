@@ -1,7 +1,96 @@
+/** config.json + host facts → plan. The order is runc's; where it matters the step says why. */
 import type { Plan } from "../kernel/mod.ts";
+import { capabilityMasks, dropBoundingSet, setCapabilities } from "./capabilities.ts";
+import { arrangeCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
+import { cleanUp, explainFailures, guardTerminal, supervise } from "./cleanup.ts";
+import { refuseUnsupported, tellOfRules } from "./coverage.ts";
+import { finishDev, setUpDev } from "./devices.ts";
+import { Draft } from "./draft.ts";
+import { runCreateHooks, runPoststartHooks, runStartHooks } from "./hooks.ts";
+import { mountAll } from "./mounts.ts";
+import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./namespaces.ts";
+import {
+  becomeUser,
+  execute,
+  isolateKeyring,
+  labelProcess,
+  makeWorkingDirectory,
+  openStreams,
+  setAttributes,
+  setNames,
+  setOomScore,
+} from "./process.ts";
+import { protectPaths, writeSysctls } from "./restrictions.ts";
+import { finishPropagation, isolateMounts, makeRootReadOnly, mountRoot, pivot } from "./rootfs.ts";
+import { installEarly, installLate } from "./seccomp.ts";
 import type { CompileInput } from "./types.ts";
 
-/** config.json + host facts → plan. Pure. Errors: kind invalid or unsupported, with the JSON pointer as operand. */
-export function compile(_input: CompileInput): Plan {
-  return { ops: [] };
+/**
+ * Pure: the same input gives the same plan. Ops are in the order of time; those of monitor and init run beside each
+ * other between two barriers.
+ *
+ * Errors: kind `invalid` for a config that contradicts itself, `unsupported` for a field that cannot be honoured (the
+ * operand is its JSON pointer), `not-found` for a bind source that does not exist.
+ */
+export function compile(input: CompileInput): Plan {
+  const draft = new Draft(input);
+  refuseUnsupported(draft);
+  checkNamespaces(draft);
+  const cgroup = planCgroup(draft);
+  const capabilities = capabilityMasks(draft);
+  tellOfRules(draft);
+
+  explainFailures(draft);
+  guardTerminal(draft);
+  startInit(draft);
+  // The monitor makes the cgroup while init mounts: neither needs the other until the cgroup is looked at.
+  arrangeCgroup(draft, cgroup);
+
+  isolateKeyring(draft);
+  enterNamespaces(draft);
+  setUpNetwork(draft);
+  setOomScore(draft);
+  isolateMounts(draft);
+  mountRoot(draft);
+  mountAll(draft, cgroup);
+  setUpDev(draft);
+  enterCgroup(draft, cgroup);
+  runCreateHooks(draft);
+  pivot(draft);
+
+  finishPropagation(draft);
+  makeWorkingDirectory(draft);
+  openStreams(draft);
+  finishDev(draft);
+  makeRootReadOnly(draft);
+  setNames(draft);
+  labelProcess(draft);
+  writeSysctls(draft);
+  protectPaths(draft);
+
+  setAttributes(draft);
+  installEarly(draft);
+  dropBoundingSet(draft, capabilities);
+  becomeUser(draft);
+  setCapabilities(draft, capabilities);
+  installLate(draft);
+  awaitStart(draft);
+  runStartHooks(draft);
+  execute(draft);
+
+  runPoststartHooks(draft);
+  supervise(draft);
+  cleanUp(draft, cgroup);
+  return draft.finish();
+}
+
+/** Init: the gap between the spec's create and start (runtime.md#lifecycle). */
+function awaitStart(draft: Draft): void {
+  const { startFifo } = draft.input.container;
+  if (startFifo !== undefined) {
+    draft.init(
+      { op: "awaitStart", fifo: startFifo },
+      { pointer: "", section: "runtime.md#lifecycle", origin: { by: "default" } },
+    );
+  }
 }

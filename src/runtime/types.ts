@@ -20,6 +20,8 @@ export type RootMount =
       readonly work: string;
       /** `user.overlay.*` xattrs: a mount in a user namespace. */
       readonly userxattr: boolean;
+      /** No sync when it is unmounted: for a container that is thrown away (`--rm`). Never for one that is kept. */
+      readonly volatile?: boolean;
     }
   | {
       /** A tree on the host, used as it is: it is bound over itself, since pivot_root needs a mount. */
@@ -40,8 +42,14 @@ export type CgroupDecision =
       readonly mode: "v1";
       /** Absolute: `/vitrine/ID`. */
       readonly path: string;
-      /** What the cpuset hierarchy's mount point has: children start empty and must be given it. */
-      readonly cpuset?: { readonly cpus: string; readonly mems: string };
+      /** For `resources.cpu.cpus` and `mems`: a v1 cpuset begins empty and nobody can enter it. */
+      readonly cpuset?: {
+        /** What the nearest directory above the container's that is not empty has. */
+        readonly cpus: string;
+        readonly mems: string;
+        /** Directories between that one and the container's: `["/vitrine"]`. */
+        readonly emptyAncestors: readonly string[];
+      };
     }
   | {
       /** The directory `root` + `path` of the v2 tree; controllers are enabled from `root` down. */
@@ -64,6 +72,8 @@ export interface ContainerPlacement {
   /** Absolute: RUNROOT/containers/ID. */
   readonly stateDirectory: string;
   readonly root: RootMount;
+  /** The mount point under the root's directory (`gather.ts`); needed for shared `linux.rootfsPropagation` alone. */
+  readonly rootParentMount?: string;
   readonly cgroup: CgroupDecision;
   /** The size of the terminal when `process.terminal`; absent: `process.consoleSize`, else 0 x 0. */
   readonly terminal?: TerminalSize;

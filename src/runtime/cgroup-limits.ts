@@ -1,0 +1,22 @@
+/** What both versions of cgroups have in writing limits down. */
+import type { Reason } from "./draft.ts";
+
+/** One write to a control file. */
+export interface CgroupWrite {
+  /** Absolute host path. */
+  readonly directory: string;
+  readonly file: string;
+  readonly data: string;
+  readonly reason: Reason;
+}
+
+/** The spec's -1 is the kernel's `max` (v2) or -1 (v1). */
+export function orMax(value: bigint): string {
+  return value < 0n ? "max" : String(value);
+}
+
+export const resources = "/linux/resources";
+
+export function limitReason(area: string, field: string, anchor: string): Reason {
+  return { pointer: `${resources}/${area}/${field}`, section: `config-linux.md#${anchor}` };
+}

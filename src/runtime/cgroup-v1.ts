@@ -1,0 +1,224 @@
+/** resources of config.json as control files of cgroup v1. */
+import type { LinuxBlockIo, LinuxCpu, LinuxMemory } from "../oci/mod.ts";
+import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
+import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
+import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
+
+/** The container's directory in the hierarchy of a controller; throws where it is not mounted. */
+export type DirectoryOf = (controller: string, pointer: string) => string;
+
+export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[] {
+  const wanted = draft.input.config.linux?.resources ?? {};
+  const writes: CgroupWrite[] = [];
+  const write = (controller: string, file: string, data: string, reason: Reason) => {
+    writes.push({ directory: directoryOf(controller, reason.pointer), file, data, reason });
+  };
+  writeDevices(draft, write);
+  if (wanted.pids?.limit !== undefined) {
+    write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
+  }
+  writeMemory(draft, wanted.memory ?? {}, write);
+  writeCpu(wanted.cpu ?? {}, write);
+  writeBlockIo(draft, wanted.blockIO ?? {}, write);
+  for (const [index, { pageSize, limit }] of (wanted.hugepageLimits ?? []).entries()) {
+    const reason = {
+      pointer: `${resources}/hugepageLimits/${index}`,
+      section: "config-linux.md#huge-page-limits",
+    };
+    checkPageSize(pageSize, reason.pointer);
+    write("hugetlb", `hugetlb.${pageSize}.limit_in_bytes`, String(limit), reason);
+    // Reservations are counted apart since 5.7.
+    write("hugetlb", `hugetlb.${pageSize}.rsvd.limit_in_bytes`, String(limit), {
+      ...reason,
+      tolerate: ["ENOENT"],
+    });
+  }
+  if (wanted.network?.classID !== undefined) {
+    write(
+      "net_cls",
+      "net_cls.classid",
+      String(wanted.network.classID),
+      limitReason("network", "classID", "network"),
+    );
+  }
+  for (const [index, { name, priority }] of (wanted.network?.priorities ?? []).entries()) {
+    write("net_prio", "net_prio.ifpriomap", `${name} ${priority}`, {
+      pointer: `${resources}/network/priorities/${index}`,
+      section: "config-linux.md#network",
+    });
+  }
+  for (const [device, data] of rdmaLines(wanted.rdma)) {
+    write("rdma", "rdma.max", data, {
+      pointer: `${resources}/rdma/${pointerSegment(device)}`,
+      section: "config-linux.md#rdma",
+    });
+  }
+  if (Object.keys(wanted.unified ?? {}).length > 0) {
+    throw unsupported(
+      "cgroup-unified-on-v1",
+      `${resources}/unified`,
+      "these files are cgroup v2's, this machine has v1",
+    );
+  }
+  return writes;
+}
+
+type Write = (controller: string, file: string, data: string, reason: Reason) => void;
+
+function writeDevices(draft: Draft, write: Write): void {
+  const rules = rulesOf(draft);
+  if (rules === "allow-all" || !hasDeviceController(draft)) {
+    return;
+  }
+  const section = "config-linux.md#allowed-device-list";
+  for (const { file, data, index } of rules) {
+    write(
+      "devices",
+      file,
+      data,
+      index === undefined
+        ? { pointer: `${resources}/devices`, section, origin: { by: "default" } }
+        : { pointer: `${resources}/devices/${index}`, section },
+    );
+  }
+}
+
+function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
+  const reason = (field: string) => limitReason("memory", field, "memory");
+  refuseKernelMemory(memory);
+  if (memory.useHierarchy === false) {
+    throw unsupported(
+      "cgroup-limit-unsupported",
+      `${resources}/memory/useHierarchy`,
+      "limits always hold for children",
+    );
+  }
+  // Before memory + swap, which may not be less than it.
+  for (const [field, file] of [
+    ["limit", "memory.limit_in_bytes"],
+    ["swap", "memory.memsw.limit_in_bytes"],
+    ["reservation", "memory.soft_limit_in_bytes"],
+    ["kernelTCP", "memory.kmem.tcp.limit_in_bytes"],
+    ["swappiness", "memory.swappiness"],
+  ] as const) {
+    const value = memory[field];
+    // 0 means not set, as in runc: a limit of no memory at all runs nothing.
+    if (value === undefined || (value === 0n && field !== "swappiness")) {
+      continue;
+    }
+    // A kernel that does not count swap has no such file. A default may be lost there, a wish not.
+    const mayLack = field === "swap" && draft.origin(`${resources}/memory/swap`).by === "default";
+    write(
+      "memory",
+      file,
+      String(value),
+      mayLack ? { ...reason(field), tolerate: ["ENOENT"] } : reason(field),
+    );
+  }
+  if (memory.disableOOMKiller === true) {
+    write("memory", "memory.oom_control", "1", reason("disableOOMKiller"));
+  }
+}
+
+export function refuseKernelMemory(memory: LinuxMemory): void {
+  if (memory.kernel !== undefined && memory.kernel > 0n) {
+    throw unsupported(
+      "cgroup-limit-unsupported",
+      `${resources}/memory/kernel`,
+      "the kernel no longer limits kernel memory apart (deprecated in 5.4)",
+      "limit memory as a whole",
+    );
+  }
+}
+
+function writeCpu(cpu: LinuxCpu, write: Write): void {
+  const reason = (field: string) => limitReason("cpu", field, "cpu");
+  // The period before the quota, which is checked against it; a burst after the quota that bounds it.
+  for (const [field, file] of [
+    ["shares", "cpu.shares"],
+    ["period", "cpu.cfs_period_us"],
+    ["quota", "cpu.cfs_quota_us"],
+    ["burst", "cpu.cfs_burst_us"],
+    ["realtimePeriod", "cpu.rt_period_us"],
+    ["realtimeRuntime", "cpu.rt_runtime_us"],
+    ["idle", "cpu.idle"],
+  ] as const) {
+    const value = cpu[field];
+    const unset = value === 0n && field !== "idle" && field !== "realtimeRuntime";
+    if (value !== undefined && !unset) {
+      write("cpu", file, String(value), reason(field));
+    }
+  }
+  for (const field of ["cpus", "mems"] as const) {
+    const value = cpu[field];
+    if (value !== undefined && value !== "") {
+      write("cpuset", `cpuset.${field}`, value, reason(field));
+    }
+  }
+}
+
+function writeBlockIo(draft: Draft, io: LinuxBlockIo, write: Write): void {
+  const section = "config-linux.md#block-io";
+  const at = (field: string): Reason => ({ pointer: `${resources}/blockIO/${field}`, section });
+  // CFQ, which had leaf weights and `blkio.weight`, is gone since 5.0; BFQ has its own file.
+  const weightFile = draft.input.host.kernel.major >= 5 ? "blkio.bfq.weight" : "blkio.weight";
+  refuseLeafWeight(io);
+  if (io.weight !== undefined && io.weight !== 0) {
+    write("blkio", weightFile, String(io.weight), at("weight"));
+  }
+  for (const [index, device] of (io.weightDevice ?? []).entries()) {
+    if (device.weight !== undefined) {
+      const data = `${device.major}:${device.minor} ${device.weight}`;
+      write("blkio", `${weightFile}_device`, data, at(`weightDevice/${index}`));
+    }
+  }
+  for (const [field, file] of [
+    ["throttleReadBpsDevice", "blkio.throttle.read_bps_device"],
+    ["throttleWriteBpsDevice", "blkio.throttle.write_bps_device"],
+    ["throttleReadIOPSDevice", "blkio.throttle.read_iops_device"],
+    ["throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"],
+  ] as const) {
+    for (const [index, { major, minor, rate }] of (io[field] ?? []).entries()) {
+      write("blkio", file, `${major}:${minor} ${rate}`, at(`${field}/${index}`));
+    }
+  }
+}
+
+export function refuseLeafWeight(io: LinuxBlockIo): void {
+  const device = (io.weightDevice ?? []).findIndex((one) => one.leafWeight !== undefined);
+  const field = io.leafWeight !== undefined ? "leafWeight" : `weightDevice/${device}/leafWeight`;
+  if (io.leafWeight !== undefined || device >= 0) {
+    throw unsupported(
+      "cgroup-limit-unsupported",
+      `${resources}/blockIO/${field}`,
+      "leaf weights went with the CFQ scheduler (Linux 5.0)",
+    );
+  }
+}
+
+/** `64KB`, `2MB`, `1GB`: it becomes part of a file name. */
+export function checkPageSize(pageSize: string, pointer: string): void {
+  if (!/^[1-9]\d*[KMG]B$/.test(pageSize)) {
+    throw invalid(
+      "hugepage-size-invalid",
+      `${pointer}/pageSize`,
+      `${JSON.stringify(pageSize)} is not like 2MB`,
+    );
+  }
+}
+
+/** `mlx5_1 hca_handle=3 hca_object=10000`: the same file in both versions. */
+export function rdmaLines(
+  rdma: Readonly<Record<string, { readonly hcaHandles?: number; readonly hcaObjects?: number }>> | undefined,
+): [string, string][] {
+  return Object.entries(rdma ?? {}).map(([device, { hcaHandles, hcaObjects }]) => {
+    const words = [device];
+    if (hcaHandles !== undefined) {
+      words.push(`hca_handle=${hcaHandles}`);
+    }
+    if (hcaObjects !== undefined) {
+      words.push(`hca_object=${hcaObjects}`);
+    }
+    return [device, words.join(" ")];
+  });
+}

@@ -1,0 +1,270 @@
+/** The container's cgroup: where, made, filled, removed (config-linux.md#control-groups). */
+import { posix } from "node:path";
+import type { HostFacts } from "../kernel/mod.ts";
+import type { RuntimeConfig } from "../oci/mod.ts";
+import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
+import type { CgroupWrite } from "./cgroup-limits.ts";
+import { writesOfV1 } from "./cgroup-v1.ts";
+import { writesOfV2 } from "./cgroup-v2.ts";
+import { type Draft, type Reason, unsupported } from "./draft.ts";
+import { enterCgroupNamespace } from "./namespaces.ts";
+import type { CgroupDecision } from "./types.ts";
+
+const section = "config-linux.md#control-groups";
+const pathReason: Reason = { pointer: "/linux/cgroupsPath", section: "config-linux.md#cgroups-path" };
+
+/** How long a cgroup may stay busy after its last process died. */
+const removalMilliseconds = 2000;
+
+/**
+ * Proposes where to count: v2, else v1, below `/vitrine` unless the config says where. An unprivileged user has none:
+ * a v2 directory delegated to them holds their own processes, and controllers go to empty directories only.
+ */
+export function decideCgroup(config: RuntimeConfig, host: HostFacts, id: string): CgroupDecision {
+  const path = posix.resolve("/vitrine", config.linux?.cgroupsPath ?? id);
+  const { mode, hierarchies, unified } = host.cgroup;
+  if (host.identity.euid !== 0 || !host.userNamespace.initial) {
+    return { mode: "none", reason: "an unprivileged user has no cgroup to divide" };
+  }
+  if (path === "/") {
+    throw unsupported("cgroup-path-root", pathReason.pointer, "the root cgroup is the machine's");
+  }
+  if (mode === "v2" && unified !== undefined) {
+    return unified.writable
+      ? { mode: "v2", root: unified.mountPoint, path }
+      : { mode: "none", reason: `${unified.mountPoint} is read-only` };
+  }
+  const controllers = hierarchies.filter((hierarchy) => hierarchy.controllers.length > 0);
+  if (controllers.length === 0) {
+    return { mode: "none", reason: "no cgroup hierarchy is mounted" };
+  }
+  const readOnly = controllers.find((hierarchy) => !hierarchy.writable);
+  return readOnly === undefined
+    ? { mode: "v1", path }
+    : { mode: "none", reason: `${readOnly.mountPoint} is read-only` };
+}
+
+/** The container's directories and what is written there. */
+export interface CgroupPlan {
+  /** Absolute host paths, in order: v1 one for each hierarchy, v2 one, none without a cgroup. */
+  readonly directories: readonly string[];
+  /** Parents to be given values (v1 cpuset) or controllers (v2) once they exist. */
+  readonly prepare: readonly CgroupWrite[];
+  readonly writes: readonly CgroupWrite[];
+}
+
+/** Monitor, while init mounts: makes the cgroup, limits it, puts init into it. */
+export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
+  if (plan.directories.length === 0) {
+    return;
+  }
+  const prepared = new Set(plan.prepare.map((write) => write.directory));
+  for (const directory of prepared) {
+    draft.monitor(
+      { op: "makeDirectory", path: { base: "host", path: directory }, mode: 0o755, parents: true },
+      pathReason,
+    );
+  }
+  writeAll(draft, plan.prepare);
+  for (const directory of plan.directories) {
+    draft.monitor(
+      { op: "makeDirectory", path: { base: "host", path: directory }, mode: 0o755, parents: true },
+      pathReason,
+    );
+  }
+  writeAll(draft, plan.writes);
+  for (const directory of plan.directories) {
+    draft.monitor({ op: "cgroupAttach", path: { base: "host", path: directory } }, pathReason);
+  }
+}
+
+/**
+ * Init goes on only when it is in its cgroup: before anything shows the cgroup, and before anything of the container
+ * runs. Where it is then becomes the root of its cgroup namespace.
+ */
+export function enterCgroup(draft: Draft, plan: CgroupPlan): void {
+  if (!draft.takeCgroupWait()) {
+    return;
+  }
+  if (plan.directories.length > 0) {
+    draft.barrier({ pointer: "/linux/cgroupsPath", section });
+  }
+  enterCgroupNamespace(draft);
+}
+
+/** Monitor, at the end: the directories, once the last process is gone. */
+export function removeCgroup(draft: Draft, plan: CgroupPlan): void {
+  const { cgroup } = draft.input.container;
+  for (const directory of plan.directories) {
+    // Without a pid namespace of its own, init's death leaves the container's other processes alive.
+    if (cgroup.mode === "v2" && !draft.owns("pid")) {
+      draft.cleanup(
+        {
+          op: "writeFile",
+          path: { base: "host", path: `${directory}/cgroup.kill` },
+          data: new TextEncoder().encode("1"),
+          create: false,
+          mode: 0,
+        },
+        { ...pathReason, tolerate: ["ENOENT", "ENODEV"] },
+      );
+    }
+    draft.cleanup(
+      {
+        op: "removeDirectory",
+        path: { base: "host", path: directory },
+        retryMilliseconds: removalMilliseconds,
+      },
+      pathReason,
+    );
+  }
+}
+
+function hasController(host: HostFacts, controller: string): boolean {
+  return host.cgroup.hierarchies.some((hierarchy) => hierarchy.controllers.includes(controller));
+}
+
+/** What the decision and `linux.resources` come to. Errors: a limit that cannot be kept. */
+export function planCgroup(draft: Draft): CgroupPlan {
+  const { cgroup } = draft.input.container;
+  switch (cgroup.mode) {
+    case "none":
+      refuseLimits(draft, cgroup.reason);
+      return { directories: [], prepare: [], writes: [] };
+    case "v1":
+      return planV1(draft, cgroup);
+    case "v2":
+      return planV2(draft, cgroup);
+  }
+}
+
+function refuseLimits(draft: Draft, reason: string): void {
+  const resources = draft.input.config.linux?.resources ?? {};
+  for (const [name, value] of Object.entries(resources)) {
+    if (name !== "devices" && value !== undefined && Object.keys(value).length > 0) {
+      throw unsupported(
+        "cgroup-limits-unavailable",
+        `/linux/resources/${name}`,
+        `there is no cgroup to limit: ${reason}`,
+        "run as root, or leave the limit out",
+      );
+    }
+  }
+}
+
+function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }): CgroupPlan {
+  const { host } = draft.input;
+  const directories: string[] = [];
+  const directoryOf = (controller: string, pointer: string): string => {
+    const hierarchy = host.cgroup.hierarchies.find((one) => one.controllers.includes(controller));
+    if (hierarchy === undefined) {
+      throw unsupported(
+        "cgroup-controller-missing",
+        pointer,
+        `the cgroup controller ${controller} is not mounted on this machine`,
+      );
+    }
+    const directory = hierarchy.mountPoint + cgroup.path;
+    if (!directories.includes(directory)) {
+      directories.push(directory);
+    }
+    return directory;
+  };
+  // pids and devices always: who is in the container, and what it may open. Each further one costs time.
+  if (hasController(host, "pids")) {
+    directoryOf("pids", "/linux/resources");
+  }
+  if (hasDeviceController(draft) && rulesOf(draft) !== "allow-all") {
+    directoryOf("devices", "/linux/resources");
+  }
+  const writes = writesOfV1(draft, directoryOf);
+  const cpuset = directories.find((directory) =>
+    writes.some((w) => w.directory === directory && isCpuset(w)),
+  );
+  return { directories, writes, prepare: cpuset === undefined ? [] : inheritCpuset(cgroup, cpuset) };
+}
+
+function isCpuset(write: CgroupWrite): boolean {
+  return write.file.startsWith("cpuset.");
+}
+
+/** A v1 cpuset begins with no CPU and no memory node, and a process cannot enter such a one: give it its parent's. */
+function inheritCpuset(cgroup: CgroupDecision & { readonly mode: "v1" }, directory: string): CgroupWrite[] {
+  const { cpuset } = cgroup;
+  if (cpuset === undefined) {
+    return [];
+  }
+  const mountPoint = directory.slice(0, -cgroup.path.length);
+  return [...cpuset.emptyAncestors.map((path) => mountPoint + path), directory].flatMap((parent) => [
+    inherited(parent, "cpuset.cpus", cpuset.cpus),
+    inherited(parent, "cpuset.mems", cpuset.mems),
+  ]);
+}
+
+function inherited(directory: string, file: string, data: string): CgroupWrite {
+  return {
+    directory,
+    file,
+    data,
+    reason: {
+      pointer: "/linux/resources/cpu",
+      section: "config-linux.md#cpu",
+      origin: { by: "host", note: "the parent's value" },
+    },
+  };
+}
+
+function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }): CgroupPlan {
+  const directory = cgroup.root + cgroup.path;
+  const { writes, controllers } = writesOfV2(draft, directory);
+  const available = draft.input.host.cgroup.unified?.controllers ?? [];
+  for (const [controller, pointer] of controllers) {
+    if (!available.includes(controller)) {
+      throw unsupported(
+        "cgroup-controller-missing",
+        pointer,
+        `the cgroup controller ${controller} is not available here (${available.join(" ") || "none is"})`,
+      );
+    }
+  }
+  return { directories: [directory], writes, prepare: enableControllers(cgroup, [...controllers.keys()]) };
+}
+
+/** A controller works in a directory when each one above, from the root down, passes it on. */
+function enableControllers(
+  cgroup: CgroupDecision & { readonly mode: "v2" },
+  controllers: readonly string[],
+): CgroupWrite[] {
+  if (controllers.length === 0) {
+    return [];
+  }
+  const data = controllers.map((controller) => `+${controller}`).join(" ");
+  const writes: CgroupWrite[] = [];
+  let directory = cgroup.root;
+  for (const segment of cgroup.path.slice(1).split("/")) {
+    writes.push({
+      directory,
+      file: "cgroup.subtree_control",
+      data,
+      reason: { pointer: "/linux/resources", section, origin: { by: "host", note: "cgroup v2" } },
+    });
+    directory += `/${segment}`;
+  }
+  return writes;
+}
+
+function writeAll(draft: Draft, writes: readonly CgroupWrite[]): void {
+  const encoder = new TextEncoder();
+  for (const write of writes) {
+    draft.monitor(
+      {
+        op: "writeFile",
+        path: { base: "host", path: `${write.directory}/${write.file}` },
+        data: encoder.encode(write.data),
+        create: false,
+        mode: 0,
+      },
+      write.reason,
+    );
+  }
+}

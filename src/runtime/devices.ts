@@ -1,0 +1,161 @@
+/** Device nodes and the links of /dev (config-linux.md#devices). */
+import { posix } from "node:path";
+import { MOUNT_ATTR_RDONLY, type Origin, S_IFBLK, S_IFCHR, S_IFIFO } from "../kernel/mod.ts";
+import type { LinuxDevice } from "../oci/mod.ts";
+import { type Draft, invalid, type Reason } from "./draft.ts";
+import { isBind, readEntry } from "./mount-entry.ts";
+
+const byDefault: Origin = { by: "default" };
+const defaultReason: Reason = {
+  pointer: "/linux/devices",
+  section: "config-linux.md#default-devices",
+  origin: byDefault,
+};
+
+/** What every container has, whatever the config says (config-linux.md#default-devices). */
+const defaultDevices: readonly LinuxDevice[] = [
+  { type: "c", path: "/dev/null", major: 1, minor: 3 },
+  { type: "c", path: "/dev/zero", major: 1, minor: 5 },
+  { type: "c", path: "/dev/full", major: 1, minor: 7 },
+  { type: "c", path: "/dev/random", major: 1, minor: 8 },
+  { type: "c", path: "/dev/urandom", major: 1, minor: 9 },
+  { type: "c", path: "/dev/tty", major: 5, minor: 0 },
+];
+
+const links: readonly (readonly [string, string])[] = [
+  ["/dev/fd", "/proc/self/fd"],
+  ["/dev/stdin", "/proc/self/fd/0"],
+  ["/dev/stdout", "/proc/self/fd/1"],
+  ["/dev/stderr", "/proc/self/fd/2"],
+];
+
+/** What is mounted at /dev. */
+type DevMount = "tmpfs" | "bind" | "other" | "none";
+
+/** Init, after the mounts: nodes and links. Nothing where the host's /dev was bound: it is not ours to change. */
+export function setUpDev(draft: Draft): void {
+  const mounted = devMount(draft);
+  const wanted = draft.input.config.linux?.devices ?? [];
+  if (mounted !== "bind") {
+    const named = new Set(wanted.map((device) => posix.resolve("/", device.path)));
+    for (const device of defaultDevices) {
+      if (!named.has(device.path)) {
+        supplyDevice(draft, device, device.path, defaultReason, mounted);
+      }
+    }
+  }
+  for (const [index, device] of wanted.entries()) {
+    const path = posix.resolve("/", device.path);
+    if (!(mounted === "bind" && path.startsWith("/dev/")) && path !== "/dev/ptmx") {
+      const reason = { pointer: `/linux/devices/${index}`, section: "config-linux.md#devices" };
+      supplyDevice(draft, device, path, reason, mounted);
+    }
+  }
+  if (mounted !== "bind") {
+    makeLinks(draft);
+  }
+}
+
+function devMount(draft: Draft): DevMount {
+  let found: DevMount = "none";
+  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
+    if (posix.resolve("/", mount.destination) === "/dev") {
+      const bind = isBind(readEntry(mount, `/mounts/${index}`, draft.input.container.bundle));
+      found = bind ? "bind" : mount.type === "tmpfs" ? "tmpfs" : "other";
+    }
+  }
+  return found;
+}
+
+function supplyDevice(
+  draft: Draft,
+  device: LinuxDevice,
+  path: string,
+  reason: Reason,
+  mounted: DevMount,
+): void {
+  // A user namespace can make FIFOs, but no device: the host's node is bound.
+  if (draft.inUserNamespace && device.type !== "p") {
+    bindDevice(draft, path, reason);
+    return;
+  }
+  // Only a fresh tmpfs is known to be empty: elsewhere the node may be there from the last start.
+  const fresh = mounted === "tmpfs" && path.startsWith("/dev/");
+  draft.init(
+    {
+      op: "makeNode",
+      path: { base: "root", path },
+      mode: typeBits(device, reason.pointer) | ((device.fileMode ?? 0o666) & 0o7777),
+      major: device.major ?? 0,
+      minor: device.minor ?? 0,
+      uid: device.uid ?? 0,
+      gid: device.gid ?? 0,
+    },
+    fresh ? reason : { ...reason, tolerate: ["EEXIST"] },
+  );
+}
+
+function typeBits(device: LinuxDevice, pointer: string): number {
+  if (device.type === "p") {
+    return S_IFIFO;
+  }
+  if (device.major === undefined || device.minor === undefined) {
+    throw invalid("device-number-missing", pointer, "a device needs major and minor");
+  }
+  return device.type === "b" ? S_IFBLK : S_IFCHR;
+}
+
+function bindDevice(draft: Draft, path: string, reason: Reason): void {
+  const target = { base: "root", path } as const;
+  draft.init({ op: "makeMountPoint", path: target, file: true }, reason);
+  draft.init(
+    {
+      op: "bindMount",
+      source: { base: "host", path },
+      target,
+      recursive: false,
+      set: 0n,
+      clear: 0n,
+      recursiveAttributes: false,
+      propagation: 0,
+      idMapNamespace: "",
+    },
+    reason,
+  );
+}
+
+function makeLinks(draft: Draft): void {
+  const reason: Reason = {
+    pointer: "/linux/devices",
+    section: "runtime-linux.md#dev-symbolic-links",
+    origin: byDefault,
+  };
+  for (const [path, target] of links) {
+    draft.init({ op: "makeSymlink", path: { base: "root", path }, target }, reason);
+  }
+  if (draft.input.host.presentPaths.includes("/proc/kcore")) {
+    draft.init(
+      { op: "makeSymlink", path: { base: "root", path: "/dev/core" }, target: "/proc/kcore" },
+      reason,
+    );
+  }
+  draft.init(
+    { op: "makeSymlink", path: { base: "root", path: "/dev/ptmx" }, target: "pts/ptmx" },
+    defaultReason,
+  );
+}
+
+/** Init, once all nodes are made: a /dev that was asked for read-only. */
+export function finishDev(draft: Draft): void {
+  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
+    const entry = readEntry(mount, `/mounts/${index}`, draft.input.container.bundle);
+    const { attributes, recursiveAttributes } = entry.options;
+    const readonly = ((attributes.set | recursiveAttributes.set) & MOUNT_ATTR_RDONLY) !== 0n;
+    if (entry.destination === "/dev" && readonly && !isBind(entry)) {
+      draft.init(
+        { op: "mountAttributes", path: entry.target, set: MOUNT_ATTR_RDONLY, clear: 0n, recursive: false },
+        { pointer: `${entry.pointer}/options`, section: "config.md#linux-mount-options" },
+      );
+    }
+  }
+}

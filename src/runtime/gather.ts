@@ -1,0 +1,89 @@
+/** Reads what `compile` must know of files. The only part of compiling that looks at the machine. */
+import { readFileSync, statSync } from "node:fs";
+import { posix } from "node:path";
+import { errnoOf } from "../base/mod.ts";
+import type { HostFacts } from "../kernel/mod.ts";
+import type { RuntimeConfig } from "../oci/mod.ts";
+import { decideCgroup } from "./cgroup.ts";
+import { bindSources } from "./mount-entry.ts";
+import type { CgroupDecision, SourceKind } from "./types.ts";
+
+/** `CompileInput.sourceKinds`: what each bind source is, links followed. A relative one begins at the bundle. */
+export function gatherSourceKinds(config: RuntimeConfig, bundle: string): Map<string, SourceKind> {
+  return new Map(bindSources(config, bundle).map((source) => [source, kindOf(source)]));
+}
+
+function kindOf(path: string): SourceKind {
+  try {
+    return statSync(path).isDirectory() ? "directory" : "file";
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") {
+      return "missing";
+    }
+    throw error;
+  }
+}
+
+/** `decideCgroup`, with the parent's cpuset where the config sets one on v1. */
+export function gatherCgroup(config: RuntimeConfig, host: HostFacts, id: string): CgroupDecision {
+  const decision = decideCgroup(config, host, id);
+  const cpu = config.linux?.resources?.cpu;
+  const wanted = (cpu?.cpus ?? "") !== "" || (cpu?.mems ?? "") !== "";
+  if (decision.mode !== "v1" || !wanted) {
+    return decision;
+  }
+  const hierarchy = host.cgroup.hierarchies.find((one) => one.controllers.includes("cpuset"));
+  return hierarchy === undefined
+    ? decision
+    : { ...decision, cpuset: inheritedCpuset(hierarchy.mountPoint, decision.path) };
+}
+
+/** Walks up from the container's directory to the first cpuset that is not empty; the hierarchy's root never is. */
+function inheritedCpuset(mountPoint: string, path: string) {
+  const emptyAncestors: string[] = [];
+  for (let parent = posix.dirname(path); ; parent = posix.dirname(parent)) {
+    const directory = mountPoint + (parent === "/" ? "" : parent);
+    const cpus = readControl(`${directory}/cpuset.cpus`);
+    const mems = readControl(`${directory}/cpuset.mems`);
+    if ((cpus !== "" && mems !== "") || parent === "/") {
+      return { cpus, mems, emptyAncestors };
+    }
+    emptyAncestors.unshift(parent);
+  }
+}
+
+function readControl(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") {
+      return "";
+    }
+    throw error;
+  }
+}
+
+/**
+ * `ContainerPlacement.rootParentMount`: the mount point that `directory` lies on, from /proc/self/mountinfo
+ * (proc(5)). The last line with the longest mount point counts: it lies on top.
+ */
+export function mountPointOf(
+  directory: string,
+  mountInfo = readFileSync("/proc/self/mountinfo", "utf8"),
+): string {
+  let best = "/";
+  for (const line of mountInfo.split("\n")) {
+    const field = line.split(" ", 5)[4];
+    if (field !== undefined) {
+      const point = field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      );
+      const above = point === "/" || directory === point || directory.startsWith(`${point}/`);
+      if (above && point.length >= best.length) {
+        best = point;
+      }
+    }
+  }
+  return best;
+}

@@ -1,0 +1,90 @@
+/** One entry of `mounts` in config.json, read; and what every kind of mount needs (config.md#mounts). */
+import { posix } from "node:path";
+import type { OpPath } from "../kernel/mod.ts";
+import type { Mount, RuntimeConfig } from "../oci/mod.ts";
+import { type Draft, invalid } from "./draft.ts";
+import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+
+export const mountSection = "config.md#mounts";
+export const mountOptionsSection = "config.md#linux-mount-options";
+
+export interface MountEntry {
+  readonly pointer: string;
+  /** Absolute and without `..`: links in it are resolved by the helper, inside the root. */
+  readonly target: OpPath;
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: MountOptions;
+}
+
+export function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
+  const destination = posix.resolve("/", mount.destination);
+  if (destination === "/") {
+    throw invalid(
+      "mount-over-root",
+      `${pointer}/destination`,
+      "a mount would hide the whole root filesystem",
+    );
+  }
+  const options = parseMountOptions(mount.options ?? []);
+  const type = mount.type ?? "";
+  const bind = options.bind !== "no" || type === "bind";
+  return {
+    pointer,
+    destination,
+    target: { base: "root", path: destination },
+    type,
+    source: bind ? posix.resolve(bundle, mount.source ?? "") : (mount.source ?? ""),
+    options: bind && options.bind === "no" ? { ...options, bind: "bind" } : options,
+  };
+}
+
+export function isBind(entry: MountEntry): boolean {
+  return entry.options.bind !== "no";
+}
+
+/**
+ * Absolute host paths of all bind sources, for `CompileInput.sourceKinds`. In a user namespace some filesystems are
+ * bound from the host instead of mounted; these need no kind.
+ */
+export function bindSources(config: RuntimeConfig, bundle: string): string[] {
+  const sources: string[] = [];
+  for (const [index, mount] of (config.mounts ?? []).entries()) {
+    const entry = readEntry(mount, `/mounts/${index}`, bundle);
+    if (isBind(entry)) {
+      sources.push(entry.source);
+    }
+  }
+  return sources;
+}
+
+/** The host's own tree in place of a mount that a user namespace may not make; the asked-for flags on all of it. */
+export function bindFromHost(draft: Draft, entry: MountEntry, hostPath: string): void {
+  draft.note(
+    entry.pointer,
+    `${entry.type} cannot be mounted in this user namespace: ${hostPath} of the host is bound in its place`,
+  );
+  makeMountPoint(draft, entry, false);
+  draft.init(
+    {
+      op: "bindMount",
+      source: { base: "host", path: hostPath },
+      target: entry.target,
+      recursive: true,
+      set: entry.options.attributes.set | entry.options.recursiveAttributes.set,
+      clear: 0n,
+      recursiveAttributes: true,
+      propagation: entry.options.propagation[0] ?? 0,
+      idMapNamespace: "",
+    },
+    { pointer: entry.pointer, section: mountSection },
+  );
+}
+
+export function makeMountPoint(draft: Draft, entry: MountEntry, file: boolean): void {
+  draft.init(
+    { op: "makeMountPoint", path: entry.target, file },
+    { pointer: `${entry.pointer}/destination`, section: mountSection },
+  );
+}

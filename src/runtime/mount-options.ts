@@ -1,0 +1,237 @@
+/**
+ * The option words of a mount (config.md#linux-mount-options) and what each does: an attribute of the mount, its
+ * propagation, a flag of the filesystem, or an option of the filesystem itself.
+ *
+ * Words apply in the order given, a later one undoes an earlier one, as in mount(8).
+ */
+import {
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_RELATIME,
+  MOUNT_ATTR_STRICTATIME,
+  MS_PRIVATE,
+  MS_REC,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+} from "../kernel/mod.ts";
+
+/** MOUNT_ATTR_* bits to set and to clear. */
+export interface Attributes {
+  readonly set: bigint;
+  readonly clear: bigint;
+}
+
+export interface MountOptions {
+  readonly bind: "no" | "bind" | "rbind";
+  /** Of this mount alone. */
+  readonly attributes: Attributes;
+  /** Of the whole tree (the words beginning with `r`: mount_setattr with AT_RECURSIVE). */
+  readonly recursiveAttributes: Attributes;
+  /** MS_* bits, with MS_REC for the words beginning with `r`; in the order given. */
+  readonly propagation: readonly number[];
+  readonly idmap: "no" | "idmap" | "ridmap";
+  readonly tmpcopyup: boolean;
+  readonly remount: boolean;
+  /** Flags of the superblock that fsconfig knows by these words: `sync`, `dirsync`, `lazytime`, `mand`. */
+  readonly superblock: readonly string[];
+  readonly iversion: boolean;
+  /** Everything else: `key` or `key=value` for the filesystem. */
+  readonly data: readonly string[];
+}
+
+type Word =
+  | { readonly kind: "set"; readonly bit: bigint }
+  | { readonly kind: "clear"; readonly bit: bigint }
+  /** The three access time modes exclude each other. */
+  | { readonly kind: "atime"; readonly mode: bigint };
+
+export function parseMountOptions(words: readonly string[]): MountOptions {
+  const own = new AttributeWords();
+  const tree = new AttributeWords();
+  const propagation: number[] = [];
+  const superblock = new Set<string>();
+  const data: string[] = [];
+  let bind: MountOptions["bind"] = "no";
+  let idmap: MountOptions["idmap"] = "no";
+  let tmpcopyup = false;
+  let remount = false;
+  let iversion = false;
+  for (const word of words) {
+    const attribute = attributeWord(word);
+    if (attribute !== undefined) {
+      own.apply(attribute);
+      continue;
+    }
+    // `ro` is to `rro` as every attribute word is to its recursive one.
+    const recursive = word.startsWith("r") ? attributeWord(word.slice(1)) : undefined;
+    if (recursive !== undefined) {
+      tree.apply(recursive);
+      continue;
+    }
+    const propagationBits = propagationWord(word);
+    if (propagationBits !== undefined) {
+      propagation.push(propagationBits);
+      continue;
+    }
+    switch (word) {
+      case "bind":
+        bind = bind === "rbind" ? bind : "bind";
+        break;
+      case "rbind":
+        bind = "rbind";
+        break;
+      case "idmap":
+        idmap = idmap === "ridmap" ? idmap : "idmap";
+        break;
+      case "ridmap":
+        idmap = "ridmap";
+        break;
+      case "tmpcopyup":
+        tmpcopyup = true;
+        break;
+      case "remount":
+        remount = true;
+        break;
+      case "sync":
+      case "dirsync":
+      case "lazytime":
+      case "mand":
+        superblock.add(word);
+        break;
+      case "async":
+        superblock.delete("sync");
+        break;
+      case "nolazytime":
+        superblock.delete("lazytime");
+        break;
+      case "nomand":
+        superblock.delete("mand");
+        break;
+      case "iversion":
+        iversion = true;
+        break;
+      case "noiversion":
+        iversion = false;
+        break;
+      // What they ask for is the default, or (silent, loud) only how much the kernel logs.
+      case "defaults":
+      case "silent":
+      case "loud":
+      case "":
+        break;
+      default:
+        data.push(word);
+    }
+  }
+  return {
+    bind,
+    attributes: own.result(),
+    recursiveAttributes: tree.result(),
+    propagation,
+    idmap,
+    tmpcopyup,
+    remount,
+    superblock: [...superblock],
+    iversion,
+    data,
+  };
+}
+
+/** MS_* bits of a propagation word (config.md, linux.rootfsPropagation), else undefined. */
+export function propagationWord(word: string): number | undefined {
+  switch (word) {
+    case "private":
+      return MS_PRIVATE;
+    case "rprivate":
+      return MS_PRIVATE | MS_REC;
+    case "slave":
+      return MS_SLAVE;
+    case "rslave":
+      return MS_SLAVE | MS_REC;
+    case "shared":
+      return MS_SHARED;
+    case "rshared":
+      return MS_SHARED | MS_REC;
+    case "unbindable":
+      return MS_UNBINDABLE;
+    case "runbindable":
+      return MS_UNBINDABLE | MS_REC;
+    default:
+      return undefined;
+  }
+}
+
+function attributeWord(word: string): Word | undefined {
+  switch (word) {
+    case "ro":
+      return { kind: "set", bit: MOUNT_ATTR_RDONLY };
+    case "rw":
+      return { kind: "clear", bit: MOUNT_ATTR_RDONLY };
+    case "nosuid":
+      return { kind: "set", bit: MOUNT_ATTR_NOSUID };
+    case "suid":
+      return { kind: "clear", bit: MOUNT_ATTR_NOSUID };
+    case "nodev":
+      return { kind: "set", bit: MOUNT_ATTR_NODEV };
+    case "dev":
+      return { kind: "clear", bit: MOUNT_ATTR_NODEV };
+    case "noexec":
+      return { kind: "set", bit: MOUNT_ATTR_NOEXEC };
+    case "exec":
+      return { kind: "clear", bit: MOUNT_ATTR_NOEXEC };
+    case "nodiratime":
+      return { kind: "set", bit: MOUNT_ATTR_NODIRATIME };
+    case "diratime":
+      return { kind: "clear", bit: MOUNT_ATTR_NODIRATIME };
+    case "nosymfollow":
+      return { kind: "set", bit: MOUNT_ATTR_NOSYMFOLLOW };
+    case "symfollow":
+      return { kind: "clear", bit: MOUNT_ATTR_NOSYMFOLLOW };
+    case "noatime":
+      return { kind: "atime", mode: MOUNT_ATTR_NOATIME };
+    case "strictatime":
+      return { kind: "atime", mode: MOUNT_ATTR_STRICTATIME };
+    // The kernel's default is relatime: these four ask for it, or for no longer asking for another.
+    case "relatime":
+    case "atime":
+    case "nostrictatime":
+      return { kind: "atime", mode: MOUNT_ATTR_RELATIME };
+    case "norelatime":
+      return { kind: "clear", bit: 0n };
+    default:
+      return undefined;
+  }
+}
+
+class AttributeWords {
+  private set = 0n;
+  private clear = 0n;
+
+  apply(word: Word): void {
+    switch (word.kind) {
+      case "set":
+        this.set |= word.bit;
+        this.clear &= ~word.bit;
+        break;
+      case "clear":
+        this.clear |= word.bit;
+        this.set &= ~word.bit;
+        break;
+      case "atime":
+        // mount_setattr(2) wants the whole field cleared before a mode is set.
+        this.set = (this.set & ~MOUNT_ATTR__ATIME) | word.mode;
+        this.clear |= MOUNT_ATTR__ATIME;
+    }
+  }
+
+  result(): Attributes {
+    return { set: this.set, clear: this.clear };
+  }
+}

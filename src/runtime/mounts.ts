@@ -1,0 +1,286 @@
+/**
+ * `mounts` of config.json in their order (config.md#mounts): filesystems, binds and what a user namespace makes of them.
+ */
+import { VitrineError } from "../base/mod.ts";
+import { MOUNT_ATTR_RDONLY, MS_REC } from "../kernel/mod.ts";
+import type { CgroupPlan } from "./cgroup.ts";
+import { mountCgroup } from "./cgroup-mount.ts";
+import { type Draft, invalid, unsupported } from "./draft.ts";
+import {
+  bindFromHost,
+  isBind,
+  type MountEntry,
+  makeMountPoint,
+  mountOptionsSection as optionsSection,
+  readEntry,
+  mountSection as section,
+} from "./mount-entry.ts";
+import type { Attributes } from "./mount-options.ts";
+
+/** Init: every mount, in the order of the config. */
+export function mountAll(draft: Draft, cgroup: CgroupPlan): void {
+  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
+    mountOne(draft, readEntry(mount, `/mounts/${index}`, draft.input.container.bundle), cgroup);
+  }
+}
+
+function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
+  refuseIdMap(entry);
+  if (entry.options.remount && !isBind(entry)) {
+    changeAttributes(draft, entry);
+    return;
+  }
+  if (isBind(entry)) {
+    bindSource(draft, entry);
+    return;
+  }
+  switch (entry.type) {
+    case "":
+      throw invalid(
+        "mount-type-missing",
+        `${entry.pointer}/type`,
+        "neither a type nor bind among the options",
+      );
+    case "cgroup":
+    case "cgroup2":
+      mountCgroup(draft, entry, cgroup);
+      return;
+    case "tmpfs":
+      mountTmpfs(draft, entry);
+      return;
+    // In a user namespace these may be mounted only where the namespace that they show belongs to it.
+    case "proc":
+      mountOrBind(draft, entry, draft.owns("pid"), "/proc");
+      return;
+    case "sysfs":
+      mountOrBind(draft, entry, draft.owns("network"), "/sys");
+      return;
+    case "mqueue":
+      mountMqueue(draft, entry);
+      return;
+    case "devpts":
+      mountFilesystem(draft, entry, devptsOptions(draft, entry));
+      return;
+    default:
+      mountFilesystem(draft, entry, filesystemOptions(entry));
+  }
+}
+
+// --- new filesystems ---
+
+function mountOrBind(draft: Draft, entry: MountEntry, owned: boolean, hostPath: string): void {
+  if (owned || !draft.inUserNamespace) {
+    mountFilesystem(draft, entry, filesystemOptions(entry));
+    return;
+  }
+  bindFromHost(draft, entry, hostPath);
+}
+
+function mountMqueue(draft: Draft, entry: MountEntry): void {
+  if (!draft.input.host.mqueue) {
+    if (draft.origin(entry.pointer).by !== "default") {
+      throw unsupported("mqueue-unsupported", entry.pointer, "this kernel has no POSIX message queues");
+    }
+    draft.note(entry.pointer, "left out: this kernel has no POSIX message queues");
+    return;
+  }
+  mountOrBind(draft, entry, draft.owns("ipc"), "/dev/mqueue");
+}
+
+/** `gid=5` (tty) fails where the user namespace has no such group. */
+function devptsOptions(draft: Draft, entry: MountEntry): string[] {
+  return filesystemOptions(entry).filter((option) => {
+    const match = /^([ug]id)=(\d+)$/.exec(option);
+    if (match === null || draft.isMapped(match[1] === "uid" ? "uid" : "gid", Number(match[2]))) {
+      return true;
+    }
+    draft.note(`${entry.pointer}/options`, `${option} left out: the user namespace has no such id`);
+    return false;
+  });
+}
+
+function mountTmpfs(draft: Draft, entry: MountEntry): void {
+  const options = withLabel(draft, filesystemOptions(entry));
+  if (!entry.options.tmpcopyup) {
+    mountFilesystem(draft, entry, options);
+    return;
+  }
+  makeMountPoint(draft, entry, false);
+  draft.init(
+    { op: "tmpCopyUp", target: entry.target, attributes: newMountAttributes(entry), options },
+    { pointer: entry.pointer, section: optionsSection },
+  );
+  addPropagation(draft, entry, entry.options.propagation);
+}
+
+function mountFilesystem(draft: Draft, entry: MountEntry, options: readonly string[]): void {
+  makeMountPoint(draft, entry, false);
+  draft.init(
+    {
+      op: "mountFilesystem",
+      fstype: entry.type,
+      source: entry.source === "" ? entry.type : entry.source,
+      target: entry.target,
+      attributes: newMountAttributes(entry),
+      options,
+    },
+    { pointer: entry.pointer, section },
+  );
+  addPropagation(draft, entry, entry.options.propagation);
+}
+
+/** A new mount is one mount, so the recursive words mean the same as the others. */
+function newMountAttributes(entry: MountEntry): bigint {
+  const { attributes, recursiveAttributes } = entry.options;
+  const set = attributes.set | recursiveAttributes.set;
+  // Nodes are made in /dev after the mounts: `finishDev` makes it read-only.
+  return entry.destination === "/dev" ? set & ~MOUNT_ATTR_RDONLY : set;
+}
+
+function filesystemOptions(entry: MountEntry): string[] {
+  const { superblock, data, iversion, attributes, recursiveAttributes } = entry.options;
+  const options = [...superblock, ...data];
+  if (iversion) {
+    // The kernel has no common word for it; ext4 has this one, others always count or never.
+    if (entry.type !== "ext4") {
+      throw unsupported(
+        "mount-option-unsupported",
+        `${entry.pointer}/options`,
+        `iversion is an option of ext4, not of ${entry.type}`,
+      );
+    }
+    options.push("i_version");
+  }
+  // A filesystem on a device must know before it is mounted: it may be unable to replay its journal.
+  if (
+    entry.source.startsWith("/") &&
+    ((attributes.set | recursiveAttributes.set) & MOUNT_ATTR_RDONLY) !== 0n
+  ) {
+    options.push("ro");
+  }
+  return options;
+}
+
+/** linux.mountLabel: the SELinux context of what is mounted anew. */
+function withLabel(draft: Draft, options: string[]): string[] {
+  const label = draft.input.config.linux?.mountLabel;
+  if (label !== undefined && label !== "") {
+    options.push(`context=${label}`);
+  }
+  return options;
+}
+
+// --- binds ---
+
+function bindSource(draft: Draft, entry: MountEntry): void {
+  const { options } = entry;
+  const unusable = options.data[0] ?? (options.tmpcopyup ? "tmpcopyup" : undefined);
+  if (unusable !== undefined) {
+    throw invalid(
+      "mount-option-invalid",
+      `${entry.pointer}/options`,
+      `${JSON.stringify(unusable)} is an option of a filesystem, which a bind mount cannot change`,
+    );
+  }
+  for (const word of options.superblock) {
+    draft.note(
+      `${entry.pointer}/options`,
+      `${word} belongs to the filesystem: a bind mount does not change it`,
+    );
+  }
+  makeMountPoint(draft, entry, sourceIsFile(draft, entry));
+  const { attributes, recursiveAttributes } = options;
+  const both = isSome(attributes) && isSome(recursiveAttributes);
+  const first = both || isSome(recursiveAttributes) ? recursiveAttributes : attributes;
+  draft.init(
+    {
+      op: "bindMount",
+      source: { base: "host", path: entry.source },
+      target: entry.target,
+      recursive: options.bind === "rbind",
+      set: first.set,
+      clear: first.clear,
+      recursiveAttributes: first === recursiveAttributes,
+      propagation: options.propagation[0] ?? 0,
+      idMapNamespace: "",
+    },
+    { pointer: entry.pointer, section },
+  );
+  if (both) {
+    setAttributes(draft, entry, attributes, false);
+  }
+  addPropagation(draft, entry, options.propagation.slice(1));
+}
+
+function sourceIsFile(draft: Draft, entry: MountEntry): boolean {
+  const kind = draft.input.sourceKinds.get(entry.source);
+  if (kind === undefined) {
+    throw new VitrineError("internal", `the kind of ${entry.source} was not gathered`, {
+      code: "mount-source-kind-unknown",
+      operand: entry.source,
+    });
+  }
+  if (kind === "missing") {
+    throw new VitrineError("not-found", `config.json${entry.pointer}: ${entry.source} does not exist`, {
+      code: "mount-source-missing",
+      operand: entry.source,
+      hint: `make it first: mkdir -p ${entry.source}`,
+    });
+  }
+  return kind === "file";
+}
+
+function refuseIdMap(entry: MountEntry): void {
+  if (entry.options.idmap !== "no") {
+    throw unsupported(
+      "mount-idmap-unsupported",
+      `${entry.pointer}/options`,
+      `${entry.options.idmap} mounts are not supported yet`,
+      "give the files to the container's ids on the host, or use a copy",
+    );
+  }
+}
+
+// --- what both have ---
+
+function changeAttributes(draft: Draft, entry: MountEntry): void {
+  const { attributes, recursiveAttributes, data, superblock } = entry.options;
+  const unusable = data[0] ?? superblock[0];
+  if (unusable !== undefined) {
+    throw unsupported(
+      "mount-option-unsupported",
+      `${entry.pointer}/options`,
+      `remount with ${JSON.stringify(unusable)}: only the flags of the mount can be changed`,
+    );
+  }
+  setAttributes(draft, entry, attributes, false);
+  setAttributes(draft, entry, recursiveAttributes, true);
+  addPropagation(draft, entry, entry.options.propagation);
+}
+
+function setAttributes(draft: Draft, entry: MountEntry, attributes: Attributes, recursive: boolean): void {
+  if (isSome(attributes)) {
+    draft.init(
+      { op: "mountAttributes", path: entry.target, ...attributes, recursive },
+      { pointer: `${entry.pointer}/options`, section: optionsSection },
+    );
+  }
+}
+
+function addPropagation(draft: Draft, entry: MountEntry, propagation: readonly number[]): void {
+  for (const bits of propagation) {
+    draft.init(
+      {
+        op: "mountPropagation",
+        path: entry.target,
+        propagation: bits & ~MS_REC,
+        recursive: (bits & MS_REC) !== 0,
+      },
+      { pointer: `${entry.pointer}/options`, section: optionsSection },
+    );
+  }
+}
+
+function isSome(attributes: Attributes): boolean {
+  return attributes.set !== 0n || attributes.clear !== 0n;
+}

@@ -1,0 +1,248 @@
+/** From the monitor to an init in its own namespaces (config-linux.md#namespaces). */
+import {
+  CLOCK_BOOTTIME,
+  CLOCK_MONOTONIC,
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  type ProcessCapabilities,
+} from "../kernel/mod.ts";
+import type { LinuxIdMapping, NamespaceType } from "../oci/mod.ts";
+import { type Draft, invalid, unsupported, type WantedNamespace } from "./draft.ts";
+
+const section = "config-linux.md#namespaces";
+const mappingSection = "config-linux.md#user-namespace-mappings";
+
+/** The kernel's limit of ranges in one map (user_namespaces(7)). */
+const mapRanges = 340;
+const CAP_SETGID = 6n;
+
+export function cloneBit(type: NamespaceType): number {
+  switch (type) {
+    case "pid":
+      return CLONE_NEWPID;
+    case "network":
+      return CLONE_NEWNET;
+    case "mount":
+      return CLONE_NEWNS;
+    case "ipc":
+      return CLONE_NEWIPC;
+    case "uts":
+      return CLONE_NEWUTS;
+    case "user":
+      return CLONE_NEWUSER;
+    case "cgroup":
+      return CLONE_NEWCGROUP;
+    case "time":
+      return CLONE_NEWTIME;
+  }
+}
+
+/** What the fields about namespaces contradict in each other, before the first op. */
+export function checkNamespaces(draft: Draft): void {
+  const linux = draft.input.config.linux;
+  if (draft.namespace("mount") === undefined) {
+    throw unsupported(
+      "namespace-mount-missing",
+      "/linux/namespaces",
+      "there is no mount namespace, so every mount would be made on the host",
+      'add {"type":"mount"} to linux.namespaces',
+    );
+  }
+  const user = draft.namespace("user");
+  const hasMaps = (linux?.uidMappings ?? linux?.gidMappings) !== undefined;
+  if (user === undefined && hasMaps) {
+    throw invalid(
+      "mappings-without-user-namespace",
+      "/linux/uidMappings",
+      "there is no user namespace to map",
+    );
+  }
+  if (user !== undefined) {
+    const pointer = `/linux/namespaces/${user.index}`;
+    if (user.path === undefined) {
+      checkMap(linux?.uidMappings, "/linux/uidMappings");
+      checkMap(linux?.gidMappings, "/linux/gidMappings");
+    } else if (hasMaps) {
+      throw invalid(
+        "mappings-of-joined-namespace",
+        pointer,
+        "a user namespace that is joined has its mappings",
+      );
+    } else if (draft.owns("pid")) {
+      throw unsupported(
+        "joined-user-namespace-with-new-pid",
+        pointer,
+        "a new pid namespace cannot be made inside a user namespace that is joined",
+        "join a pid namespace of that user namespace too, or make a new user namespace",
+      );
+    }
+  }
+  if (linux?.timeOffsets !== undefined && !draft.owns("time")) {
+    throw invalid("time-offsets-without-namespace", "/linux/timeOffsets", "there is no new time namespace");
+  }
+}
+
+function checkMap(map: readonly LinuxIdMapping[] | undefined, pointer: string): void {
+  if (map === undefined || map.length === 0) {
+    throw invalid("mappings-missing", pointer, "a new user namespace needs mappings of uids and gids");
+  }
+  if (map.length > mapRanges) {
+    throw invalid("mappings-too-many", pointer, `${map.length} ranges, the kernel takes ${mapRanges}`);
+  }
+}
+
+/** Monitor: clone init, map its ids. Ends with init ready to work on its namespaces. */
+export function startInit(draft: Draft): void {
+  joinBeforeClone(draft);
+  setTimeOffsets(draft);
+  const flags = [...draft.wantedNamespaces()].filter((wanted) => madeByClone(draft, wanted));
+  draft.monitor(
+    {
+      op: "clone",
+      flags: BigInt(flags.reduce((bits, wanted) => bits + cloneBit(wanted.type), 0)),
+      dieWithMonitor: draft.input.container.dieWithMonitor,
+    },
+    { pointer: "/linux/namespaces", section },
+  );
+  if (draft.owns("user")) {
+    mapIds(draft);
+  }
+}
+
+/** A pid namespace can be entered by children alone, so the monitor enters it for its child. */
+function joinBeforeClone(draft: Draft): void {
+  const pid = draft.namespace("pid");
+  if (pid?.path !== undefined) {
+    join(draft, "monitor", pid, pid.path);
+  }
+}
+
+function madeByClone(draft: Draft, wanted: WantedNamespace): boolean {
+  if (wanted.path !== undefined) {
+    return false;
+  }
+  // Those of a joined user namespace must be made after joining it, to belong to it.
+  if (draft.namespace("user")?.path !== undefined) {
+    return false;
+  }
+  // The root of a cgroup namespace is where its maker is: init is not in its cgroup yet.
+  return wanted.type !== "cgroup" || draft.input.container.cgroup.mode === "none";
+}
+
+function setTimeOffsets(draft: Draft): void {
+  const offsets = draft.input.config.linux?.timeOffsets;
+  for (const clock of ["monotonic", "boottime"] as const) {
+    const offset = offsets?.[clock];
+    if (offset !== undefined) {
+      draft.monitor(
+        {
+          op: "setTimeOffset",
+          clock: clock === "monotonic" ? CLOCK_MONOTONIC : CLOCK_BOOTTIME,
+          seconds: offset.secs ?? 0n,
+          nanoseconds: offset.nanosecs ?? 0,
+        },
+        { pointer: `/linux/timeOffsets/${clock}`, section: "config-linux.md#offset-for-time-namespace" },
+      );
+    }
+  }
+}
+
+function mapIds(draft: Draft): void {
+  const { linux } = draft.input.config;
+  const { idMapTools } = draft.input.container;
+  draft.monitor(
+    {
+      op: "idMap",
+      uids: linux?.uidMappings ?? [],
+      gids: linux?.gidMappings ?? [],
+      denySetgroups: setgroupsDenied(draft),
+      newuidmap: idMapTools?.newuidmap ?? "",
+      newgidmap: idMapTools?.newgidmap ?? "",
+    },
+    { pointer: "/linux/uidMappings", section: mappingSection },
+  );
+  draft.barrier({ pointer: "/linux/uidMappings", section: mappingSection });
+}
+
+/**
+ * Without CAP_SETGID the kernel takes a gid map only once setgroups(2) is given up for good: a group that denies
+ * access could be dropped otherwise (CVE-2014-8989). newgidmap holds the capability in our place.
+ */
+export function setgroupsDenied(draft: Draft): boolean {
+  const { host, container } = draft.input;
+  if (!draft.owns("user")) {
+    return host.userNamespace.setgroupsDenied;
+  }
+  return container.idMapTools === undefined && !holds(host.capabilities, CAP_SETGID);
+}
+
+function holds(capabilities: ProcessCapabilities, number: bigint): boolean {
+  return ((capabilities.effective >> number) & 1n) === 1n;
+}
+
+/** Init: the namespaces that clone did not give it, save the cgroup namespace. */
+export function enterNamespaces(draft: Draft): void {
+  const user = draft.namespace("user");
+  if (user?.path !== undefined) {
+    join(draft, "init", user, user.path);
+    draft.init(
+      { op: "setUser", uid: 0, gid: 0, groups: [], skipGroups: false },
+      { pointer: `/linux/namespaces/${user.index}`, section },
+    );
+    unshareInJoinedUser(draft);
+  }
+  // The mount namespace last: the other paths are the host's.
+  const wanted = [...draft.wantedNamespaces()].sort(
+    (a, b) => Number(a.type === "mount") - Number(b.type === "mount"),
+  );
+  for (const namespace of wanted) {
+    if (namespace.path !== undefined && namespace.type !== "user" && namespace.type !== "pid") {
+      join(draft, "init", namespace, namespace.path);
+    }
+  }
+}
+
+function unshareInJoinedUser(draft: Draft): void {
+  let bits = 0;
+  for (const wanted of draft.wantedNamespaces()) {
+    const later = wanted.type === "cgroup" && draft.input.container.cgroup.mode !== "none";
+    if (wanted.path === undefined && wanted.type !== "user" && !later) {
+      bits += cloneBit(wanted.type);
+    }
+  }
+  if (bits !== 0) {
+    draft.init({ op: "unshareNamespaces", flags: BigInt(bits) }, { pointer: "/linux/namespaces", section });
+  }
+}
+
+function join(draft: Draft, stage: "monitor" | "init", namespace: WantedNamespace, path: string): void {
+  draft[stage](
+    { op: "joinNamespace", path: { base: "host", path }, type: cloneBit(namespace.type) },
+    { pointer: `/linux/namespaces/${namespace.index}/path`, section },
+  );
+}
+
+/** Init: what a new network namespace needs to be of any use: its loopback device up. */
+export function setUpNetwork(draft: Draft): void {
+  const network = draft.namespace("network");
+  if (network !== undefined && draft.owns("network")) {
+    draft.init({ op: "loopbackUp" }, { pointer: `/linux/namespaces/${network.index}`, section });
+  }
+}
+
+/** Init: a cgroup namespace whose root is the container's cgroup. After the monitor has put it there. */
+export function enterCgroupNamespace(draft: Draft): void {
+  const cgroup = draft.namespace("cgroup");
+  if (cgroup !== undefined && draft.owns("cgroup") && draft.input.container.cgroup.mode !== "none") {
+    draft.init(
+      { op: "unshareNamespaces", flags: BigInt(CLONE_NEWCGROUP) },
+      { pointer: `/linux/namespaces/${cgroup.index}`, section },
+    );
+  }
+}
