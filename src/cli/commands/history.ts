@@ -4,6 +4,7 @@ import { goTime, humanAgo, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import { shortId } from "../images/names.ts";
+import { resolveImage } from "../images/resolve.ts";
 import { renderRows } from "../template/mod.ts";
 
 const headings = { CreatedSince: "CREATED", CreatedBy: "CREATED BY", CreatedAt: "CREATED AT" } as const;
@@ -27,7 +28,7 @@ export const command = defineCommand({
   positionals: [{ name: "IMAGE", completion: "image" }],
   async run({ options, positionals, context }) {
     const store = await context.store();
-    const image = store.resolve(positionals[0]!);
+    const image = await resolveImage(store, positionals[0]!);
     const rows = store.history(image);
     if (options.format === "json") {
       context.out(`${jsonText(records(image, rows), 4)}\n`);

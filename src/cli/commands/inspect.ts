@@ -3,6 +3,7 @@ import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import { failureOf } from "../framework/failure.ts";
 import { inspectImage } from "../images/inspect.ts";
+import { resolveImage } from "../images/resolve.ts";
 import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({
@@ -33,7 +34,7 @@ export const command = defineCommand({
     const complaints: string[] = [];
     for (const reference of positionals) {
       try {
-        found.push(inspectImage(store.resolve(reference, platform)));
+        found.push(inspectImage(await resolveImage(store, reference, platform)));
       } catch (error) {
         // The others are still shown, as docker and podman do.
         const failure = failureOf(error, context.globals.debug);

@@ -18,6 +18,7 @@ import { defineCommand } from "../framework/command.ts";
 import { type Context, OutputClosed } from "../framework/context.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { watched } from "../images/progress.ts";
+import { resolveImage } from "../images/resolve.ts";
 import { temporaryDirectory } from "../images/temporary.ts";
 
 const formats = ["docker-archive", "oci-archive", "oci-dir"] as const;
@@ -65,7 +66,7 @@ export const command = defineCommand({
     const target = options.output === "-" ? undefined : options.output;
     requireTarget(format, target, context);
     const store = await context.store();
-    const chosen = choose(store, positionals, format, options.platform);
+    const chosen = await choose(store, positionals, format, options.platform);
     await interruptible(async (guard) => {
       const progress = options.quiet || target === undefined ? undefined : "Saving";
       const images = chosen.map((image) => watched(image, guard, progress));
@@ -109,17 +110,17 @@ interface Choice {
 }
 
 /** One source an image, with the names it was asked for by. */
-function choose(
+async function choose(
   store: Store,
   references: readonly string[],
   format: (typeof formats)[number],
   platformText: string | undefined,
-): readonly ImageSource[] {
+): Promise<readonly ImageSource[]> {
   const platform = platformText === undefined ? undefined : parsePlatform(platformText, hostPlatform());
   const wholeIndex = format !== "docker-archive" && platform === undefined;
   const choices = new Map<string, Choice>();
   for (const reference of references) {
-    const image = store.resolve(reference, platform);
+    const image = await resolveImage(store, reference, platform);
     const key = wholeIndex ? image.root.digest : image.manifestDescriptor.digest;
     const choice = choices.get(key) ?? { image, names: [] };
     const name = nameIn(image, reference);

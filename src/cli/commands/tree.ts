@@ -4,6 +4,7 @@ import { humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import { shortId } from "../images/names.ts";
+import { resolveImage } from "../images/resolve.ts";
 import { allImages, type NamedImage, sharersOf } from "../images/sharing.ts";
 
 export const command = defineCommand({
@@ -16,7 +17,7 @@ export const command = defineCommand({
   positionals: [{ name: "IMAGE", completion: "image" }],
   async run({ options, positionals, context }) {
     const store = await context.store();
-    const image = store.resolve(positionals[0]!);
+    const image = await resolveImage(store, positionals[0]!);
     const all = allImages(store);
     if (options.whatrequires) {
       const built = builtOn(image, all);
