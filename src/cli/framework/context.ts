@@ -1,3 +1,4 @@
+import type { HostFacts } from "../../kernel/mod.ts";
 import type { Store } from "../../store/mod.ts";
 
 /** The options before the command, with the environment's VITRINE_* already applied. */
@@ -33,6 +34,8 @@ export interface Context {
   paths(): StatePaths;
   /** Absolute path of vitrine-helper. Error: `helper-missing`. */
   helperPath(): string;
+  /** The machine's facts, each read when it is first asked for. */
+  host(): Promise<HostFacts>;
   /** Opens the image store below ROOT; one object a command. */
   store(): Promise<Store>;
   /**

@@ -1,4 +1,5 @@
 /** Opens the store for a command. A file of its own, so that commands without images never load it. */
+import { hostPlatform } from "../../image/mod.ts";
 import { openStore, type Store } from "../../store/mod.ts";
 import type { Context } from "./context.ts";
 import { chooseIds } from "./ids.ts";
@@ -14,20 +15,4 @@ export async function openContextStore(context: Context): Promise<Store> {
     now: context.now,
     platform: hostPlatform(),
   });
-}
-
-/** The platform of this machine in the image spec's words (GOOS, GOARCH). */
-export function hostPlatform(): { architecture: string; os: string; variant?: string } {
-  switch (process.arch) {
-    case "x64":
-      return { architecture: "amd64", os: "linux" };
-    case "arm64":
-      return { architecture: "arm64", os: "linux", variant: "v8" };
-    case "arm":
-      return { architecture: "arm", os: "linux", variant: "v7" };
-    case "ia32":
-      return { architecture: "386", os: "linux" };
-    default:
-      return { architecture: process.arch, os: "linux" };
-  }
 }

@@ -1,5 +1,6 @@
 /** The Context of a real process. */
 import { isTerminal, printable, writeAll } from "../../base/mod.ts";
+import type { HostFacts } from "../../kernel/mod.ts";
 import type { Store } from "../../store/mod.ts";
 import {
   type Context,
@@ -14,6 +15,7 @@ import { findHelper, statePaths } from "./locations.ts";
 export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessEnv): Context {
   let paths: StatePaths | undefined;
   let helper: string | undefined;
+  let host: Promise<HostFacts> | undefined;
   let store: Promise<Store> | undefined;
   const uid = process.geteuid?.() ?? 0;
   const gid = process.getegid?.() ?? 0;
@@ -29,6 +31,10 @@ export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessE
     helperPath() {
       helper ??= findHelper(environment, process.execPath);
       return helper;
+    },
+    host() {
+      host ??= import("../../kernel/mod.ts").then(({ probeHost }) => probeHost());
+      return host;
     },
     store() {
       store ??= import("./storage.ts").then((module) => module.openContextStore(context));
