@@ -13,6 +13,7 @@ import {
 import { digestOf } from "./digest.ts";
 import type { Descriptor, ImageConfig } from "./image-types.ts";
 import { mediaTypes } from "./media-types.ts";
+import { parseImageConfig } from "./parse-config.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const empty = digestOf(new TextEncoder().encode("{}"));
@@ -70,7 +71,7 @@ test("a config leaves out what is empty, as Go does", () => {
   };
   assert.equal(
     text(encodeImageConfig(config)),
-    `{"architecture":"amd64","os":"linux","config":{"Env":["A=<&>"],"Cmd":["sh"],"Volumes":{"/a":{},"/b":{}},` +
+    `{"architecture":"amd64","os":"linux","config":{"Env":["A=\\u003c\\u0026\\u003e"],"Cmd":["sh"],"Volumes":{"/a":{},"/b":{}},` +
       `"Shell":["/bin/sh"]},"rootfs":{"type":"layers","diff_ids":["${empty}"]},` +
       `"history":[{"created":"2020-01-01T00:00:00Z","created_by":"x"}]}`,
   );
@@ -107,4 +108,15 @@ test("toJson agrees with JSON.stringify where that is defined", () => {
   const value = { a: [1, "x\u0001", null, true, { b: {} }], c: undefined, d: -1.5 };
   assert.equal(toJson(value), JSON.stringify(value));
   assert.equal(toJson(value, 2).replace("{}", "{}"), JSON.stringify(value, undefined, 2));
+});
+
+test("what Go's writer wrote comes back byte for byte", () => {
+  const go =
+    '{"created":"2026-11-20T22:46:18.964265103Z","architecture":"amd64","os":"linux","config":{"ExposedPorts":' +
+    '{"80/tcp":{}},"Env":["A=b\\u0026\\u003cc\\u003e"],"Cmd":["sh"],"Volumes":{"/v":{}},"Labels":{"10":"x","a":"2",' +
+    '"z":"1"}},"rootfs":{"type":"layers","diff_ids":[]},"history":[{"created":"2026-11-20T22:46:18.970487083Z",' +
+    '"created_by":"umoci config","empty_layer":true}]}';
+  const { config } = parseImageConfig(new TextEncoder().encode(go));
+  assert.deepEqual(config.config?.Env, ["A=b&<c>"]);
+  assert.equal(text(encodeImageConfig(config)), go);
 });

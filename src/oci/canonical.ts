@@ -17,47 +17,41 @@ import type { RuntimeConfig } from "./runtime-config.ts";
 import type { ContainerProcessState, State } from "./runtime-state.ts";
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  return encodeText(
-    toJson({
-      schemaVersion: 2,
-      mediaType: manifest.mediaType,
-      artifactType: manifest.artifactType,
-      config: descriptor(manifest.config),
-      layers: manifest.layers.map(descriptor),
-      subject: manifest.subject && descriptor(manifest.subject),
-      annotations: sortedMap(manifest.annotations),
-    }),
-  );
+  return imageDocument({
+    schemaVersion: 2,
+    mediaType: manifest.mediaType,
+    artifactType: manifest.artifactType,
+    config: descriptor(manifest.config),
+    layers: manifest.layers.map(descriptor),
+    subject: manifest.subject && descriptor(manifest.subject),
+    annotations: sortedMap(manifest.annotations),
+  });
 }
 
 export function encodeIndex(index: Index): Uint8Array {
-  return encodeText(
-    toJson({
-      schemaVersion: 2,
-      mediaType: index.mediaType,
-      artifactType: index.artifactType,
-      manifests: index.manifests.map(descriptor),
-      subject: index.subject && descriptor(index.subject),
-      annotations: sortedMap(index.annotations),
-    }),
-  );
+  return imageDocument({
+    schemaVersion: 2,
+    mediaType: index.mediaType,
+    artifactType: index.artifactType,
+    manifests: index.manifests.map(descriptor),
+    subject: index.subject && descriptor(index.subject),
+    annotations: sortedMap(index.annotations),
+  });
 }
 
 export function encodeImageConfig(image: ImageConfig): Uint8Array {
-  return encodeText(
-    toJson({
-      created: image.created,
-      author: text(image.author),
-      ...platform(image),
-      config: image.config && execution(image.config),
-      rootfs: { type: "layers", diff_ids: image.rootfs.diff_ids },
-      history: list(image.history?.map(historyEntry)),
-    }),
-  );
+  return imageDocument({
+    created: image.created,
+    author: text(image.author),
+    ...platform(image),
+    config: image.config && execution(image.config),
+    rootfs: { type: "layers", diff_ids: image.rootfs.diff_ids },
+    history: list(image.history?.map(historyEntry)),
+  });
 }
 
 export function encodeLayoutHeader(header: LayoutHeader): Uint8Array {
-  return encodeText(toJson({ imageLayoutVersion: header.imageLayoutVersion }));
+  return imageDocument({ imageLayoutVersion: header.imageLayoutVersion });
 }
 
 /** config.json in the order of its members, two spaces a level, with a last newline. */
@@ -104,6 +98,15 @@ function write(value: unknown, indent: number, newline: string): string {
     .filter(([, member]) => member !== undefined)
     .map(([name, member]) => `${inner}${JSON.stringify(name)}${colon}${write(member, indent, inner)}`);
   return members.length === 0 ? "{}" : `{${members.join(",")}${newline}}`;
+}
+
+/** Go's writer escapes these characters in strings, and they stand nowhere else: equal values, equal digests. */
+function imageDocument(value: object): Uint8Array {
+  const json = toJson(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return encodeText(json);
 }
 
 function ordered(state: State): object {
