@@ -1,7 +1,6 @@
 /** The container's cgroup: where, made, filled, removed (config-linux.md#control-groups). */
 import { posix } from "node:path";
 import type { HostFacts } from "../kernel/mod.ts";
-import type { RuntimeConfig } from "../oci/mod.ts";
 import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
 import type { CgroupWrite } from "./cgroup-limits.ts";
 import { writesOfV1 } from "./cgroup-v1.ts";
@@ -17,11 +16,11 @@ const pathReason: Reason = { pointer: "/linux/cgroupsPath", section: "config-lin
 const removalMilliseconds = 2000;
 
 /**
- * Proposes where to count: v2, else v1, below `/vitrine` unless the config says where. An unprivileged user has none:
+ * Proposes where to count: v2, else v1, below `/vitrine` unless `linux.cgroupsPath` says where. An unprivileged user has none:
  * a v2 directory delegated to them holds their own processes, and controllers go to empty directories only.
  */
-export function decideCgroup(config: RuntimeConfig, host: HostFacts, id: string): CgroupDecision {
-  const path = posix.resolve("/vitrine", config.linux?.cgroupsPath ?? id);
+export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): CgroupDecision {
+  const path = posix.resolve("/vitrine", cgroupsPath);
   const { mode, hierarchies, unified } = host.cgroup;
   if (host.identity.euid !== 0 || !host.userNamespace.initial) {
     return { mode: "none", reason: "an unprivileged user has no cgroup to divide" };

@@ -1,4 +1,5 @@
 /** How the monitor watches over init, and what it leaves behind: nothing. */
+import { encodeOp, type IdMapRange } from "../kernel/mod.ts";
 import { type CgroupPlan, removeCgroup } from "./cgroup.ts";
 import type { Draft, Reason } from "./draft.ts";
 import { runPoststopHooks } from "./hooks.ts";
@@ -42,8 +43,55 @@ export function supervise(draft: Draft): void {
 /** Cleanup: whatever happened. The cgroup, the container's own files, then the hooks that may look for them. */
 export function cleanUp(draft: Draft, cgroup: CgroupPlan): void {
   removeCgroup(draft, cgroup);
-  for (const path of draft.input.container.removeTrees) {
-    draft.cleanup({ op: "removeTree", path: { base: "host", path } }, ours);
-  }
+  removeTrees(draft);
   runPoststopHooks(draft);
+}
+
+function removeTrees(draft: Draft): void {
+  const { removeTrees: trees, helper } = draft.input.container;
+  const ops = trees.map((path) => ({ op: "removeTree", path: { base: "host", path } }) as const);
+  const privileged = draft.input.host.identity.euid === 0;
+  if (ops.length === 0) {
+    return;
+  }
+  if (privileged || !draft.owns("user") || helper === undefined) {
+    for (const op of ops) {
+      draft.cleanup(op, ours);
+    }
+    return;
+  }
+  draft.cleanup(
+    {
+      op: "runProgram",
+      path: helper,
+      argv: [helper, "apply", ...userNamespaceArguments(draft)],
+      env: [],
+      stdin: concatenate(ops.map((op) => encodeOp(op))),
+      timeoutSeconds: 0,
+      stateOnStdin: false,
+    },
+    { pointer: "/linux/uidMappings", section: "", origin: { by: "default" } },
+  );
+}
+
+/** As `vitrine-helper apply` reads them: `c:h:n,c:h:n`. */
+function userNamespaceArguments(draft: Draft): string[] {
+  const { config, container } = draft.input;
+  const map = (ranges: readonly IdMapRange[] = []) =>
+    ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(",");
+  const words = ["--userns", map(config.linux?.uidMappings), map(config.linux?.gidMappings)];
+  const tools = container.idMapTools;
+  return tools === undefined
+    ? words
+    : [...words, "--newuidmap", tools.newuidmap, "--newgidmap", tools.newgidmap];
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

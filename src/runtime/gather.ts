@@ -27,7 +27,7 @@ function kindOf(path: string): SourceKind {
 
 /** `decideCgroup`, with the parent's cpuset where the config sets one on v1. */
 export function gatherCgroup(config: RuntimeConfig, host: HostFacts, id: string): CgroupDecision {
-  const decision = decideCgroup(config, host, id);
+  const decision = decideCgroup(host, id, config.linux?.cgroupsPath);
   const cpu = config.linux?.resources?.cpu;
   const wanted = (cpu?.cpus ?? "") !== "" || (cpu?.mems ?? "") !== "";
   if (decision.mode !== "v1" || !wanted) {

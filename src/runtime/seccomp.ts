@@ -1,6 +1,6 @@
-/** The system call filter (config-linux.md#seccomp): compiled beforehand, installed at the right moment. */
-import { VitrineError } from "../base/mod.ts";
-import { runtimeSpecVersion } from "../oci/mod.ts";
+/** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
+import { compileSeccomp, type SeccompFilter } from "../kernel/mod.ts";
+import { type LinuxSeccomp, runtimeSpecVersion } from "../oci/mod.ts";
 import { type Draft, unsupported } from "./draft.ts";
 import { stateJson } from "./hooks.ts";
 import { processOf } from "./process.ts";
@@ -34,13 +34,7 @@ function install(draft: Draft): void {
       "--security-opt seccomp=unconfined runs without one",
     );
   }
-  const filter = draft.input.seccompFilter;
-  if (filter === undefined) {
-    throw new VitrineError("internal", "the seccomp profile was not compiled", {
-      code: "seccomp-filter-missing",
-      operand: pointer,
-    });
-  }
+  const filter = draft.input.seccompFilter ?? compileHere(draft, profile);
   for (const warning of filter.warnings) {
     draft.note(pointer, warning);
   }
@@ -54,6 +48,18 @@ function install(draft: Draft): void {
     },
     { pointer, section: "config-linux.md#seccomp" },
   );
+}
+
+function compileHere(draft: Draft, profile: LinuxSeccomp): SeccompFilter {
+  const { arch } = draft.input.host;
+  if (arch === "other") {
+    throw unsupported(
+      "seccomp-architecture-unsupported",
+      pointer,
+      "there is no system call table for this machine",
+    );
+  }
+  return compileSeccomp(profile, arch);
 }
 
 /** What the agent at listenerPath reads (config-linux.md#the-container-process-state); the helper fills the pid in. */

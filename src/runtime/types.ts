@@ -97,6 +97,11 @@ export interface ContainerPlacement {
   readonly idMapTools?: { readonly newuidmap: string; readonly newgidmap: string };
   /** Trees that are removed when the container is gone (`--rm`), in this order. */
   readonly removeTrees: readonly string[];
+  /**
+   * The helper's own path: files of mapped ids can be removed in their user namespace alone, which the monitor never
+   * enters, so it runs a second helper that does. Needed with `removeTrees` where the container has a user namespace.
+   */
+  readonly helper?: string;
   /** MS_MOVE and chroot in place of pivot_root: for a host whose root is an initramfs. */
   readonly noPivot?: boolean;
   /** Leave the caller's session keyring (`--no-new-keyring`). */
