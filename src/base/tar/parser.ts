@@ -147,9 +147,9 @@ export class TarParser {
   /** The archive ended. Throws `tar-truncated` when it ended inside a member. A missing end marker is tolerated, as by Docker. */
   finish(): void {
     if (this.state === "ended") return;
-    const isBetweenMembers = this.state === "header" && this.blockFill === 0 && !this.expectsMember();
-    // The last padding may be missing as well.
-    if (isBetweenMembers || this.state === "padding") return;
+    const isBetweenMembers = this.state === "header" && this.blockFill === 0;
+    // The padding of the last member may be missing as well.
+    if ((isBetweenMembers || this.state === "padding") && !this.expectsMember()) return;
     throw tarError("tar-truncated", "the archive ends inside a member", this.here());
   }
 
