@@ -124,9 +124,10 @@ export function encodeHeader(member: TarInput, size: number): Uint8Array {
   const nanoseconds = member.mtimeNanoseconds ?? 0;
   const uid = member.uid ?? 0;
   const gid = member.gid ?? 0;
-  for (const number of [seconds, nanoseconds, uid, gid, size]) {
-    if (!Number.isSafeInteger(number)) throw unwritable(member, "a number is out of range");
-  }
+  checkRange(member, seconds, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  checkRange(member, nanoseconds, 0, 999_999_999);
+  for (const number of [uid, gid, size]) checkRange(member, number, 0, Number.MAX_SAFE_INTEGER);
+  for (const number of [member.devMajor ?? 0, member.devMinor ?? 0]) checkRange(member, number, 0, maxOctal7);
   const split = splitPath(path);
   const pax = new PaxBuilder();
   if (split === undefined || !isAscii(path)) pax.add("path", path);
@@ -163,6 +164,12 @@ function unwritable(member: TarInput, message: string): VitrineError {
     code: "tar-unwritable",
     operand: member.path,
   });
+}
+
+function checkRange(member: TarInput, number: number, min: number, max: number): void {
+  if (!Number.isSafeInteger(number) || number < min || number > max) {
+    throw unwritable(member, `number ${number} is out of range`);
+  }
 }
 
 function isAscii(bytes: Uint8Array): boolean {
