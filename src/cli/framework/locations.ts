@@ -92,8 +92,27 @@ function privacyProblem(directory: string, uid: number): string | undefined {
  * sources (node or bun execute a script), it is the checkout's dist/.
  */
 export function findHelper(environment: Environment, executable: string): string {
+  const { found, expected } = searchHelper(environment, executable);
+  if (found !== undefined) return found;
+  throw new VitrineError("unavailable", "vitrine-helper is not there", {
+    code: "helper-missing",
+    operand: expected,
+    hint: `its place is ${expected}; 'make build' and 'make install' put it there`,
+  });
+}
+
+/** For those who may never need it: where it is, or where it should be. */
+export function expectedHelper(environment: Environment, executable: string): string {
+  const { found, expected } = searchHelper(environment, executable);
+  return found ?? expected;
+}
+
+function searchHelper(
+  environment: Environment,
+  executable: string,
+): { found: string | undefined; expected: string } {
   const set = environment["VITRINE_HELPER"];
-  if (set !== undefined && set !== "") return path.resolve(set);
+  if (set !== undefined && set !== "") return { found: path.resolve(set), expected: path.resolve(set) };
   const directory = path.dirname(executable);
   const candidates = [
     path.join(directory, "vitrine-helper"),
@@ -102,12 +121,5 @@ export function findHelper(environment: Environment, executable: string): string
       ? []
       : [path.resolve(import.meta.dirname, "../../../dist/vitrine-helper")]),
   ];
-  for (const candidate of candidates) {
-    if (fs.existsSync(candidate)) return candidate;
-  }
-  throw new VitrineError("unavailable", "vitrine-helper is not there", {
-    code: "helper-missing",
-    operand: candidates[0],
-    hint: `it belongs beside ${executable} or into ${candidates[1]}; build it with 'make build'`,
-  });
+  return { found: candidates.find((candidate) => fs.existsSync(candidate)), expected: candidates[0]! };
 }

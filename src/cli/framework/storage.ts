@@ -3,6 +3,7 @@ import { hostPlatform } from "../../image/mod.ts";
 import { openStore, type Store } from "../../store/mod.ts";
 import type { Context } from "./context.ts";
 import { chooseIds } from "./ids.ts";
+import { expectedHelper } from "./locations.ts";
 
 export async function openContextStore(context: Context): Promise<Store> {
   const { root, runroot } = context.paths();
@@ -11,7 +12,8 @@ export async function openContextStore(context: Context): Promise<Store> {
     runroot,
     driver: context.globals.storageDriver,
     ids: chooseIds(context),
-    helperPath: context.helperPath(),
+    // Listing images needs no helper: whoever does says that it is missing.
+    helperPath: expectedHelper(context.environment, process.execPath),
     now: context.now,
     platform: hostPlatform(),
   });
