@@ -76,6 +76,8 @@ export interface ImageRow {
   /** Platforms of the index whose manifest is here, when the root is an index. */
   readonly platforms: readonly Platform[];
   readonly dangling: boolean;
+  /** Why the rest is not known: a document is missing or corrupt. `id` is then the root's digest. */
+  readonly problem?: string;
 }
 
 /** A mount that gives a container its root filesystem. */
@@ -205,7 +207,8 @@ export interface Store {
 
   /**
    * Finds an image by reference, `name@digest`, image ID or a unique prefix of one (4 digits or more).
-   * Errors: `image-not-found`, `image-ambiguous`, `platform-not-found`, `blob-missing`, `blob-digest-mismatch`.
+   * Errors: `image-not-found`, `image-ambiguous`, `platform-not-found`, `blob-missing`,
+   * `content-digest-mismatch`, `not-an-image`.
    */
   resolve(reference: string, platform?: Platform): StoredImage;
   list(): readonly ImageRow[];
@@ -219,6 +222,8 @@ export interface Store {
    * Errors: `image-not-unpacked`, `too-many-layers`.
    */
   snapshot(image: StoredImage, containerDir: string): Snapshot;
+  /** The value `snapshot` would give, unpacked or not; nothing is made or checked (`explain run`). */
+  previewSnapshot(image: StoredImage, containerDir: string): Snapshot;
   /**
    * A file of the unpacked image, its path resolved as inside the container (links never leave the layers);
    * undefined when it is not there or not a regular file. Errors: `image-file-too-large` (1 MiB).

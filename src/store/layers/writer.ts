@@ -1,0 +1,374 @@
+/**
+ * One layer's tar (image-spec layer.md) as ops for the helper. Whiteouts become what the driver understands; nothing in a tar
+ * can pretend to be one of the overlay's own marks.
+ */
+import {
+  encodeText,
+  quoted,
+  type TarEntry,
+  type TarHandler,
+  type TarType,
+  VitrineError,
+} from "../../base/mod.ts";
+import type { Op } from "../../kernel/mod.ts";
+import { DirectoryNode, LayerTree, type Node, type Place, pathError } from "./tree.ts";
+
+/** Where the ops go: an apply session, or a list in tests. */
+export interface LayerOps {
+  op(op: Op): void;
+  /** layerData of the last entry. `chunk` is only valid during the call. */
+  data(offset: number, chunk: Uint8Array): void;
+}
+
+/**
+ * How hidden names are marked: `trusted` and `user` as overlayfs reads them (0:0 devices and an opaque attribute),
+ * `remove` really removes them (the layers below are in the same tree).
+ */
+export type WhiteoutStyle = "trusted" | "user" | "remove";
+
+export interface LayerWriterOptions {
+  readonly style: WhiteoutStyle;
+  /** Whether an id can be owner of a file here. */
+  readonly maps: (id: number, kind: "uid" | "gid") => boolean;
+  /** Go on where an id is not mapped (the single-id map), counting such entries. */
+  readonly ignoreOwner: boolean;
+  /** `trusted.*` attributes cannot be set here (a user namespace): leave them out. */
+  readonly dropTrusted: boolean;
+}
+
+/** What was seen, for layer.json and warnings. */
+export interface LayerCounts {
+  entries: number;
+  fileBytes: number;
+  whiteouts: number;
+  opaques: number;
+  unmappedOwners: number;
+  /** Entries and attributes that would have forged marks of the overlay. */
+  forgeries: number;
+  rootEntry?: { readonly mode: number; readonly uid: number; readonly gid: number };
+}
+
+const whiteoutPrefix = ".wh.";
+/** Names of aufs's own bookkeeping (`.wh..wh.plnk`, `.wh..wh.aufs`): no content. */
+const metadataPrefix = ".wh..wh.";
+const opaqueName = ".wh..wh..opq";
+
+const styleCodes: Readonly<Record<WhiteoutStyle, number>> = { remove: 0, trusted: 1, user: 2 };
+const typeCodes: Readonly<Record<TarType, number>> = {
+  file: 0x30,
+  hardlink: 0x31,
+  symlink: 0x32,
+  char: 0x33,
+  block: 0x34,
+  directory: 0x35,
+  fifo: 0x36,
+};
+
+const noBytes = new Uint8Array(0);
+
+export class LayerWriter implements TarHandler {
+  readonly counts: LayerCounts = {
+    entries: 0,
+    fileBytes: 0,
+    whiteouts: 0,
+    opaques: 0,
+    unmappedOwners: 0,
+    forgeries: 0,
+  };
+  private readonly out: LayerOps;
+  private readonly options: LayerWriterOptions;
+  private readonly tree: LayerTree;
+  private readonly implied: DirectoryNode[] = [];
+  private readonly opaque: DirectoryNode[] = [];
+  private acceptsData = false;
+
+  constructor(out: LayerOps, options: LayerWriterOptions) {
+    this.out = out;
+    this.options = options;
+    this.tree = new LayerTree((node, path) => this.implyDirectory(node, path));
+  }
+
+  onEntry(entry: TarEntry): void {
+    this.acceptsData = false;
+    this.counts.entries += 1;
+    if (entry.path.includes(".wh.") && this.takeMark(entry)) return;
+    if (entry.type === "char" && entry.devMajor === 0 && entry.devMinor === 0) {
+      // overlayfs takes this very device for a whiteout.
+      this.counts.forgeries += 1;
+      return;
+    }
+    this.create(entry);
+  }
+
+  onData(offset: number, chunk: Uint8Array): void {
+    if (this.acceptsData) this.out.data(offset, chunk);
+  }
+
+  onEnd(): void {}
+
+  /** The directories that only a path below them named: their attributes are those of the layers below. */
+  impliedDirectories(): readonly string[] {
+    return this.implied
+      .filter((node) => node.implied && !node.coversLower() && isAttached(node))
+      .map((node) => node.path());
+  }
+
+  /** The directories in which nothing of the layers below is seen. */
+  opaqueDirectories(): readonly string[] {
+    return this.opaque.filter(isAttached).map((node) => node.path());
+  }
+
+  /** Gives an implied directory its attributes. */
+  setDirectory(path: string, attributes: DirectoryAttributes): void {
+    this.out.op({ ...emptyEntry, ...attributes, path: raw(path), type: typeCodes.directory });
+  }
+
+  /** Whiteouts, opaque marks and aufs's files: true when the entry is none of the layer's content. */
+  private takeMark(entry: TarEntry): boolean {
+    const parts = entry.path.split("/").filter((part) => part !== "" && part !== ".");
+    const name = parts.at(-1) ?? "";
+    if (name === opaqueName) {
+      this.markOpaque(this.directoryOf(entry.path));
+      return true;
+    }
+    if (parts.some((part) => part.startsWith(metadataPrefix))) return true;
+    if (name.startsWith(whiteoutPrefix)) {
+      this.whiteout(entry.path, name.slice(whiteoutPrefix.length));
+      return true;
+    }
+    if (parts.some((part) => part.startsWith(whiteoutPrefix))) {
+      throw pathError("layer-whiteout-invalid", entry.path, "a whiteout has nothing below it");
+    }
+    return false;
+  }
+
+  private directoryOf(path: string): DirectoryNode {
+    const place = this.tree.place(path);
+    if (place === undefined) throw pathError("layer-whiteout-invalid", path, "it names nothing");
+    return place.parent;
+  }
+
+  private whiteout(path: string, name: string): void {
+    if (name === "" || name === "." || name === "..") {
+      throw pathError("layer-whiteout-invalid", path, "it names nothing that can be hidden");
+    }
+    const parent = this.directoryOf(path);
+    this.counts.whiteouts += 1;
+    if (parent.hidden?.has(name) || parent.coversLower()) return;
+    parent.hidden ??= new Set();
+    parent.hidden.add(name);
+    // A whiteout speaks of the layers below, wherever in the tar it stands (layer.md#whiteouts): what this layer has stays.
+    const own = parent.entries.get(name);
+    if (own instanceof DirectoryNode) this.markOpaque(own);
+    else if (own === undefined) this.hide(parent, name);
+  }
+
+  private hide(parent: DirectoryNode, name: string): void {
+    const above = parent.path();
+    const path = above === "" ? name : `${above}/${name}`;
+    const style = this.options.style === "remove" ? 0 : 1;
+    this.out.op({ op: "layerWhiteout", path: raw(path), style });
+  }
+
+  private markOpaque(node: DirectoryNode): void {
+    if (node.coversLower()) return;
+    node.opaque = true;
+    this.opaque.push(node);
+    this.counts.opaques += 1;
+    const path = node.path();
+    this.out.op({ op: "layerOpaque", path: raw(path), style: styleCodes[this.options.style] });
+  }
+
+  private implyDirectory(node: DirectoryNode, path: string): void {
+    this.implied.push(node);
+    if (this.options.style !== "remove") {
+      this.out.op({ ...emptyEntry, path: raw(path), type: typeCodes.directory, mode: 0o755 });
+    }
+    this.coverHidden(node.parent!, node.name, node);
+  }
+
+  /** A directory in place of one that this layer hid: what the layers below have in it stays hidden. */
+  private coverHidden(parent: DirectoryNode, name: string, node: Node): void {
+    if (node instanceof DirectoryNode && parent.hidden?.has(name)) this.markOpaque(node);
+  }
+
+  private create(entry: TarEntry): void {
+    this.checkOwner(entry);
+    const place = this.tree.place(entry.path);
+    if (place === undefined) {
+      this.createRoot(entry);
+      return;
+    }
+    const { names, values } = this.xattrsOf(entry);
+    this.out.op({
+      op: "layerEntry",
+      path: raw(place.path),
+      type: typeCodes[entry.type],
+      mode: entry.mode,
+      uid: entry.uid,
+      gid: entry.gid,
+      size: entry.type === "file" ? BigInt(entry.size) : 0n,
+      mtimeSeconds: BigInt(entry.mtimeSeconds),
+      mtimeNanoseconds: entry.mtimeNanoseconds,
+      linkTarget: raw(this.linkTarget(entry, place)),
+      major: entry.devMajor,
+      minor: entry.devMinor,
+      xattrNames: names,
+      xattrValues: values,
+    });
+    this.counts.fileBytes += entry.size;
+    this.acceptsData = entry.type === "file";
+    const before = place.parent.entries.get(place.name);
+    const node = this.tree.put(place, this.nodeOf(entry, place));
+    if (node !== before) this.coverHidden(place.parent, place.name, node);
+  }
+
+  private nodeOf(entry: TarEntry, place: Place): Node | "directory" {
+    if (entry.type === "directory") return "directory";
+    if (entry.type === "symlink") return { link: entry.linkTarget };
+    if (entry.type !== "hardlink") return "other";
+    // A hard link to a symbolic link is one as well.
+    const target = this.tree.place(entry.linkTarget);
+    const node = target?.parent.entries.get(target.name);
+    if (node instanceof DirectoryNode) {
+      throw pathError("layer-link-invalid", place.path, "a hard link to a directory");
+    }
+    if (node === undefined && this.options.style !== "remove") {
+      throw pathError(
+        "layer-link-missing",
+        place.path,
+        `the layer has no ${quoted(entry.linkTarget)} to link to`,
+      );
+    }
+    return node ?? "other";
+  }
+
+  private createRoot(entry: TarEntry): void {
+    if (entry.type !== "directory") {
+      throw pathError("layer-path-invalid", entry.path, "the root of a layer is a directory");
+    }
+    const { names, values } = this.xattrsOf(entry);
+    this.tree.root.implied = false;
+    this.counts.rootEntry = { mode: entry.mode, uid: entry.uid, gid: entry.gid };
+    this.out.op({
+      ...emptyEntry,
+      path: raw("."),
+      type: typeCodes.directory,
+      mode: entry.mode,
+      uid: entry.uid,
+      gid: entry.gid,
+      mtimeSeconds: BigInt(entry.mtimeSeconds),
+      mtimeNanoseconds: entry.mtimeNanoseconds,
+      xattrNames: names,
+      xattrValues: values,
+    });
+  }
+
+  /** A symlink's text is kept as it is. A hard link's target is a path of the layer, resolved here like any other. */
+  private linkTarget(entry: TarEntry, place: Place): string {
+    if (entry.type === "symlink") return entry.linkTarget;
+    if (entry.type !== "hardlink") return "";
+    const target = this.tree.place(entry.linkTarget);
+    if (target === undefined) throw pathError("layer-link-invalid", place.path, "a hard link to the root");
+    return target.path;
+  }
+
+  private checkOwner(entry: TarEntry): void {
+    const { maps, ignoreOwner } = this.options;
+    if (maps(entry.uid, "uid") && maps(entry.gid, "gid")) return;
+    this.counts.unmappedOwners += 1;
+    if (ignoreOwner) return;
+    const [what, id] = maps(entry.uid, "uid") ? ["group", entry.gid] : ["user", entry.uid];
+    throw new VitrineError(
+      "unsupported",
+      `a file of the image belongs to ${what} ${id}, which is not mapped in your user namespace`,
+      {
+        code: "layer-id-unmapped",
+        operand: entry.path,
+        hint: "give your user a larger range in /etc/subuid and /etc/subgid: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER",
+      },
+    );
+  }
+
+  private xattrsOf(entry: TarEntry): { readonly names: readonly string[]; readonly values: Uint8Array } {
+    if (entry.xattrs.size === 0) return noXattrs;
+    const names: string[] = [];
+    const values: Uint8Array[] = [];
+    for (const [name, value] of entry.xattrs) {
+      if (forges(name)) {
+        this.counts.forgeries += 1;
+        continue;
+      }
+      if (hostsOwn.has(name) || (this.options.dropTrusted && name.startsWith("trusted."))) continue;
+      names.push(name);
+      values.push(value);
+    }
+    return { names, values: packValues(values) };
+  }
+}
+
+export interface DirectoryAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtimeSeconds: bigint;
+  readonly mtimeNanoseconds: number;
+}
+
+const emptyEntry = {
+  op: "layerEntry",
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  size: 0n,
+  mtimeSeconds: 0n,
+  mtimeNanoseconds: 0,
+  linkTarget: "",
+  major: 0,
+  minor: 0,
+  xattrNames: [],
+  xattrValues: noBytes,
+} as const;
+
+const noXattrs = { names: [], values: noBytes } as const;
+
+/** Marks of overlayfs itself, also in their escaped form (`trusted.overlay.overlay.opaque`). */
+function forges(name: string): boolean {
+  return name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.");
+}
+
+/** Labels that a host's policy gives: an image's own would be wrong, or refused. */
+const hostsOwn: ReadonlySet<string> = new Set([
+  "security.selinux",
+  "security.apparmor",
+  "security.ima",
+  "security.evm",
+  "security.SMACK64",
+  "system.nfs4_acl",
+]);
+
+/** For each value u32 length, little endian, and its bytes. */
+function packValues(values: readonly Uint8Array[]): Uint8Array {
+  const packed = new Uint8Array(values.reduce((sum, value) => sum + 4 + value.length, 0));
+  const view = new DataView(packed.buffer);
+  let at = 0;
+  for (const value of values) {
+    view.setUint32(at, value.length, true);
+    packed.set(value, at + 4);
+    at += 4 + value.length;
+  }
+  return packed;
+}
+
+/** Names are bytes on disk: those that are no UTF-8 travel as such. */
+function raw(text: string): string | Uint8Array {
+  return text.isWellFormed() ? text : encodeText(text);
+}
+
+/** Not replaced by something else since. */
+function isAttached(node: DirectoryNode): boolean {
+  for (let at = node; at.parent !== undefined; at = at.parent) {
+    if (at.parent.entries.get(at.name) !== at) return false;
+  }
+  return true;
+}

@@ -1,0 +1,177 @@
+/** `tag`, `untag`, `rmi` and `image prune`. */
+import { VitrineError } from "../base/mod.ts";
+import { formatReference, parseReference, repositoryName } from "../image/mod.ts";
+import type { Descriptor, Digest } from "../oci/mod.ts";
+import { type Collected, collectLocked, removeTrash } from "./collect.ts";
+import { readContainers } from "./containers.ts";
+import { locked, type StoreContext } from "./context.ts";
+import {
+  type IndexEntry,
+  namesOf,
+  readIndex,
+  withNames,
+  withoutNames,
+  withoutRoot,
+  writeIndex,
+} from "./index-file.ts";
+import { listImages } from "./list.ts";
+import { type Found, find, manifestsUnder } from "./lookup.ts";
+import { requireTag } from "./put.ts";
+import type {
+  ContainerRecord,
+  ImageRow,
+  PruneOptions,
+  PruneResult,
+  Removal,
+  RemoveOptions,
+} from "./types.ts";
+
+export async function tagImage(context: StoreContext, reference: string, name: string): Promise<void> {
+  const normalized = formatReference(requireTag(name));
+  await locked(context, () => {
+    const { root, entries } = find(context, reference);
+    writeIndex(context, withNames(entries, root, [normalized]).entries);
+  });
+}
+
+export async function untagImage(context: StoreContext, name: string): Promise<void> {
+  const normalized = formatReference(requireTag(name));
+  await locked(context, () => {
+    const entries = readIndex(context);
+    if (!entries.some((entry) => entry.name === normalized)) {
+      throw new VitrineError("not-found", `no image has the name ${normalized}`, {
+        code: "name-not-found",
+        operand: name,
+        hint: "vitrine images lists the names",
+      });
+    }
+    writeIndex(context, withoutNames(entries, [normalized]));
+  });
+}
+
+/** One step of a removal: the index afterwards and what to tell. */
+interface Step {
+  readonly entries: readonly IndexEntry[];
+  readonly removals: readonly Removal[];
+}
+
+export async function removeImage(
+  context: StoreContext,
+  reference: string,
+  { force = false }: RemoveOptions,
+): Promise<readonly Removal[]> {
+  const { removals, collected } = await locked(context, () => {
+    const step = removeFound(context, find(context, reference), force);
+    writeIndex(context, step.entries);
+    return { removals: step.removals, collected: collectLocked(context) };
+  });
+  removeTrash(context, collected.trash);
+  return removals;
+}
+
+/** Docker's rules: a name of several is only untagged; an ID deletes, unless names of several repositories lead to it. */
+function removeFound(context: StoreContext, found: Found, force: boolean): Step {
+  const { root, entries } = found;
+  const names = namesOf(entries, root.digest);
+  if (found.by === "name" && names.length > 1) {
+    return {
+      entries: withoutNames(entries, [found.name!]),
+      removals: [{ action: "untagged", name: found.name! }],
+    };
+  }
+  const repositories = new Set(names.map((name) => repositoryName(parseReference(name))));
+  if (found.by !== "name" && repositories.size > 1 && !force) {
+    throw new VitrineError(
+      "invalid",
+      `image has names in ${repositories.size} repositories: ${names.join(", ")}`,
+      {
+        code: "image-has-names",
+        operand: root.digest,
+        hint: "remove it by one of its names, or all with --force",
+      },
+    );
+  }
+  const ids = idsUnder(context, root);
+  if (!force) refuseWhenUsed(usersOf(readContainers(context), root, ids), root);
+  return deleteRoot(entries, root, ids);
+}
+
+function deleteRoot(entries: readonly IndexEntry[], root: Descriptor, ids: readonly Digest[]): Step {
+  return {
+    entries: withoutRoot(entries, root.digest),
+    removals: [
+      ...namesOf(entries, root.digest).map((name): Removal => ({ action: "untagged", name })),
+      ...(ids.length === 0 ? [root.digest] : ids).map((id): Removal => ({ action: "deleted", id })),
+    ],
+  };
+}
+
+/** The image IDs that go with a root. */
+function idsUnder(context: StoreContext, root: Descriptor): readonly Digest[] {
+  const manifests = manifestsUnder(context, root).filter(
+    ({ descriptor }) => descriptor.platform?.os !== "unknown",
+  );
+  return [...new Set(manifests.map(({ parsed }) => parsed.manifest.config.digest))];
+}
+
+export function usersOf(
+  containers: readonly ContainerRecord[],
+  root: Descriptor,
+  ids: readonly Digest[],
+): readonly string[] {
+  return containers
+    .filter(
+      ({ imageId, manifestDigest }) =>
+        (ids as readonly string[]).includes(imageId) || manifestDigest === root.digest,
+    )
+    .map(({ id }) => id);
+}
+
+function refuseWhenUsed(users: readonly string[], root: Descriptor): void {
+  if (users.length === 0) return;
+  const shown = users.slice(0, 3).map((id) => id.slice(0, 12));
+  throw new VitrineError(
+    "invalid",
+    `image is used by container ${shown.join(", ")}${users.length > 3 ? ", …" : ""}`,
+    {
+      code: "image-in-use",
+      operand: root.digest,
+      hint: `vitrine rm ${shown[0]} first, or --force: the container keeps its layers`,
+    },
+  );
+}
+
+export async function pruneImages(context: StoreContext, options: PruneOptions): Promise<PruneResult> {
+  const { removals, collected } = await locked(context, () => {
+    const containers = readContainers(context);
+    let entries = readIndex(context);
+    const removals: Removal[] = [];
+    for (const [digest, rows] of groupByRoot(listImages(context))) {
+      const root = entries.find((entry) => entry.root.digest === digest)?.root;
+      if (root === undefined || !rows.every((row) => isPrunable(row, options))) continue;
+      const ids = idsUnder(context, root);
+      if (usersOf(containers, root, ids).length > 0) continue;
+      const step = deleteRoot(entries, root, ids);
+      entries = step.entries;
+      removals.push(...step.removals);
+    }
+    if (removals.length > 0) writeIndex(context, entries);
+    const collected: Collected = collectLocked(context);
+    return { removals, collected };
+  });
+  removeTrash(context, collected.trash);
+  return { removals, reclaimedBytes: collected.bytes };
+}
+
+function groupByRoot(rows: readonly ImageRow[]): ReadonlyMap<Digest, readonly ImageRow[]> {
+  return Map.groupBy(rows, ({ digest }) => digest);
+}
+
+function isPrunable(row: ImageRow, { all = false, until, labels = [] }: PruneOptions): boolean {
+  if (!row.dangling && !all) return false;
+  if (until !== undefined && row.created >= until) return false;
+  return labels.every(({ key, value, negate = false }) => {
+    const held = Object.hasOwn(row.labels, key) && (value === undefined || row.labels[key] === value);
+    return held !== negate;
+  });
+}

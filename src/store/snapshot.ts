@@ -1,0 +1,113 @@
+/** Layers → the mounts of a container's root filesystem. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { errnoOf, VitrineError } from "../base/mod.ts";
+import { guarded, type StoreContext } from "./context.ts";
+import { driverOf } from "./driver.ts";
+import { findChain, findLayers, type UnpackedLayer } from "./layers/rows.ts";
+import { copyTreeOwned } from "./trees.ts";
+import type { Snapshot, StoredImage } from "./types.ts";
+
+/** OVL_MAX_STACK of the kernel counts the upper one. */
+export const maxOverlayLayers = 499;
+
+export function isUnpacked(context: StoreContext, image: StoredImage): boolean {
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  // Whichever driver unpacked it: a changed driver unpacks anew.
+  return driverOf(context)?.driver === "copy"
+    ? findChain(context, diffIDs) !== undefined
+    : findLayers(context, diffIDs) !== undefined;
+}
+
+/** Errors: `image-not-unpacked`, `too-many-layers`, those of the disk. */
+export function makeSnapshot(context: StoreContext, image: StoredImage, containerDir: string): Snapshot {
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  const driver = driverOf(context);
+  if (driver?.driver === "copy") {
+    const chain = findChain(context, diffIDs);
+    if (chain === undefined) throw notUnpacked(image);
+    const target = path.join(containerDir, "rootfs");
+    if (!fs.existsSync(target))
+      copyTreeOwned(context, path.join(chain.directory, "fs"), containerDir, "rootfs");
+    return { mounts: [{ type: "bind", path: target }] };
+  }
+  const layers = findLayers(context, diffIDs);
+  if (layers === undefined || driver === undefined) throw notUnpacked(image);
+  if (layers.length > maxOverlayLayers) {
+    throw new VitrineError(
+      "unsupported",
+      `image has ${layers.length} layers, the kernel mounts ${maxOverlayLayers}`,
+      {
+        code: "too-many-layers",
+        operand: image.id,
+        hint: "use --storage-driver copy, or build the image with fewer layers",
+      },
+    );
+  }
+  const upper = path.join(containerDir, "upper");
+  const work = path.join(containerDir, "work");
+  guarded(context, () => {
+    makeUpper(upper, layers);
+    makeDirectory(work);
+  });
+  return {
+    mounts: [
+      {
+        type: "overlay",
+        lowers: layers.length === 0 ? [emptyLower(containerDir)] : lowersOf(layers),
+        upper,
+        work,
+        userxattr: driver.userxattr,
+      },
+    ],
+  };
+}
+
+function notUnpacked(image: StoredImage): VitrineError {
+  return new VitrineError("unavailable", `the layers of image ${image.id} are not unpacked`, {
+    code: "image-not-unpacked",
+    operand: image.id,
+    hint: "another command removed them meanwhile: try again",
+  });
+}
+
+function lowersOf(layers: readonly UnpackedLayer[]): readonly string[] {
+  return layers.map(({ directory }) => path.join(directory, "fs")).reverse();
+}
+
+/** An image without layers still needs something under its upper directory. */
+function emptyLower(containerDir: string): string {
+  const empty = path.join(containerDir, "empty");
+  makeDirectory(empty);
+  return empty;
+}
+
+/** The merged root shows the attributes of the upper directory: they come from the topmost layer that speaks of `/`. */
+function makeUpper(upper: string, layers: readonly UnpackedLayer[]): void {
+  if (!makeDirectory(upper)) return;
+  const root = layers.findLast(({ row }) => row.rootEntry !== undefined)?.row.rootEntry;
+  if (root === undefined) return;
+  if (root.uid !== 0 || root.gid !== 0) ownUpper(upper, root.uid, root.gid);
+  if (root.mode !== 0o755) fs.chmodSync(upper, root.mode);
+}
+
+/** A root directory that is not root's is rare; rootless it stays the user's own. */
+function ownUpper(upper: string, uid: number, gid: number): void {
+  try {
+    fs.chownSync(upper, uid, gid);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM" && errnoOf(error) !== "EINVAL") throw error;
+  }
+}
+
+/** Returns whether it was made now. The mode is exact, whatever the umask is. */
+function makeDirectory(directory: string): boolean {
+  try {
+    fs.mkdirSync(directory, 0o755);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+  if ((process.umask() & 0o755) !== 0) fs.chmodSync(directory, 0o755);
+  return true;
+}
