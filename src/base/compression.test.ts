@@ -159,8 +159,17 @@ test("zstd: skippable frames, and frames of every header shape", async () => {
   }
 });
 
-test("bzip2 is refused with a hint", async () => {
-  await assert.rejects(decompress(streamOf(Buffer.from("BZh91AY&SY"))), hasCode("compression-unsupported"));
+test("bzip2 is refused with a hint, and the source is closed", async () => {
+  let closed = false;
+  async function* source(): AsyncGenerator<Uint8Array, void> {
+    try {
+      yield Buffer.from("BZh91AY&SY");
+    } finally {
+      closed = true;
+    }
+  }
+  await assert.rejects(decompress(source()), hasCode("compression-unsupported"));
+  assert.equal(closed, true);
 });
 
 test("compressed output is deterministic and other tools read it", async () => {

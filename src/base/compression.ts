@@ -44,9 +44,14 @@ export interface Decompressed {
  */
 export async function decompress(source: ByteStream, name?: string): Promise<Decompressed> {
   const input: Tally = { bytes: 0 };
-  const { head, stream } = await peek(counted(source, input), headBytes);
+  const { head, stream, close } = await peek(counted(source, input), headBytes);
   const compression = detectCompression(head);
-  return { compression, stream: await decompressed(stream, compression, name), input };
+  try {
+    return { compression, stream: await decompressed(stream, compression, name), input };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function decompressed(
@@ -112,6 +117,20 @@ async function* wholeFrames(source: ByteStream, name: string | undefined): Async
   if (!frames.isComplete) throw corrupt("zstd", name, "it ends inside a frame");
 }
 
+/** The library knows numbers only: enum xz_ret of XZ Embedded. */
+const xzErrors: Readonly<Record<string, string>> = {
+  "4": "it needs a larger dictionary than is allowed",
+  "5": "it is no xz stream",
+  "6": "it uses unsupported options",
+  "7": "its data is corrupt",
+  "8": "it is truncated or followed by something else",
+};
+
+function xzReason(error: unknown): unknown {
+  const code = error instanceof Error ? /error code (\d+)/.exec(error.message)?.[1] : undefined;
+  return xzErrors[code ?? ""] ?? error;
+}
+
 async function* xzDecompressed(
   source: ByteStream,
   explain: (cause: unknown) => Error,
@@ -149,17 +168,21 @@ async function* xzDecompressed(
   } catch (error) {
     finished = true;
     await chunks.return?.();
-    throw sourceFailure === undefined ? explain(error) : sourceFailure.error;
+    throw sourceFailure === undefined ? explain(xzReason(error)) : sourceFailure.error;
   } finally {
     if (!finished) await reader.cancel();
   }
 }
 
+interface Peeked {
+  readonly head: Uint8Array;
+  readonly stream: ByteStream;
+  /** For a `stream` that nobody will read. */
+  readonly close: () => Promise<unknown>;
+}
+
 /** The first bytes of a stream (fewer if it is shorter) and the whole stream again. */
-async function peek(
-  source: ByteStream,
-  bytes: number,
-): Promise<{ readonly head: Uint8Array; readonly stream: ByteStream }> {
+async function peek(source: ByteStream, bytes: number): Promise<Peeked> {
   const iterator = source[Symbol.asyncIterator]();
   const taken: Uint8Array[] = [];
   let length = 0;
@@ -170,7 +193,8 @@ async function peek(
     length += value.length;
   }
   const head = Buffer.concat(taken.map((chunk) => chunk.subarray(0, bytes))).subarray(0, bytes);
-  return { head, stream: resumed(taken, iterator) };
+  const close = async (): Promise<unknown> => iterator.return?.();
+  return { head, stream: resumed(taken, iterator), close };
 }
 
 async function* resumed(
