@@ -3,12 +3,12 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
+import { chunks, digestOf, join, makeImage, makeIndex, text } from "../../test/support/images.ts";
 import { type ByteStream, compress, hashHex, type TarInput, VitrineError, writeTar } from "../base/mod.ts";
 import { encodeImageConfig, formatDigest, mediaTypes } from "../oci/mod.ts";
 import { type OpenOptions, openArchive as openUnowned } from "./open.ts";
 import { encodeArchive, writeLayoutDirectory } from "./save.ts";
 import type { ImageArchive, ImageSource } from "./source.ts";
-import { chunks, digestOf, join, makeImage, makeIndex, text } from "./testing.ts";
 import { readConfig, walkImage } from "./walk.ts";
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vitrine-archives-"));

@@ -1,5 +1,6 @@
-/** Images made in memory, for tests of this folder and of the store. */
-import { compress, hashHex, type TarInput, writeTar } from "../base/mod.ts";
+/** Images made in memory, for unit and integration tests. */
+import { compress, hashHex, type TarInput, writeTar } from "../../src/base/mod.ts";
+import { type ImageSource, memoryContent, sourceOf } from "../../src/image/mod.ts";
 import {
   type Descriptor,
   type Digest,
@@ -10,9 +11,7 @@ import {
   type ImageConfig,
   mediaTypes,
   type Platform,
-} from "../oci/mod.ts";
-import { memoryContent, sourceOf } from "./content.ts";
-import type { ImageSource } from "./source.ts";
+} from "../../src/oci/mod.ts";
 
 export interface MadeImage {
   readonly source: ImageSource;
