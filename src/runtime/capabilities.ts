@@ -1,5 +1,5 @@
 /** process.capabilities as masks: what is asked for and can be had (config.md#linux-process). */
-import { allCapabilities, capabilityBit, namesOfCapabilities } from "../kernel/mod.ts";
+import { allCapabilities, capabilityBit } from "../kernel/mod.ts";
 import { type CapabilitySetName, capabilitySetNames } from "../oci/mod.ts";
 import { deviceRulesUnenforced } from "./cgroup-devices.ts";
 import { type Draft, unsupported } from "./draft.ts";
@@ -92,9 +92,4 @@ export function dropBoundingSet(draft: Draft, masks: CapabilityMasks): void {
 export function setCapabilities(draft: Draft, masks: CapabilityMasks): void {
   const { effective, permitted, inheritable, ambient } = masks;
   draft.init({ op: "setCapabilities", effective, permitted, inheritable, ambient }, { pointer, section });
-}
-
-/** For people: `CAP_CHOWN CAP_KILL`. */
-export function describeCapabilities(mask: bigint): string {
-  return namesOfCapabilities(mask).join(" ");
 }

@@ -1,5 +1,4 @@
 /** The door of `runtime/`: config.json → plan, and the state of running containers. */
-export { describeCapabilities } from "./capabilities.ts";
 export { decideCgroup } from "./cgroup.ts";
 export { compile } from "./compile.ts";
 export { originOf } from "./draft.ts";

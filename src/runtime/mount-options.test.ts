@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  MOUNT_ATTR__ATIME as atime,
+  MOUNT_ATTR_NOATIME as noatime,
+  MOUNT_ATTR_NODEV as nodev,
+  MOUNT_ATTR_NODIRATIME as nodiratime,
+  MOUNT_ATTR_NOEXEC as noexec,
+  MOUNT_ATTR_NOSUID as nosuid,
+  MOUNT_ATTR_NOSYMFOLLOW as nosymfollow,
+  MOUNT_ATTR_RDONLY as rdonly,
+  MOUNT_ATTR_STRICTATIME as strictatime,
+} from "../kernel/mod.ts";
+import { parseMountOptions, propagationWord } from "./mount-options.ts";
+
+/** The table of config.md#linux-mount-options: each attribute word with what it sets and clears. */
+const attributeWords: readonly (readonly [string, bigint, bigint])[] = [
+  ["ro", rdonly, 0n],
+  ["rw", 0n, rdonly],
+  ["nosuid", nosuid, 0n],
+  ["suid", 0n, nosuid],
+  ["nodev", nodev, 0n],
+  ["dev", 0n, nodev],
+  ["noexec", noexec, 0n],
+  ["exec", 0n, noexec],
+  ["nodiratime", nodiratime, 0n],
+  ["diratime", 0n, nodiratime],
+  ["nosymfollow", nosymfollow, 0n],
+  ["symfollow", 0n, nosymfollow],
+  ["noatime", noatime, atime],
+  ["strictatime", strictatime, atime],
+  ["relatime", 0n, atime],
+  ["atime", 0n, atime],
+  ["nostrictatime", 0n, atime],
+  ["norelatime", 0n, 0n],
+];
+
+test("each attribute word, and with r before it for the whole tree", () => {
+  for (const [word, set, clear] of attributeWords) {
+    const own = parseMountOptions([word]);
+    assert.deepEqual(own.attributes, { set, clear }, word);
+    assert.deepEqual(own.recursiveAttributes, { set: 0n, clear: 0n }, word);
+    const tree = parseMountOptions([`r${word}`]);
+    assert.deepEqual(tree.recursiveAttributes, { set, clear }, `r${word}`);
+    assert.deepEqual(tree.attributes, { set: 0n, clear: 0n }, `r${word}`);
+    assert.deepEqual([...own.data, ...tree.data], []);
+  }
+});
+
+test("a later word undoes an earlier one", () => {
+  assert.deepEqual(parseMountOptions(["ro", "rw"]).attributes, { set: 0n, clear: rdonly });
+  assert.deepEqual(parseMountOptions(["rw", "ro"]).attributes, { set: rdonly, clear: 0n });
+  assert.deepEqual(parseMountOptions(["noatime", "strictatime"]).attributes, {
+    set: strictatime,
+    clear: atime,
+  });
+  assert.deepEqual(parseMountOptions(["sync", "lazytime", "async"]).superblock, ["lazytime"]);
+});
+
+test("no word of the spec's table reaches the filesystem", () => {
+  const words =
+    "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap";
+  assert.deepEqual(parseMountOptions(words.split(" ")).data, []);
+});
+
+test("what it does not know belongs to the filesystem", () => {
+  assert.deepEqual(parseMountOptions(["mode=755", "ro", "size=1k", "rolax", "r"]).data, [
+    "mode=755",
+    "size=1k",
+    "rolax",
+    "r",
+  ]);
+});
+
+test("propagation and its recursive words", () => {
+  assert.deepEqual(parseMountOptions(["rslave", "unbindable"]).propagation, [(1 << 19) | 0x4000, 1 << 17]);
+  assert.equal(propagationWord("rshared"), (1 << 20) | 0x4000);
+  assert.equal(propagationWord("ro"), undefined);
+});
+
+test("rbind and ridmap are the stronger of their pairs", () => {
+  assert.equal(parseMountOptions(["rbind", "bind"]).bind, "rbind");
+  assert.equal(parseMountOptions(["idmap", "ridmap"]).idmap, "ridmap");
+});
