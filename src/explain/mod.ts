@@ -1,2 +1,5 @@
 /** The door of `explain/`: plans, failures and hosts made readable. Reads values, does nothing. */
+
+export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
+export { renderImage } from "./render-image.ts";
 export * from "./types.ts";
