@@ -19,7 +19,7 @@ export interface IdChoice {
 /** The id that files of ids outside the map seem to have (/proc/sys/kernel/overflowuid). */
 const highestId = 2 ** 32 - 2;
 
-/** Errors: `flag-conflict`, `user-namespaces-disabled`, `too-few-subordinate-ids`. */
+/** Errors: `flag-conflict`, `user-namespaces-disabled`. */
 export function chooseIds(host: HostFacts, mode: UserNamespaceMode = { mode: "private" }): IdChoice {
   const privileged = host.identity.euid === 0;
   if (mode.mode === "map") return mapped(host, mode.uids, mode.gids);
@@ -32,8 +32,6 @@ export function chooseIds(host: HostFacts, mode: UserNamespaceMode = { mode: "pr
   const { euid, egid } = host.identity;
   const tools = { newuidmap, newgidmap };
   switch (mode.mode) {
-    case "nomap":
-      return { ids: { kind: "range", uids: stack(uids, 0), gids: stack(gids, 0), ...tools }, warnings: [] };
     case "keep-id": {
       const uid = mode.uid ?? euid;
       const gid = mode.gid ?? egid;
@@ -115,13 +113,6 @@ function single(host: HostFacts, mode: UserNamespaceMode): IdChoice {
       : uids.length === 0 || gids.length === 0
         ? `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`
         : "run 'vitrine doctor'";
-  if (mode.mode === "nomap") {
-    throw new VitrineError("unavailable", "--userns=nomap needs subordinate ids", {
-      code: "too-few-subordinate-ids",
-      operand: "--userns",
-      hint: remedy,
-    });
-  }
   const uid = mode.mode === "keep-id" ? (mode.uid ?? euid) : 0;
   const gid = mode.mode === "keep-id" ? (mode.gid ?? egid) : 0;
   return {
@@ -135,19 +126,6 @@ function single(host: HostFacts, mode: UserNamespaceMode): IdChoice {
     ],
     ...(mode.mode === "keep-id" ? { defaultUser: { uid, gid } } : {}),
   };
-}
-
-/** Subordinate ranges one after the other, from container id `first`. */
-function stack(ranges: readonly SubordinateRange[], first: number): readonly IdMapRange[] {
-  const result: IdMapRange[] = [];
-  let next = first;
-  for (const { start, count } of ranges) {
-    const size = Math.min(count, highestId - next);
-    if (size <= 0) break;
-    result.push({ containerID: next, hostID: start, size });
-    next += size;
-  }
-  return result;
 }
 
 /** The own id at `place`, the subordinate ones in order before and after it. */

@@ -33,8 +33,6 @@ export type UserNamespaceMode =
   | { readonly mode: "private" }
   /** The caller's own id keeps its number (or gets `uid`, `gid`) in the container. */
   | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number }
-  /** The caller's own id is not in the container. */
-  | { readonly mode: "nomap" }
   /** `--uidmap`, `--gidmap` */
   | { readonly mode: "map"; readonly uids: readonly IdMapRange[]; readonly gids: readonly IdMapRange[] };
 

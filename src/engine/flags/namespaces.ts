@@ -47,7 +47,7 @@ function refuseSharing(flag: string, text: string): void {
   );
 }
 
-/** `host`, `private`, `nomap`, `keep-id[:uid=N,gid=N]`. */
+/** `host`, `private`, `keep-id[:uid=N,gid=N]`. */
 export function parseUserNamespaceMode(text: string): UserNamespaceMode {
   const flag = "--userns";
   const [mode, arguments_] = split(text);
@@ -57,8 +57,6 @@ export function parseUserNamespaceMode(text: string): UserNamespaceMode {
       return { mode: "private" };
     case "host":
       return { mode: "host" };
-    case "nomap":
-      return { mode: "nomap" };
     case "keep-id": {
       const ids: { uid?: number; gid?: number } = {};
       for (const part of (arguments_ ?? "").split(",").filter((word) => word !== "")) {
@@ -69,15 +67,16 @@ export function parseUserNamespaceMode(text: string): UserNamespaceMode {
       return { mode: "keep-id", ...ids };
     }
     case "auto":
+    case "nomap":
     case "container":
     case "ns":
       throw unsupportedFlag(
         flag,
         `--userns=${text} is not supported yet`,
-        "use keep-id, nomap or private; as root --uidmap and --gidmap",
+        "use keep-id or private; as root --uidmap and --gidmap",
       );
     default:
-      throw badValue(flag, text, "unknown mode", "one of host, private, keep-id, nomap");
+      throw badValue(flag, text, "unknown mode", "one of host, private, keep-id");
   }
 }
 

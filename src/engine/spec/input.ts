@@ -23,6 +23,8 @@ export interface SpecInput {
   readonly options: RunOptions;
   /** undefined with --rootfs */
   readonly image: ImageConfig | undefined;
+  /** False where its layers are not unpacked: `readRootFile` then finds nothing, and names cannot be looked up. */
+  readonly imageFilesKnown: boolean;
   readonly host: HostFacts;
   readonly idChoice: IdChoice;
   /** The cgroup the container will get when nothing in its config decides otherwise. */

@@ -24,7 +24,9 @@ export function user(input: SpecInput, notebook: Notebook): UserPart {
   const wanted = options.user ?? (kept === "" ? ofImage : kept);
   const passwd = text(input.readRootFile("/etc/passwd"));
   const group = text(input.readRootFile("/etc/group"));
-  const resolved = resolveUser(wanted, options.groups, { passwd: passwd ?? "", group: group ?? "" });
+  const resolved = input.imageFilesKnown
+    ? resolveUser(wanted, options.groups, { passwd: passwd ?? "", group: group ?? "" })
+    : assumeUser(wanted, notebook);
   const origin =
     options.user !== undefined
       ? byFlag("--user")
@@ -47,6 +49,20 @@ export function user(input: SpecInput, notebook: Notebook): UserPart {
     passwd: passwdWithEntry(input, passwd, resolved),
   };
 }
+
+/** For explaining an image that was never run: numbers are what they are, a name is shown as nobody. */
+function assumeUser(wanted: string, notebook: Notebook): ResolvedUser {
+  const [user = "", group = ""] = wanted.split(":");
+  const number = (part: string): number => (/^\d{1,9}$/.test(part) ? Number(part) : nobody);
+  if (!/^\d*(:\d*)?$/.test(wanted) && wanted !== "root") {
+    notebook.warn(`the image is not unpacked yet, so its user ${JSON.stringify(wanted)} is shown as ${nobody}`);
+  }
+  const uid = user === "" || user === "root" ? 0 : number(user);
+  const gid = group === "" ? 0 : number(group);
+  return { uid, gid, groups: [gid], home: uid === 0 ? "/root" : "/", name: undefined };
+}
+
+const nobody = 65534;
 
 function text(bytes: Uint8Array | undefined): string | undefined {
   return bytes === undefined ? undefined : decoder.decode(bytes);

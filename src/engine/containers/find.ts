@@ -1,0 +1,38 @@
+import { quoted, VitrineError } from "../../base/mod.ts";
+import { idOfName } from "./names.ts";
+import { type Container, containerIds, type EnginePaths, readContainer } from "./record.ts";
+
+/**
+ * The container of a name, an id, or a prefix that only one id has.
+ * Errors: `container-not-found`, `container-ambiguous`, `container-record-invalid`.
+ */
+export function findContainer(paths: EnginePaths, wanted: string): Container {
+  const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(wanted) ? (idOfName(paths, wanted) ?? idOf(paths, wanted)) : undefined;
+  if (id === undefined) {
+    throw new VitrineError("not-found", `there is no container ${quoted(wanted)}`, {
+      code: "container-not-found",
+      operand: wanted,
+      hint: "see 'vitrine ps --all'",
+    });
+  }
+  const container = readContainer(paths, id);
+  if (container !== undefined) return container;
+  throw new VitrineError("corrupt", `the record of container ${id.slice(0, 12)} cannot be read`, {
+    code: "container-record-invalid",
+    operand: wanted,
+    hint: `remove it: vitrine rm --force ${id.slice(0, 12)}`,
+  });
+}
+
+function idOf(paths: EnginePaths, wanted: string): string | undefined {
+  if (!/^[0-9a-f]{1,64}$/.test(wanted)) return undefined;
+  const found = containerIds(paths).filter((id) => id.startsWith(wanted));
+  if (found.length > 1) {
+    throw new VitrineError("invalid", `${found.length} containers have ids that begin with ${wanted}`, {
+      code: "container-ambiguous",
+      operand: wanted,
+      hint: "give more digits, or its name",
+    });
+  }
+  return found[0];
+}

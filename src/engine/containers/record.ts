@@ -1,0 +1,96 @@
+/**
+ * ROOT/containers/ID/container.json: what is known of a container, written once before it starts. What happens to it
+ * later is in files that the helper writes (pid, exit).
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { errnoOf, limits, parseJson, writeFileAtomically } from "../../base/mod.ts";
+import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
+
+export interface Container extends ContainerRecord {
+  readonly name: string;
+  /** What the user typed, e.g. `alpine`; with --rootfs the directory. */
+  readonly image: string;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+  readonly command: readonly string[];
+  readonly remove: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly stopSignal: string;
+  readonly stopTimeoutSeconds: number;
+  /** The process that holds the container: the engine that wrote this, which becomes the helper. */
+  readonly monitor: {
+    readonly pid: number;
+    readonly startTime: string;
+    /** As `pid:[4026531836]`: to another pid namespace this pid means nothing. */
+    readonly pidNamespace: string;
+  };
+  /** Whose ids its files have. */
+  readonly ids: StoreIds;
+  /** Absolute host paths of its cgroup directories. */
+  readonly cgroups: readonly string[];
+  readonly files: { readonly config: string; readonly exit: string; readonly pid: string };
+}
+
+/** The directories of ARCHITECTURE.md, "On disk". */
+export interface EnginePaths {
+  readonly root: string;
+  readonly runroot: string;
+}
+
+export function containerDirectory(paths: EnginePaths, id: string): string {
+  return `${paths.root}/containers/${id}`;
+}
+
+export function runDirectory(paths: EnginePaths, id: string): string {
+  return `${paths.runroot}/containers/${id}`;
+}
+
+/** Where its exit status is kept: beside the record, so that it outlives a reboot. */
+export function exitFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/exit`;
+}
+
+export function writeRecord(paths: EnginePaths, container: Container): void {
+  const file = path.join(containerDirectory(paths, container.id), "container.json");
+  // A record that goes with its container needs no flush to disk.
+  writeFileAtomically(file, JSON.stringify(container), { mode: 0o600, sync: !container.remove });
+}
+
+const idPattern = /^[0-9a-f]{64}$/;
+
+/** Every record that can be read; one that is being written or was damaged is passed over. */
+export function listContainers(paths: EnginePaths): readonly Container[] {
+  return containerIds(paths).flatMap((id) => readContainer(paths, id) ?? []);
+}
+
+/** Every directory of a container, whether its record is there or not. */
+export function containerIds(paths: EnginePaths): readonly string[] {
+  return names(path.join(paths.root, "containers"));
+}
+
+/** Every container with state of this boot. */
+export function runningIds(paths: EnginePaths): readonly string[] {
+  return names(path.join(paths.runroot, "containers"));
+}
+
+function names(directory: string): readonly string[] {
+  try {
+    return fs.readdirSync(directory).filter((name) => idPattern.test(name));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+export function readContainer(paths: EnginePaths, id: string): Container | undefined {
+  try {
+    const bytes = fs.readFileSync(path.join(containerDirectory(paths, id), "container.json"));
+    const value = parseJson(bytes, { maxBytes: limits.runtimeConfigBytes }) as unknown as Container;
+    return value.id === id && typeof value.name === "string" && typeof value.monitor?.pid === "number"
+      ? value
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

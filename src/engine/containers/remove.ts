@@ -1,0 +1,64 @@
+import * as fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VitrineError } from "../../base/mod.ts";
+import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./record.ts";
+import { monitorLives, stateOf } from "./state.ts";
+import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
+
+/** How long the monitor may take to clean up after its process was killed. */
+const patienceMilliseconds = 10_000;
+
+/**
+ * Removes a container that ended; with `force` a running one too, killed first.
+ * Errors: `container-running`, `container-not-ending`.
+ */
+export async function removeContainer(
+  paths: EnginePaths,
+  container: Container,
+  options: { readonly force: boolean },
+  removeTree: RemoveTree,
+): Promise<void> {
+  if (monitorLives(container)) {
+    if (!options.force) {
+      throw new VitrineError("invalid", `container ${container.name} is running`, {
+        code: "container-running",
+        operand: container.name,
+        hint: `vitrine rm --force ${container.name}`,
+      });
+    }
+    await end(paths, container);
+  }
+  removeContainerFiles(paths, container, removeTree);
+}
+
+/** Kills the program; its monitor then does the rest and ends. */
+async function end(paths: EnginePaths, container: Container): Promise<void> {
+  const deadline = performance.now() + patienceMilliseconds;
+  while (monitorLives(container)) {
+    const state = stateOf(paths, container);
+    try {
+      if (state.status === "running") process.kill(state.pid, "SIGKILL");
+      else if (state.status === "created") process.kill(container.monitor.pid, "SIGTERM");
+    } catch {
+      // It ended between the look and the signal.
+    }
+    if (performance.now() > deadline) {
+      throw new VitrineError("unavailable", `the monitor of container ${container.name} does not end`, {
+        code: "container-not-ending",
+        operand: container.name,
+        hint: `its process is ${container.monitor.pid}: see 'ps -o stat,wchan ${container.monitor.pid}'`,
+      });
+    }
+    await sleep(10);
+  }
+}
+
+/** A container's directory without a readable record: all that can be done is to remove it. */
+export function removeDamaged(paths: EnginePaths, id: string, removeTree: RemoveTree): void {
+  removeTree(runDirectory(paths, id), undefined);
+  removeTree(containerDirectory(paths, id), undefined);
+  const names = `${paths.root}/names`;
+  for (const name of fs.existsSync(names) ? fs.readdirSync(names) : []) {
+    if (fs.readlinkSync(`${names}/${name}`) === id) fs.rmSync(`${names}/${name}`, { force: true });
+  }
+}

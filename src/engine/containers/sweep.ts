@@ -1,0 +1,107 @@
+/**
+ * What a killed monitor (kill -9) left behind: its container's state of this boot, cgroups, and with --rm everything
+ * else. The next command removes it. Nothing here is decided by age: a monitor is gone when no process has its pid
+ * and start time.
+ */
+import * as fs from "node:fs";
+import { errnoOf, writeFileAtomically } from "../../base/mod.ts";
+import { releaseName } from "./names.ts";
+import {
+  type Container,
+  containerDirectory,
+  type EnginePaths,
+  exitFile,
+  readContainer,
+  runDirectory,
+  runningIds,
+} from "./record.ts";
+import { monitorLives, stateOf } from "./state.ts";
+
+/** Removes a container's tree, whose files may have mapped ids. */
+export type RemoveTree = (path: string, container: Container | undefined) => void;
+
+/** As a program killed by SIGKILL: pid 1 dies with its monitor. */
+const lostExit = 128 + 9;
+
+/** Looks at up to `most` containers that have state of this boot. Returns the ids of those it cleaned up. */
+export function sweepLost(
+  paths: EnginePaths,
+  removeTree: RemoveTree,
+  now: number,
+  most = Number.POSITIVE_INFINITY,
+): readonly string[] {
+  const ids = runningIds(paths);
+  const swept: string[] = [];
+  for (const id of ids.length <= most ? ids : sample(ids, most)) {
+    const container = readContainer(paths, id);
+    if (container === undefined) {
+      // The record is written before this directory is made and removed after it.
+      if (!fs.existsSync(containerDirectory(paths, id))) removeTree(runDirectory(paths, id), undefined);
+      continue;
+    }
+    if (monitorLives(container)) continue;
+    cleanUpLost(paths, container, removeTree, now);
+    swept.push(id);
+  }
+  return swept;
+}
+
+/** So that a few long-lived containers do not hide the others from every look. */
+function sample(ids: readonly string[], most: number): readonly string[] {
+  const start = Math.floor(Math.random() * ids.length);
+  return [...ids.slice(start), ...ids.slice(0, start)].slice(0, most);
+}
+
+function cleanUpLost(paths: EnginePaths, container: Container, removeTree: RemoveTree, now: number): void {
+  const { id } = container;
+  for (const cgroup of container.cgroups) removeCgroup(cgroup);
+  if (container.remove) {
+    removeTree(runDirectory(paths, id), container);
+    removeContainerFiles(paths, container, removeTree);
+    return;
+  }
+  if (stateOf(paths, container).status === "lost") {
+    writeFileAtomically(exitFile(paths, id), `${lostExit} 9 ${BigInt(now) * 1_000_000n}\n`, { mode: 0o600 });
+  }
+  removeTree(runDirectory(paths, id), container);
+}
+
+/** The name goes last: until then nobody else can have it. */
+export function removeContainerFiles(paths: EnginePaths, container: Container, removeTree: RemoveTree): void {
+  removeTree(runDirectory(paths, container.id), container);
+  removeTree(containerDirectory(paths, container.id), container);
+  releaseName(paths, container.name, container.id);
+}
+
+/** Processes that outlived pid 1 (they had the host's pid namespace) are killed, then the directory goes. */
+function removeCgroup(directory: string): void {
+  for (let tries = 0; tries < 20; tries++) {
+    try {
+      fs.rmdirSync(directory);
+      return;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno !== "EBUSY") return;
+    }
+    killAll(`${directory}/cgroup.procs`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
+}
+
+function killAll(file: string): void {
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "latin1");
+  } catch {
+    return;
+  }
+  for (const word of text.split("\n")) {
+    const pid = Number(word);
+    if (!Number.isInteger(pid) || pid <= 1 || pid === process.pid) continue;
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+}

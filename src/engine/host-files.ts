@@ -1,0 +1,115 @@
+/** What the specification asks of the machine's files: device nodes, small text files, a root filesystem's passwd. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { HostDevice } from "./spec/input.ts";
+
+/** Text of a small file of the host; undefined when it cannot be read. */
+export function readHostFile(file: string): string | undefined {
+  try {
+    return fs.readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The device node at `source` (links followed), or every one below the directory; empty when there is none. */
+export function hostDevices(source: string): readonly HostDevice[] {
+  let stat: fs.Stats;
+  try {
+    stat = fs.statSync(source);
+  } catch {
+    return [];
+  }
+  if (stat.isDirectory()) return devicesBelow(source);
+  const device = deviceOf(source, stat);
+  return device === undefined ? [] : [device];
+}
+
+function devicesBelow(directory: string): readonly HostDevice[] {
+  let entries: fs.Dirent[];
+  try {
+    entries = fs.readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+  return entries.flatMap((entry) => {
+    const file = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) return devicesBelow(file);
+    return entry.isCharacterDevice() || entry.isBlockDevice() ? hostDevices(file) : [];
+  });
+}
+
+function deviceOf(file: string, stat: fs.Stats): HostDevice | undefined {
+  if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return undefined;
+  const { major, minor } = deviceNumbers(stat.rdev);
+  const type = stat.isBlockDevice() ? "b" : "c";
+  return { path: file, type, major, minor, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
+}
+
+/** glibc's major(3) and minor(3): 12 + 20 bits of major and 8 + 24 of minor, interleaved. */
+function deviceNumbers(device: number): { readonly major: number; readonly minor: number } {
+  const value = BigInt(device);
+  return {
+    major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n)),
+    minor: Number((value & 0xffn) | ((value >> 12n) & 0xffffff00n)),
+  };
+}
+
+const linkLimit = 40;
+const readLimit = 1024 * 1024;
+
+/**
+ * A regular file of a root filesystem given by --rootfs, at most 1 MiB, its links resolved as inside that root. Whoever may
+ * write there can change a link meanwhile, so the result is used for looking up names alone.
+ */
+export function readBeneath(root: string, file: string): Uint8Array | undefined {
+  const pending = file.split("/").filter((part) => part !== "" && part !== ".");
+  const resolved: string[] = [];
+  let links = 0;
+  while (pending.length > 0) {
+    const part = pending.shift()!;
+    if (part === "..") {
+      resolved.pop();
+      continue;
+    }
+    const here = path.join(root, ...resolved, part);
+    let target: string | undefined;
+    try {
+      if (fs.lstatSync(here).isSymbolicLink()) target = fs.readlinkSync(here);
+    } catch {
+      return undefined;
+    }
+    if (target === undefined) {
+      resolved.push(part);
+      continue;
+    }
+    links += 1;
+    if (links > linkLimit) return undefined;
+    if (target.startsWith("/")) resolved.length = 0;
+    pending.unshift(...target.split("/").filter((step) => step !== "" && step !== "."));
+  }
+  return readRegular(path.join(root, ...resolved));
+}
+
+function readRegular(file: string): Uint8Array | undefined {
+  let descriptor: number;
+  try {
+    // Not blocking: a FIFO in place of the file would hold us for ever.
+    descriptor = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const stat = fs.fstatSync(descriptor);
+    return stat.isFile() && stat.size <= readLimit ? fs.readFileSync(descriptor) : undefined;
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** The soft limit of open files of the process that called vitrine: our own was raised by the JavaScript runtime. */
+export function callerOpenFiles(parentPid: number): bigint | undefined {
+  const soft = /^Max open files +(\d+|unlimited)/m.exec(readHostFile(`/proc/${parentPid}/limits`) ?? "")?.[1];
+  if (soft === undefined) return undefined;
+  return soft === "unlimited" ? (1n << 64n) - 1n : BigInt(soft);
+}

@@ -1,0 +1,70 @@
+/** The door of `engine/`: containers as users know them. */
+export { findContainer } from "./containers/find.ts";
+export { generateName } from "./containers/names.ts";
+export {
+  type Container,
+  containerDirectory,
+  type EnginePaths,
+  listContainers,
+  runDirectory,
+} from "./containers/record.ts";
+export { removeContainer } from "./containers/remove.ts";
+export { type ContainerState, stateOf } from "./containers/state.ts";
+export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
+export { type Default, defaults } from "./defaults.ts";
+export { encodeReasons, joinPlan } from "./failure-record.ts";
+export { badValue, conflict, unsupportedFlag } from "./flags/bad-flag.ts";
+export { parseCapabilities } from "./flags/capabilities.ts";
+export {
+  parseEnvironment,
+  parseLabels,
+  parsePairs,
+  readEnvironmentFile,
+} from "./flags/environment.ts";
+export { parseMount, parseTmpfs, parseVolume } from "./flags/mounts.ts";
+export {
+  parseIdMap,
+  parseIpcMode,
+  parseNamespaceMode,
+  parseNetworkMode,
+  parseUserNamespaceMode,
+} from "./flags/namespaces.ts";
+export {
+  parseEntrypoint,
+  parseHostname,
+  parseName,
+  parsePlatform,
+  parsePullPolicy,
+  parseSignal,
+  parseSysctl,
+  parseUlimit,
+} from "./flags/process.ts";
+export {
+  parseAddHost,
+  parseDevice,
+  parseDeviceRule,
+  parseDns,
+  parseDnsWord,
+  parseSecurityOptions,
+} from "./flags/security.ts";
+export {
+  parseBytes,
+  parseBytesOrUnlimited,
+  parseInteger,
+  parseNanoCpus,
+  parseNumberList,
+  parseOctal,
+} from "./flags/sizes.ts";
+export { chooseIds, type IdChoice } from "./id-maps.ts";
+export type * from "./options.ts";
+export {
+  type EngineDeps,
+  idsForRun,
+  planRun,
+  type RootSource,
+  type RunPlan,
+  type SeccompService,
+} from "./plan-run.ts";
+export { discardRun, newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
+export { makeSeccompService } from "./seccomp.ts";
+export { makeSpecification, type Specification } from "./spec.ts";

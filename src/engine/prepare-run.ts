@@ -1,0 +1,250 @@
+/**
+ * From options to a container that only waits for the helper: image found and unpacked, plan made, everything written
+ * that the plan needs. `vitrine run` then becomes the helper. When anything fails, nothing stays.
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { errnoOf, processStartTime, stringifyJson, VitrineError } from "../base/mod.ts";
+import { encodePlan } from "../kernel/mod.ts";
+import type { Platform } from "../oci/mod.ts";
+import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
+import { claimName, generateName, releaseName } from "./containers/names.ts";
+import {
+  type Container,
+  containerDirectory,
+  type EnginePaths,
+  exitFile,
+  runDirectory,
+  writeRecord,
+} from "./containers/record.ts";
+import { ownPidNamespace } from "./containers/state.ts";
+import { defaults } from "./defaults.ts";
+import { encodeReasons } from "./failure-record.ts";
+import type { IdChoice } from "./id-maps.ts";
+import type { RunOptions } from "./options.ts";
+import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan } from "./plan-run.ts";
+
+export interface RunDeps extends EngineDeps {
+  /** The image store for files of these ids. */
+  readonly openStore: (ids: StoreIds) => Promise<Store>;
+  /** The image a user means. Errors: `image-not-found`, … */
+  readonly resolveImage: (store: Store, reference: string, platform: Platform | undefined) => Promise<StoredImage>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** As Math.random. */
+  readonly random: () => number;
+  /** A line for the user. */
+  readonly warn: (line: string) => void;
+}
+
+export interface PreparedRun {
+  readonly run: RunPlan;
+  /** Absolute: what the helper executes. */
+  readonly planFile: string;
+}
+
+/** A new container's id: 64 hex digits, the first twelve of which are not all decimal ones. */
+export function newId(): string {
+  for (;;) {
+    const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+    // A host name of digits alone would be read as a number by some programs.
+    if (!/^\d{12}/.test(id)) return id;
+  }
+}
+
+/** What `explain run` shows: the plan of a container that is not made. */
+export async function previewRun(options: RunOptions, deps: RunDeps): Promise<RunPlan> {
+  const idChoice = idsForRun(options, deps.host);
+  const id = newId();
+  const identity = { id, name: options.name ?? generateName(deps.random) };
+  const found = await findRoot(options, idChoice, deps);
+  return planRun(options, identity, sourceFor(found, deps.paths, id), idChoice, deps);
+}
+
+export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<PreparedRun> {
+  const idChoice = idsForRun(options, deps.host);
+  const found = await findRoot(options, idChoice, deps);
+  await unpack(found, deps);
+  requireNoFile(options.cidFile);
+  const id = newId();
+  for (let attempt = 0; ; attempt++) {
+    const name = options.name ?? generateName(deps.random, attempt);
+    const source = sourceFor(found, deps.paths, id);
+    const run = planRun(options, { id, name }, source, idChoice, deps);
+    try {
+      await claim(deps, id, name);
+    } catch (error) {
+      const taken = error instanceof VitrineError && error.code === "name-in-use";
+      if (taken && options.name === undefined) continue;
+      throw error;
+    }
+    return writeAll(options, run, found, idChoice, deps);
+  }
+}
+
+type Found =
+  | { readonly kind: "image"; readonly image: StoredImage; readonly store: Store }
+  | { readonly kind: "directory"; readonly path: string };
+
+async function findRoot(options: RunOptions, idChoice: IdChoice, deps: RunDeps): Promise<Found> {
+  if (options.rootfs) return { kind: "directory", path: rootDirectory(options.image) };
+  const store = await deps.openStore(idChoice.ids);
+  const image = await deps.resolveImage(store, options.image, options.platform);
+  return { kind: "image", image, store };
+}
+
+/** Errors: `rootfs-unusable`. */
+function rootDirectory(text: string): string {
+  let reason: string;
+  try {
+    const real = fs.realpathSync(text);
+    if (fs.statSync(real).isDirectory() && real !== "/") return real;
+    reason = real === "/" ? "it is the host's own" : "it is not a directory";
+  } catch (cause) {
+    reason = errnoOf(cause) === "ENOENT" ? "it is not there" : String(cause);
+  }
+  throw new VitrineError("invalid", `cannot use ${JSON.stringify(text)} as a root filesystem: ${reason}`, {
+    code: "rootfs-unusable",
+    operand: text,
+    hint: "--rootfs takes a directory with an unpacked root filesystem; without it, IMAGE names an image",
+  });
+}
+
+function sourceFor(found: Found, paths: EnginePaths, id: string): RootSource {
+  if (found.kind === "directory") return found;
+  return { ...found, snapshot: found.store.previewSnapshot(found.image, containerDirectory(paths, id)) };
+}
+
+async function unpack(found: Found, deps: RunDeps): Promise<void> {
+  if (found.kind === "directory" || found.store.isUnpacked(found.image)) return;
+  const { warnings } = await found.store.unpack(found.image);
+  for (const warning of warnings) deps.warn(warning);
+}
+
+async function claim(deps: RunDeps, id: string, name: string): Promise<void> {
+  const directory = containerDirectory(deps.paths, id);
+  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    await claimName(deps.paths, id, name);
+  } catch (error) {
+    fs.rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** From here on things are on disk: whatever fails takes them away again. */
+async function writeAll(
+  options: RunOptions,
+  run: RunPlan,
+  found: Found,
+  idChoice: IdChoice,
+  deps: RunDeps,
+): Promise<PreparedRun> {
+  const { paths } = deps;
+  const directory = containerDirectory(paths, run.id);
+  const state = runDirectory(paths, run.id);
+  const planFile = `${state}/plan`;
+  let cidFileMade = false;
+  try {
+    writeRecord(paths, recordOf(options, run, found, idChoice, deps));
+    // Only now: from the record on nobody removes the layers.
+    if (found.kind === "image") found.store.snapshot(found.image, directory);
+    fs.mkdirSync(state, { recursive: true, mode: 0o700 });
+    for (const made of run.directories) fs.mkdirSync(made, { recursive: true, mode: 0o755 });
+    for (const file of run.specification.files) fs.writeFileSync(file.path, file.text, { mode: 0o644 });
+    fs.writeFileSync(`${directory}/config.json`, stringifyJson(run.specification.config), { mode: 0o600 });
+    fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });
+    fs.writeFileSync(`${state}/reasons.json`, encodeReasons(run.plan), { mode: 0o600 });
+    if (options.cidFile !== undefined) {
+      writeCidFile(options.cidFile, run.id);
+      cidFileMade = true;
+    }
+    return { run, planFile };
+  } catch (error) {
+    if (cidFileMade) fs.rmSync(options.cidFile!, { force: true });
+    discard(paths, run, found);
+    throw error;
+  }
+}
+
+/** Removes a container that was written and did not start. */
+export function discardRun(paths: EnginePaths, run: RunPlan): void {
+  discard(paths, run, undefined);
+}
+
+function discard(paths: EnginePaths, run: RunPlan, found: Found | undefined): void {
+  fs.rmSync(runDirectory(paths, run.id), { recursive: true, force: true });
+  const directory = containerDirectory(paths, run.id);
+  try {
+    fs.rmSync(directory, { recursive: true, force: true });
+  } catch (error) {
+    // The copy driver's tree has the files of the image, with their owners.
+    if (found?.kind !== "image") throw error;
+    found.store.removeTree(directory);
+  }
+  releaseName(paths, run.name, run.id);
+}
+
+function recordOf(
+  options: RunOptions,
+  run: RunPlan,
+  found: Found,
+  idChoice: IdChoice,
+  deps: RunDeps,
+): Container {
+  const image = found.kind === "image" ? found.image : undefined;
+  const labels: Record<string, string> = { ...image?.config.config?.Labels };
+  for (const [key, { value }] of options.labels) labels[key] = value;
+  return {
+    id: run.id,
+    name: run.name,
+    image: options.image,
+    imageId: image?.id ?? "",
+    manifestDigest: image?.manifestDescriptor.digest ?? "",
+    layers: image?.layers.map(({ diffID }) => diffID) ?? [],
+    created: deps.now(),
+    command: run.specification.config.process?.args ?? [],
+    remove: options.remove,
+    labels,
+    stopSignal: run.specification.stopSignal,
+    stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
+    monitor: {
+      pid: process.pid,
+      startTime: processStartTime(process.pid) ?? "0",
+      pidNamespace: ownPidNamespace(),
+    },
+    ids: idChoice.ids,
+    cgroups: run.cgroups,
+    files: {
+      config: `${containerDirectory(deps.paths, run.id)}/config.json`,
+      exit: exitFile(deps.paths, run.id),
+      pid: `${runDirectory(deps.paths, run.id)}/pid`,
+    },
+  };
+}
+
+function requireNoFile(file: string | undefined): void {
+  if (file !== undefined && fs.existsSync(file)) throw cidFileExists(file);
+}
+
+function cidFileExists(file: string): VitrineError {
+  return new VitrineError("exists", `the file ${JSON.stringify(file)} of --cidfile is there already`, {
+    code: "cidfile-exists",
+    operand: "--cidfile",
+    hint: "another container may be using it; remove it or name another",
+  });
+}
+
+function writeCidFile(file: string, id: string): void {
+  try {
+    fs.writeFileSync(file, id, { flag: "wx", mode: 0o644 });
+  } catch (cause) {
+    if (errnoOf(cause) === "EEXIST") throw cidFileExists(file);
+    throw new VitrineError("invalid", `cannot write ${JSON.stringify(path.resolve(file))}: ${errnoOf(cause)}`, {
+      code: "cidfile-unwritable",
+      operand: "--cidfile",
+      hint: "check its directory",
+      cause,
+    });
+  }
+}
