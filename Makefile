@@ -71,8 +71,9 @@ install: build docs ## installs under PREFIX (default /usr/local)
 docs: install-deps build/hello-image.ts ## completions and the man page, from the command table
 	$(NODE) scripts/generate-docs.ts
 
-generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md
+generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md; the default seccomp filters
 	$(NODE) scripts/generate-ops.ts
+	$(NODE) scripts/generate-seccomp.ts
 
 clean: ## removes what was built
 	rm -rf dist build

@@ -18,4 +18,14 @@ export * from "./ops.ts";
 export * from "./plan.ts";
 export type { SeccompMachine } from "./seccomp/abi.ts";
 export { compileSeccomp } from "./seccomp/compile.ts";
+export { seccompFilter } from "./seccomp/default-filter.ts";
+export { defaultProfile } from "./seccomp/default-profile.ts";
+export {
+  type ConditionalProfile,
+  type ConditionalRule,
+  type ProfileSubject,
+  parseProfile,
+  type RuleFilter,
+  resolveProfile,
+} from "./seccomp/docker-format.ts";
 export type * from "./seccomp/profile.ts";

@@ -1,5 +1,6 @@
 /** The ABIs a program can enter the kernel by, and which of them one machine has. */
 
+import { type SeccompArchitecture, seccompArchitectures } from "./profile.ts";
 import type { SyscallTable } from "./syscalls.ts";
 
 /** Machines that vitrine compiles filters for. */
@@ -34,15 +35,8 @@ const abisOfMachine: Readonly<Record<SeccompMachine, readonly (keyof typeof abis
   aarch64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
 };
 
-/** Every name the runtime spec lists (config-linux.md#seccomp): known, but of no use on our machines. */
-const foreign: ReadonlySet<string> = new Set(
-  "MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB"
-    .split(" ")
-    .map((name) => `SCMP_ARCH_${name}`),
-);
-
-export function isArchitectureName(name: string): boolean {
-  return name in abis || foreign.has(name);
+export function isArchitectureName(name: string): name is SeccompArchitecture {
+  return (seccompArchitectures as readonly string[]).includes(name);
 }
 
 /** The ABIs of `machine` that `names` allow; the native one always (as libseccomp adds it always). */
@@ -53,7 +47,12 @@ export function abisFor(machine: SeccompMachine, names: readonly string[]): read
     .map((name) => ({ name, ...abis[name] }));
 }
 
-/** Arch names of Docker's profiles (GOARCH and libseccomp spellings). */
+/** All ABIs of a machine by name, the native one first. */
+export function architecturesOf(machine: SeccompMachine): readonly SeccompArchitecture[] {
+  return abisOfMachine[machine];
+}
+
+/** How `includes.arches` of Docker's profiles spell the machine: GOARCH, or the kernel's name. */
 export function machineNames(machine: SeccompMachine): readonly string[] {
   return machine === "x86_64" ? ["amd64", "x86_64"] : ["arm64", "aarch64"];
 }

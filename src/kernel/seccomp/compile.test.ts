@@ -525,11 +525,14 @@ test("flags", () => {
 
 test("what is unknown is left out with a warning, or refused", () => {
   const { warnings } = compileSeccomp(
-    { ...deny, syscalls: [{ names: ["raed", "read", "chown32"], action: "SCMP_ACT_ALLOW" }] },
+    {
+      ...deny,
+      syscalls: [{ names: ["raed", "read", "chown32", "riscv_hwprobe"], action: "SCMP_ACT_ALLOW" }],
+    },
     "x86_64",
   );
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0]!, /raed, chown32/);
+  assert.match(warnings[0]!, /: raed$/);
   const rule = (changes: Partial<SeccompRule>): SeccompProfile => ({
     ...deny,
     syscalls: [{ names: ["read"], action: "SCMP_ACT_ALLOW", ...changes }],

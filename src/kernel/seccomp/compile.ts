@@ -13,7 +13,7 @@ import { Assembler, bpf, type Label } from "./assembler.ts";
 import { emitAlternatives } from "./comparisons.ts";
 import type { SeccompFilter, SeccompProfile } from "./profile.ts";
 import { type Alternative, checkProfile, type Decisions, decisionsFor, newerCallsValue } from "./rules.ts";
-import { syscallNumbers } from "./syscalls.ts";
+import { isSyscallName, syscallNumbers } from "./syscalls.ts";
 
 /** Offsets in struct seccomp_data, <linux/seccomp.h>. */
 const numberOffset = 0;
@@ -39,9 +39,9 @@ const unknownAbi = ret.killProcess;
  */
 export function compileSeccomp(profile: SeccompProfile, machine: SeccompMachine): SeccompFilter {
   const checked = checkProfile(profile);
-  const warnings = [...checked.warnings, ...architectureWarnings(profile.architectures ?? [])];
+  checkArchitectures(profile.architectures ?? []);
   const abis = abisFor(machine, profile.architectures ?? []);
-  warnings.push(...unknownCalls(profile, abis));
+  const warnings = [...checked.warnings, ...unknownCalls(profile, abis)];
   const assembler = new Assembler();
   const emitted = new Map<string, Label>();
   // Backwards: what is emitted last is reached first, and that is to be the native ABI.
@@ -163,25 +163,23 @@ function flagsOf(profile: SeccompProfile, notifies: boolean): number {
   return flags;
 }
 
-function architectureWarnings(names: readonly string[]): readonly string[] {
+function checkArchitectures(names: readonly string[]): void {
   const unknown = names.find((name) => !isArchitectureName(name));
-  if (unknown !== undefined) {
-    throw new VitrineError("invalid", `unknown seccomp architecture ${quoted(unknown)}`, {
-      code: "seccomp-architecture-unknown",
-      operand: unknown,
-      hint: "the runtime spec lists the names, such as SCMP_ARCH_X86_64",
-    });
-  }
-  return [];
+  if (unknown === undefined) return;
+  throw new VitrineError("invalid", `unknown seccomp architecture ${quoted(unknown)}`, {
+    code: "seccomp-architecture-unknown",
+    operand: unknown,
+    hint: "the runtime spec lists the names, such as SCMP_ARCH_X86_64",
+  });
 }
 
-/** Names that no ABI of the machine has: misspelt, or newer than the table. */
+/** Misspelt names, and calls newer than the table. A call that only other machines have is no reason to speak. */
 function unknownCalls(profile: SeccompProfile, abis: readonly Abi[]): readonly string[] {
   const tables = abis.map((abi) => syscallNumbers(abi.table));
   const unknown = new Set<string>();
   for (const rule of profile.syscalls ?? []) {
     for (const name of rule.names) {
-      if (!tables.some((table) => table.has(name))) unknown.add(name);
+      if (!tables.some((table) => table.has(name)) && !isSyscallName(name)) unknown.add(name);
     }
   }
   return unknown.size === 0 ? [] : [`unknown system calls left out: ${[...unknown].join(", ")}`];

@@ -66,3 +66,61 @@ export interface SeccompFilter {
   /** What was left out, for people: unknown system calls, rules equal to the default, unknown flags. */
   readonly warnings: readonly string[];
 }
+
+export const seccompArchitectures = [
+  "SCMP_ARCH_X86",
+  "SCMP_ARCH_X86_64",
+  "SCMP_ARCH_X32",
+  "SCMP_ARCH_ARM",
+  "SCMP_ARCH_AARCH64",
+  "SCMP_ARCH_MIPS",
+  "SCMP_ARCH_MIPS64",
+  "SCMP_ARCH_MIPS64N32",
+  "SCMP_ARCH_MIPSEL",
+  "SCMP_ARCH_MIPSEL64",
+  "SCMP_ARCH_MIPSEL64N32",
+  "SCMP_ARCH_PPC",
+  "SCMP_ARCH_PPC64",
+  "SCMP_ARCH_PPC64LE",
+  "SCMP_ARCH_S390",
+  "SCMP_ARCH_S390X",
+  "SCMP_ARCH_PARISC",
+  "SCMP_ARCH_PARISC64",
+  "SCMP_ARCH_RISCV64",
+  "SCMP_ARCH_LOONGARCH64",
+  "SCMP_ARCH_M68K",
+  "SCMP_ARCH_SH",
+  "SCMP_ARCH_SHEB",
+] as const;
+export type SeccompArchitecture = (typeof seccompArchitectures)[number];
+
+export const seccompFlags = [
+  "SECCOMP_FILTER_FLAG_TSYNC",
+  "SECCOMP_FILTER_FLAG_LOG",
+  "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+  "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+] as const;
+export type SeccompFlag = (typeof seccompFlags)[number];
+
+/** A profile whose words have all been checked, with nothing conditional left: it can stand in config.json. */
+export interface ResolvedProfile {
+  readonly defaultAction: SeccompAction;
+  readonly defaultErrnoRet?: number;
+  readonly architectures?: readonly SeccompArchitecture[];
+  readonly flags?: readonly SeccompFlag[];
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
+  readonly syscalls?: readonly ResolvedRule[];
+}
+
+export interface ResolvedRule {
+  readonly names: readonly string[];
+  readonly action: SeccompAction;
+  readonly errnoRet?: number;
+  readonly args?: readonly {
+    readonly index: number;
+    readonly value: bigint;
+    readonly valueTwo?: bigint;
+    readonly op: SeccompOperator;
+  }[];
+}
