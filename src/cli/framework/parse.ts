@@ -1,8 +1,8 @@
 /**
- * A command line read as Go's pflag reads it, which is what users of docker and podman are used to. The tokens
- * come from `util.parseArgs`; this file gives them their meaning.
+ * A command line read as Go's pflag reads it, which is what users of docker and podman are used to. By hand:
+ * loading node:util for its parseArgs costs more than everything else before a command's body, and its rules for
+ * `-x=value`, booleans with a value and the first positional are others.
  */
-import { type ParseArgsConfig, parseArgs } from "node:util";
 import { VitrineError } from "../../base/mod.ts";
 import type { OptionDefinition, OptionTable } from "./command.ts";
 import { nearest } from "./nearest.ts";
@@ -30,60 +30,70 @@ const helpOption: OptionDefinition = { type: "boolean", help: "show this help" }
  */
 export function parseLine(args: readonly string[], rules: ParseRules): ParsedLine {
   const names = nameTable(rules.options);
-  const tokens = tokensOf(args, names);
   const values = new Map<string, string[]>();
   const given = new Set<string>();
   const positionals: string[] = [];
   let help = false;
-  let skippedIndex = -1;
 
-  for (const token of tokens) {
-    if (token.kind === "positional") {
-      if (rules.stopAtFirstPositional) {
-        positionals.push(...args.slice(token.index));
-        break;
-      }
-      positionals.push(token.value);
-      continue;
+  const take = (typed: string, found: NamedOption, value: string): void => {
+    if (found.definition === helpOption) {
+      help = booleanValue(value, typed, rules.helpCommand);
+      return;
     }
-    if (token.kind === "option-terminator" && rules.stopAtFirstPositional) {
-      positionals.push(...args.slice(token.index + 1));
+    const { long } = found;
+    given.add(long);
+    const list = values.get(long);
+    if (list === undefined) values.set(long, [value]);
+    else list.push(value);
+  };
+  const lookUp = (typed: string): NamedOption => {
+    const found = names.get(typed);
+    if (found === undefined) throw unknownFlag(typed, names, rules.helpCommand);
+    return found;
+  };
+
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at]!;
+    if (arg === "--") {
+      positionals.push(...args.slice(at + 1));
       break;
     }
-    if (token.kind !== "option" || token.index === skippedIndex) continue;
-
-    const typed = token.rawName;
-    const found = names.get(
-      token.name.length === 1 && !typed.startsWith("--") ? `-${token.name}` : token.name,
-    );
-    if (found === undefined) throw unknownFlag(typed, names, rules.helpCommand);
-    let value = token.value;
-    const shortWithEquals = shortEquals(args[token.index], typed);
-    if (shortWithEquals !== undefined && !takesNext(found.definition)) {
-      // `-i=false`: to parseArgs the rest is a group of one-letter flags.
-      value = shortWithEquals;
-      skippedIndex = token.index;
-    } else if (token.inlineValue === true && !typed.startsWith("--") && value?.startsWith("=")) {
-      value = value.slice(1); // `-e=A`
-    }
-    if (value === undefined) {
-      if (takesNext(found.definition)) {
-        throw new VitrineError("invalid", `flag needs a value: ${typed}`, {
-          code: "flag-needs-value",
-          operand: typed,
-          hint: `see '${rules.helpCommand}'`,
-        });
+    if (!arg.startsWith("-") || arg === "-") {
+      if (rules.stopAtFirstPositional) {
+        positionals.push(...args.slice(at));
+        break;
       }
-      value = found.definition.type === "boolean" ? "true" : (found.definition.implied ?? "");
-    }
-    if (found.long === "help" && found.definition === helpOption) {
-      help = booleanValue(value, typed, rules.helpCommand);
+      positionals.push(arg);
       continue;
     }
-    given.add(found.long);
-    const list = values.get(found.long);
-    if (list === undefined) values.set(found.long, [value]);
-    else list.push(value);
+    /** The value of a flag that needs one: the next argument, whatever it looks like. */
+    const next = (typed: string): string => {
+      const value = args[++at];
+      if (value === undefined) throw missingValue(typed, rules.helpCommand);
+      return value;
+    };
+    if (arg.startsWith("--")) {
+      const equals = arg.indexOf("=");
+      const typed = equals === -1 ? arg : arg.slice(0, equals);
+      const found = lookUp(typed);
+      take(
+        typed,
+        found,
+        equals === -1 ? (valueAlone(found.definition) ?? next(typed)) : arg.slice(equals + 1),
+      );
+      continue;
+    }
+    // `-abc`: flags of one letter; the first that needs a value has the rest of the argument, or the next one.
+    for (let letter = 1; letter < arg.length; letter++) {
+      const typed = `-${arg[letter]}`;
+      const found = lookUp(typed);
+      const rest = arg.slice(letter + 1);
+      const alone = valueAlone(found.definition);
+      if (rest.startsWith("=")) take(typed, found, rest.slice(1));
+      else if (alone !== undefined) take(typed, found, alone);
+      else take(typed, found, rest === "" ? next(typed) : rest);
+      if (alone === undefined || rest.startsWith("=")) break;
+    }
   }
   return { options: help ? {} : convert(rules, values), given, positionals, help };
 }
@@ -93,42 +103,25 @@ interface NamedOption {
   readonly definition: OptionDefinition;
 }
 
-/** Every spelling: `name`, aliases, and `-x` for short ones. */
-function nameTable(options: OptionTable): Map<string, NamedOption> {
-  const names = new Map<string, NamedOption>();
+/** Every spelling as it is typed: `--name`, its aliases, `-n`. */
+function nameTable(options: OptionTable): ReadonlyMap<string, NamedOption> {
+  const help = { long: "help", definition: helpOption };
+  const names = new Map<string, NamedOption>([
+    ["--help", help],
+    ["-h", help],
+  ]);
   for (const [long, definition] of Object.entries(options)) {
     const named = { long, definition };
-    names.set(long, named);
-    for (const alias of definition.aliases ?? []) names.set(alias, named);
+    names.set(`--${long}`, named);
+    for (const alias of definition.aliases ?? []) names.set(`--${alias}`, named);
     if (definition.short !== undefined) names.set(`-${definition.short}`, named);
   }
-  const help = { long: "help", definition: helpOption };
-  if (!names.has("help")) names.set("help", help);
-  if (!names.has("-h")) names.set("-h", help);
   return names;
 }
 
-function takesNext(definition: OptionDefinition): boolean {
-  return definition.type !== "boolean" && definition.implied === undefined;
-}
-
-function tokensOf(args: readonly string[], names: ReadonlyMap<string, NamedOption>) {
-  const config: NonNullable<ParseArgsConfig["options"]> = {};
-  for (const [name, { definition }] of names) {
-    const type = takesNext(definition) ? "string" : "boolean";
-    // A one-letter key serves both `-x` and `--x`; the name table above tells them apart.
-    config[name.startsWith("-") ? name.slice(1) : name] = name.startsWith("-")
-      ? { type, short: name.slice(1) }
-      : { type };
-  }
-  return parseArgs({ args: [...args], options: config, strict: false, allowPositionals: true, tokens: true })
-    .tokens;
-}
-
-/** The `false` of `-i=false`, when `raw` is exactly that flag with a value. */
-function shortEquals(raw: string | undefined, typed: string): string | undefined {
-  if (raw === undefined || typed.startsWith("--") || !raw.startsWith(`${typed}=`)) return undefined;
-  return raw.slice(typed.length + 1);
+/** What a flag means without `=value`; undefined where it then takes the next argument. */
+function valueAlone(definition: OptionDefinition): string | undefined {
+  return definition.type === "boolean" ? "true" : definition.implied;
 }
 
 function convert(
@@ -192,23 +185,25 @@ function invalidValue(text: string, flag: string, expected: string, helpCommand:
   });
 }
 
+function missingValue(typed: string, helpCommand: string): VitrineError {
+  return new VitrineError("invalid", `flag needs a value: ${typed}`, {
+    code: "flag-needs-value",
+    operand: typed,
+    hint: `see '${helpCommand}'`,
+  });
+}
+
 function unknownFlag(
   typed: string,
   names: ReadonlyMap<string, NamedOption>,
   helpCommand: string,
 ): VitrineError {
-  const long = typed.startsWith("--");
-  const known = [...names].filter(
-    ([name, { definition }]) => !name.startsWith("-") && definition.hidden !== true,
+  const isLong = typed.startsWith("--");
+  const known = [...names].flatMap(([name, { definition }]) =>
+    name.startsWith("--") && definition.hidden !== true ? [name.slice(2)] : [],
   );
-  const close = long
-    ? nearest(
-        typed.slice(2),
-        known.map(([name]) => name),
-      )
-    : undefined;
-  const message = long ? `unknown flag: ${typed}` : `unknown shorthand flag: ${typed}`;
-  return new VitrineError("invalid", message, {
+  const close = isLong ? nearest(typed.slice(2), known) : undefined;
+  return new VitrineError("invalid", `${isLong ? "unknown flag" : "unknown shorthand flag"}: ${typed}`, {
     code: "unknown-flag",
     operand: typed,
     hint: close === undefined ? `see '${helpCommand}'` : `did you mean '--${close}'? See '${helpCommand}'`,

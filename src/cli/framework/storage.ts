@@ -5,13 +5,13 @@ import type { Context } from "./context.ts";
 import { chooseIds } from "./ids.ts";
 import { expectedHelper } from "./locations.ts";
 
-export async function openContextStore(context: Context): Promise<Store> {
+export async function openContextStore(context: Context, ids = chooseIds(context)): Promise<Store> {
   const { root, runroot } = context.paths();
   return openStore({
     root,
     runroot,
     driver: context.globals.storageDriver,
-    ids: chooseIds(context),
+    ids,
     // Listing images needs no helper: whoever does says that it is missing.
     helperPath: expectedHelper(context.environment, process.execPath),
     now: context.now,

@@ -1,0 +1,67 @@
+import * as fs from "node:fs";
+import { isTerminal, VitrineError } from "../../base/mod.ts";
+import { prepareRun } from "../../engine/mod.ts";
+import { becomeHelper } from "../../kernel/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { defineCommand } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
+import { runDeps } from "../run-deps.ts";
+import { parseRunOptions, runOptionTable } from "../run-options.ts";
+
+export const command = defineCommand({
+  usage: ["run [OPTIONS] IMAGE [COMMAND] [ARG...]"],
+  description: `Makes a container from an image and runs one command in it, in the foreground. The exit status is the
+    command's; 125 when vitrine itself fails, 126 when the command cannot be run, 127 when it is not there, 128 + N when
+    signal N ended it. 'vitrine explain run' with the same arguments shows everything that would be done.`,
+  options: runOptionTable,
+  positionals: [
+    { name: "IMAGE", completion: "image" },
+    { name: "COMMAND", optional: true, variadic: true, completion: "none" },
+  ],
+  stopAtFirstPositional: true,
+  examples: [
+    { command: "vitrine run --rm hello", does: "show what a container is made of" },
+    { command: "vitrine run --rm -it alpine sh", does: "a shell in a container" },
+    { command: 'vitrine run --rm -v "$PWD:/src:ro" -w /src alpine ls', does: "work on this directory" },
+  ],
+  async run({ options, positionals, given, context }) {
+    const wanted = parseRunOptions(options, {
+      positionals,
+      given,
+      environment: context.environment,
+      directory: process.cwd(),
+    });
+    if (wanted.tty && wanted.interactive && !isTerminal(0)) {
+      throw new VitrineError("invalid", "the input device is not a TTY", {
+        code: "stdin-not-a-terminal",
+        operand: "--tty",
+        hint: "leave -t out where stdin is a pipe or a file",
+      });
+    }
+    await sweep(context, 8);
+    const prepared = await prepareRun(wanted, runDeps(context));
+    if (!wanted.quiet) {
+      for (const warning of prepared.run.specification.warnings) context.log("warn", warning);
+      if (wanted.network === undefined) tellOfNetwork(context);
+    }
+    try {
+      return becomeHelper(context.helperPath(), prepared.planFile);
+    } catch (error) {
+      await prepared.discard();
+      throw error;
+    }
+  },
+});
+
+/** Said once for each store: a user who knows need not read it again. */
+function tellOfNetwork(context: Context): void {
+  const marker = `${context.paths().root}/told-network-none`;
+  try {
+    fs.writeFileSync(marker, "", { flag: "wx", mode: 0o600 });
+  } catch {
+    return;
+  }
+  context.err(
+    "note: containers have no network unless you say --network host; bridge networks come with a later release (said once)\n",
+  );
+}
