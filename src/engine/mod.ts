@@ -4,11 +4,12 @@ export { generateName } from "./containers/names.ts";
 export {
   type Container,
   containerDirectory,
+  containerIds,
   type EnginePaths,
   listContainers,
   runDirectory,
 } from "./containers/record.ts";
-export { removeContainer } from "./containers/remove.ts";
+export { removeContainer, removeDamaged } from "./containers/remove.ts";
 export { type ContainerState, stateOf } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { type Default, defaults } from "./defaults.ts";
@@ -65,6 +66,6 @@ export {
   type RunPlan,
   type SeccompService,
 } from "./plan-run.ts";
-export { discardRun, newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
+export { newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export { makeSpecification, type Specification } from "./spec.ts";

@@ -41,6 +41,8 @@ export interface PreparedRun {
   readonly run: RunPlan;
   /** Absolute: what the helper executes. */
   readonly planFile: string;
+  /** Takes everything away again, for when the helper could not be started. */
+  readonly discard: () => Promise<void>;
 }
 
 /** A new container's id: 64 hex digits, the first twelve of which are not all decimal ones. */
@@ -150,8 +152,14 @@ async function writeAll(
     // Only now: from the record on nobody removes the layers.
     if (found.kind === "image") found.store.snapshot(found.image, directory);
     fs.mkdirSync(state, { recursive: true, mode: 0o700 });
-    for (const made of run.directories) fs.mkdirSync(made, { recursive: true, mode: 0o755 });
-    for (const file of run.specification.files) fs.writeFileSync(file.path, file.text, { mode: 0o644 });
+    for (const made of run.directories) {
+      fs.mkdirSync(made, { recursive: true });
+      readable(made, 0o755);
+    }
+    for (const file of run.specification.files) {
+      fs.writeFileSync(file.path, file.text);
+      readable(file.path, 0o644);
+    }
     fs.writeFileSync(`${directory}/config.json`, stringifyJson(run.specification.config), { mode: 0o600 });
     fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });
     fs.writeFileSync(`${state}/reasons.json`, encodeReasons(run.plan), { mode: 0o600 });
@@ -159,28 +167,31 @@ async function writeAll(
       writeCidFile(options.cidFile, run.id);
       cidFileMade = true;
     }
-    return { run, planFile };
+    return {
+      run,
+      planFile,
+      discard: async () => {
+        if (cidFileMade) fs.rmSync(options.cidFile!, { force: true });
+        await discard(paths, run, found);
+      },
+    };
   } catch (error) {
     if (cidFileMade) fs.rmSync(options.cidFile!, { force: true });
-    discard(paths, run, found);
+    await discard(paths, run, found);
     throw error;
   }
 }
 
 /** Removes a container that was written and did not start. */
-export function discardRun(paths: EnginePaths, run: RunPlan): void {
-  discard(paths, run, undefined);
-}
-
-function discard(paths: EnginePaths, run: RunPlan, found: Found | undefined): void {
+async function discard(paths: EnginePaths, run: RunPlan, found: Found): Promise<void> {
   fs.rmSync(runDirectory(paths, run.id), { recursive: true, force: true });
   const directory = containerDirectory(paths, run.id);
   try {
     fs.rmSync(directory, { recursive: true, force: true });
   } catch (error) {
     // The copy driver's tree has the files of the image, with their owners.
-    if (found?.kind !== "image") throw error;
-    found.store.removeTree(directory);
+    if (found.kind !== "image") throw error;
+    await found.store.removeTree(directory);
   }
   releaseName(paths, run.name, run.id);
 }
@@ -221,6 +232,11 @@ function recordOf(
       pid: `${runDirectory(deps.paths, run.id)}/pid`,
     },
   };
+}
+
+/** What users of the container other than root must read, whatever the caller's umask is. */
+function readable(file: string, mode: number): void {
+  if ((process.umask() & mode) !== 0) fs.chmodSync(file, mode);
 }
 
 function requireNoFile(file: string | undefined): void {

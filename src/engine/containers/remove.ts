@@ -28,7 +28,7 @@ export async function removeContainer(
     }
     await end(paths, container);
   }
-  removeContainerFiles(paths, container, removeTree);
+  await removeContainerFiles(paths, container, removeTree);
 }
 
 /** Kills the program; its monitor then does the rest and ends. */
@@ -54,9 +54,9 @@ async function end(paths: EnginePaths, container: Container): Promise<void> {
 }
 
 /** A container's directory without a readable record: all that can be done is to remove it. */
-export function removeDamaged(paths: EnginePaths, id: string, removeTree: RemoveTree): void {
-  removeTree(runDirectory(paths, id), undefined);
-  removeTree(containerDirectory(paths, id), undefined);
+export async function removeDamaged(paths: EnginePaths, id: string, removeTree: RemoveTree): Promise<void> {
+  await removeTree(runDirectory(paths, id), undefined);
+  await removeTree(containerDirectory(paths, id), undefined);
   const names = `${paths.root}/names`;
   for (const name of fs.existsSync(names) ? fs.readdirSync(names) : []) {
     if (fs.readlinkSync(`${names}/${name}`) === id) fs.rmSync(`${names}/${name}`, { force: true });

@@ -18,29 +18,29 @@ import {
 import { monitorLives, stateOf } from "./state.ts";
 
 /** Removes a container's tree, whose files may have mapped ids. */
-export type RemoveTree = (path: string, container: Container | undefined) => void;
+export type RemoveTree = (path: string, container: Container | undefined) => Promise<void>;
 
 /** As a program killed by SIGKILL: pid 1 dies with its monitor. */
 const lostExit = 128 + 9;
 
 /** Looks at up to `most` containers that have state of this boot. Returns the ids of those it cleaned up. */
-export function sweepLost(
+export async function sweepLost(
   paths: EnginePaths,
   removeTree: RemoveTree,
   now: number,
   most = Number.POSITIVE_INFINITY,
-): readonly string[] {
+): Promise<readonly string[]> {
   const ids = runningIds(paths);
   const swept: string[] = [];
   for (const id of ids.length <= most ? ids : sample(ids, most)) {
     const container = readContainer(paths, id);
     if (container === undefined) {
       // The record is written before this directory is made and removed after it.
-      if (!fs.existsSync(containerDirectory(paths, id))) removeTree(runDirectory(paths, id), undefined);
+      if (!fs.existsSync(containerDirectory(paths, id))) await removeTree(runDirectory(paths, id), undefined);
       continue;
     }
     if (monitorLives(container)) continue;
-    cleanUpLost(paths, container, removeTree, now);
+    await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
   }
   return swept;
@@ -52,24 +52,32 @@ function sample(ids: readonly string[], most: number): readonly string[] {
   return [...ids.slice(start), ...ids.slice(0, start)].slice(0, most);
 }
 
-function cleanUpLost(paths: EnginePaths, container: Container, removeTree: RemoveTree, now: number): void {
+async function cleanUpLost(
+  paths: EnginePaths,
+  container: Container,
+  removeTree: RemoveTree,
+  now: number,
+): Promise<void> {
   const { id } = container;
   for (const cgroup of container.cgroups) removeCgroup(cgroup);
   if (container.remove) {
-    removeTree(runDirectory(paths, id), container);
-    removeContainerFiles(paths, container, removeTree);
+    await removeContainerFiles(paths, container, removeTree);
     return;
   }
   if (stateOf(paths, container).status === "lost") {
     writeFileAtomically(exitFile(paths, id), `${lostExit} 9 ${BigInt(now) * 1_000_000n}\n`, { mode: 0o600 });
   }
-  removeTree(runDirectory(paths, id), container);
+  await removeTree(runDirectory(paths, id), container);
 }
 
 /** The name goes last: until then nobody else can have it. */
-export function removeContainerFiles(paths: EnginePaths, container: Container, removeTree: RemoveTree): void {
-  removeTree(runDirectory(paths, container.id), container);
-  removeTree(containerDirectory(paths, container.id), container);
+export async function removeContainerFiles(
+  paths: EnginePaths,
+  container: Container,
+  removeTree: RemoveTree,
+): Promise<void> {
+  await removeTree(runDirectory(paths, container.id), container);
+  await removeTree(containerDirectory(paths, container.id), container);
   releaseName(paths, container.name, container.id);
 }
 
