@@ -1,0 +1,2 @@
+/** The door of `registry/`: the distribution spec 1.1, from both sides. */
+export * from "./protocol/mod.ts";
