@@ -15,6 +15,8 @@ interface Group {
   readonly reason: string;
   /** Names between blanks. */
   readonly names: string;
+  /** Values of the first argument, compared whole. */
+  readonly firstArgument?: readonly number[];
   readonly args?: ResolvedRule["args"];
   /** Counts only with one of these capabilities; missing: always. */
   readonly withAny?: readonly string[];
@@ -31,9 +33,6 @@ const ENOSYS = 38;
 /** All bits of clone(2) and unshare(2) that make a namespace; CLONE_NEWTIME is unshare's alone. <linux/sched.h> */
 const namespaceBits = 0x7e020000n;
 const namespaceBitsOfUnshare = namespaceBits | 0x80n;
-
-const equals = (values: readonly number[]): ResolvedRule["args"] =>
-  values.map((value) => ({ index: 0, value: BigInt(value), op: "SCMP_CMP_EQ" as const }));
 
 const groups: readonly Group[] = [
   // --- what every program does ---
@@ -143,24 +142,24 @@ const groups: readonly Group[] = [
       "since the kernel looks at the lower half of the argument only: `not 38` would let 2^32 + 38 pass for AF_ALG. " +
       "own: rare families load their modules at the first socket, which is where most holes of the network stack were",
     names: "socket",
-    args: equals([1, 2, 10, 16, 17, 43, 44]),
+    firstArgument: [1, 2, 10, 16, 17, 43, 44],
   },
   {
     reason:
       "the rest that the kernel still has, for containers that work on networks (CAN, Bluetooth, TIPC, …); neither AF_ALG (38: the kernel's crypto code, copy.fail) nor " +
       "AF_VSOCK (40: the hypervisor, past the network namespace)",
     names: "socket",
-    args: equals([
+    firstArgument: [
       3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 15, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42,
       45,
-    ]),
+    ],
     withAny: ["CAP_NET_ADMIN", "CAP_NET_RAW"],
   },
   {
     reason:
       "execution domains: Linux, 32-bit Linux, either with UNAME26, and asking; others switch off address space randomisation or are untested code",
     names: "personality",
-    args: equals([0x0, 0x8, 0x20000, 0x20008, 0xffffffff]),
+    firstArgument: [0x0, 0x8, 0x20000, 0x20008, 0xffffffff],
   },
   {
     reason:
@@ -298,20 +297,30 @@ export function defaultProfile(): ConditionalProfile {
 
 /** Docker's `includes.caps` means all of them, so one rule for each capability that is enough. */
 function addRules(into: ConditionalRule[], group: Group): void {
-  const names = group.names.split(" ");
-  const rule: ResolvedRule =
-    group.errno !== undefined
-      ? { names, action: "SCMP_ACT_ERRNO", errnoRet: group.errno }
-      : group.args !== undefined
-        ? { names, action: "SCMP_ACT_ALLOW", args: group.args }
-        : { names, action: "SCMP_ACT_ALLOW" };
   const { arches, minKernel } = group;
   const excludes = group.without === undefined ? undefined : { caps: group.without };
-  if (group.withAny === undefined) {
-    const always = arches === undefined && minKernel === undefined;
-    into.push({ rule, includes: always ? undefined : { arches, minKernel }, excludes });
-  } else {
-    for (const cap of group.withAny)
-      into.push({ rule, includes: { caps: [cap], arches, minKernel }, excludes });
+  for (const rule of resolvedRules(group)) {
+    if (group.withAny === undefined) {
+      const always = arches === undefined && minKernel === undefined;
+      into.push({ rule, includes: always ? undefined : { arches, minKernel }, excludes });
+    } else {
+      for (const cap of group.withAny) {
+        into.push({ rule, includes: { caps: [cap], arches, minKernel }, excludes });
+      }
+    }
   }
+}
+
+/** One rule a value: runc takes several conditions on one argument as alternatives, crun only up to six. */
+function resolvedRules(group: Group): readonly ResolvedRule[] {
+  const names = group.names.split(" ");
+  if (group.errno !== undefined) return [{ names, action: "SCMP_ACT_ERRNO", errnoRet: group.errno }];
+  if (group.args !== undefined) return [{ names, action: "SCMP_ACT_ALLOW", args: group.args }];
+  if (group.firstArgument === undefined) return [{ names, action: "SCMP_ACT_ALLOW" }];
+  const rules: ResolvedRule[] = [];
+  for (const value of group.firstArgument) {
+    const args = [{ index: 0, value: BigInt(value), op: "SCMP_CMP_EQ" as const }];
+    rules.push({ names, action: "SCMP_ACT_ALLOW", args });
+  }
+  return rules;
 }

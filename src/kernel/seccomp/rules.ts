@@ -4,8 +4,8 @@
  * What several rules for one call mean: each rule whose conditions hold asks for its action, and the strictest
  * action asked for is taken, as the kernel does with several filters; the default action counts only where no rule
  * holds. So the order of rules means nothing, and a rule that denies cannot be undone by one that allows.
- * (libseccomp lets an unconditional rule win over conditional ones whatever they say; the profiles of Docker and
- * podman come out the same.)
+ * (libseccomp lets the first unconditional rule win whatever others say. Docker's profile comes out the same; in
+ * podman's, which both allows and denies setns, the denial counts.)
  */
 
 import { quoted, VitrineError } from "../../base/mod.ts";
