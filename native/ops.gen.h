@@ -136,7 +136,7 @@ struct args_run_program {
   struct str path;
   struct list argv;
   struct list env;
-  struct bytes stdin;
+  struct bytes input;
   uint32_t timeout_seconds;
   bool state_on_stdin;
 };
@@ -576,7 +576,7 @@ static const struct field fields_run_program[] = {
   {ARG_STR, offsetof(struct args_run_program, path)},
   {ARG_STRS, offsetof(struct args_run_program, argv)},
   {ARG_STRS, offsetof(struct args_run_program, env)},
-  {ARG_BYTES, offsetof(struct args_run_program, stdin)},
+  {ARG_BYTES, offsetof(struct args_run_program, input)},
   {ARG_U32, offsetof(struct args_run_program, timeout_seconds)},
   {ARG_BOOL, offsetof(struct args_run_program, state_on_stdin)},
 };

@@ -47,6 +47,11 @@ function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/** A C field name: `stdin` is a macro. */
+function field(name: string): string {
+  return name === "stdin" ? "input" : snake(name);
+}
+
 /** The helper's view of the table: codes, argument structs and how the decoder fills them. */
 function header(): string {
   const lines = [
@@ -82,7 +87,7 @@ function header(): string {
     const name = snake(op.name);
     lines.push(`struct args_${name} {`);
     if (op.args.length === 0) lines.push("  char none;");
-    for (const [arg, type] of op.args) lines.push(`  ${cTypes[type]} ${snake(arg)};`);
+    for (const [arg, type] of op.args) lines.push(`  ${cTypes[type]} ${field(arg)};`);
     lines.push("};");
   }
   lines.push("", "union op_args {");
@@ -102,7 +107,7 @@ function header(): string {
     if (op.args.length === 0) continue;
     const name = snake(op.name);
     const fields = op.args.map(
-      ([arg, type]) => `  {ARG_${type.toUpperCase()}, offsetof(struct args_${name}, ${snake(arg)})},`,
+      ([arg, type]) => `  {ARG_${type.toUpperCase()}, offsetof(struct args_${name}, ${field(arg)})},`,
     );
     lines.push(`static const struct field fields_${name}[] = {`, ...fields, "};");
   }

@@ -209,7 +209,7 @@ export const opTable = {
   maskPath: {
     code: 36,
     calls: "openat2(O_PATH), fstat, open_tree | fsmount, move_mount",
-    doc: "Hides a path: /dev/null (verified to be char 1:3, CVE-2025-31133) over a file, an empty read-only tmpfs over a directory.",
+    doc: "Hides a path: the root's /dev/null (verified to be char 1:3, CVE-2025-31133) over a file, an empty read-only tmpfs over a directory.",
     args: { path: "path" },
   },
   readonlyPath: {
@@ -405,8 +405,8 @@ export const opTable = {
   },
   awaitStart: {
     code: 89,
-    calls: "open (a FIFO), read",
-    doc: "The runtime spec's gap between create and start: waits until somebody opens the FIFO.",
+    calls: "open (a FIFO), poll",
+    doc: "The runtime spec's gap between create and start: the monitor waits until somebody has opened the FIFO for writing. It stands before a barrier that init meets before `execute`.",
     args: { fifo: "str" },
   },
   execute: {

@@ -1,0 +1,96 @@
+/* Monitor and init talk over one SOCK_SEQPACKET pair: whole messages, descriptors, and an end that shows itself. */
+#include "helper.h"
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+union control {
+  char bytes[CMSG_SPACE(sizeof(int))];
+  struct cmsghdr align;
+};
+
+static ssize_t send_with(int socket, const void *data, size_t size, int descriptor) {
+  struct iovec part = {(void *)(uintptr_t)data, size};
+  union control control;
+  memset(&control, 0, sizeof control);
+  struct msghdr header;
+  memset(&header, 0, sizeof header);
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control.bytes;
+  header.msg_controllen = sizeof control.bytes;
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+  memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  ssize_t sent;
+  do sent = sendmsg(socket, &header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+bool channel_send(int channel, const struct message *message, int descriptor) {
+  if (descriptor >= 0) return send_with(channel, message, sizeof *message, descriptor) == sizeof *message;
+  /* write, which every seccomp filter allows: the filter is on when the last messages leave. SIGPIPE is ignored. */
+  ssize_t sent;
+  do sent = write(channel, message, sizeof *message);
+  while (sent < 0 && errno == EINTR);
+  return sent == sizeof *message;
+}
+
+int channel_receive(int channel, struct message *message, int *descriptor) {
+  struct iovec part = {message, sizeof *message};
+  union control control;
+  struct msghdr header;
+  memset(&header, 0, sizeof header);
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control.bytes;
+  header.msg_controllen = sizeof control.bytes;
+  *descriptor = -1;
+  ssize_t got;
+  do got = recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return errno == ECONNRESET ? 0 : -1;
+  if (got == 0) return 0;
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+  if (rights != NULL && rights->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(rights), sizeof *descriptor);
+  if (got != sizeof *message) {
+    errno = EPROTO;
+    return -1;
+  }
+  message->detail[DETAIL_BYTES - 1] = 0;
+  return 1;
+}
+
+int send_to_socket(const char *path, int descriptor, const void *data, size_t size) {
+  struct sockaddr_un address;
+  memset(&address, 0, sizeof address);
+  address.sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket_fd < 0) return -1;
+  int result = -1;
+  if (connect(socket_fd, (struct sockaddr *)&address, sizeof address) == 0) {
+    ssize_t sent = send_with(socket_fd, data, size, descriptor);
+    result = sent < 0 ? -1 : 0;
+    for (size_t done = sent < 0 ? size : (size_t)sent; done < size;) {
+      ssize_t more = send(socket_fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
+      if (more < 0 && errno == EINTR) continue;
+      if (more <= 0) {
+        result = -1;
+        break;
+      }
+      done += (size_t)more;
+    }
+  }
+  int saved = errno;
+  close(socket_fd);
+  errno = saved;
+  return result;
+}

@@ -1,0 +1,256 @@
+/* Namespaces: entering them, making them with the child, and mapping its ids. */
+#include "monitor.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define NAMESPACE_FLAGS                                                                                                \
+  (K_CLONE_NEWTIME | K_CLONE_NEWNS | K_CLONE_NEWCGROUP | K_CLONE_NEWUTS | K_CLONE_NEWIPC | K_CLONE_NEWUSER |           \
+   K_CLONE_NEWPID | K_CLONE_NEWNET)
+
+static const struct {
+  uint32_t type;
+  const char *own; /* what a child would be in */
+} namespace_files[] = {
+    {(uint32_t)K_CLONE_NEWPID, "/proc/self/ns/pid_for_children"},
+    {(uint32_t)K_CLONE_NEWTIME, "/proc/self/ns/time_for_children"},
+    {(uint32_t)K_CLONE_NEWNS, "/proc/self/ns/mnt"},
+    {(uint32_t)K_CLONE_NEWUTS, "/proc/self/ns/uts"},
+    {(uint32_t)K_CLONE_NEWIPC, "/proc/self/ns/ipc"},
+    {(uint32_t)K_CLONE_NEWNET, "/proc/self/ns/net"},
+    {(uint32_t)K_CLONE_NEWCGROUP, "/proc/self/ns/cgroup"},
+};
+
+int keep_namespace(struct helper *h, uint32_t type) {
+  struct monitor *m = h->monitor;
+  for (size_t i = 0; i < sizeof namespace_files / sizeof *namespace_files; i++) {
+    if (namespace_files[i].type != type) continue;
+    if (m->kept_count == sizeof m->kept / sizeof *m->kept) return fail_as(h, E2BIG, "too many namespaces");
+    int fd = open(namespace_files[i].own, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail(h, "open %s", namespace_files[i].own);
+    m->kept[m->kept_count++] = (struct kept_namespace){fd, type};
+    return 0;
+  }
+  return fail_as(h, EINVAL, "the monitor cannot enter and leave this namespace");
+}
+
+void return_to_namespaces(struct monitor *m) {
+  /* Last in, first out. A failure leaves the monitor where its child is: nothing that it still does depends on it. */
+  while (m->kept_count > 0) {
+    struct kept_namespace *kept = &m->kept[--m->kept_count];
+    if (setns(kept->fd, (int)kept->type) != 0) complain("vitrine-helper: cannot return to a namespace: errno %d", errno);
+    close(kept->fd);
+  }
+}
+
+int op_join_namespace(struct helper *h, const struct args_join_namespace *a) {
+  int fd = resolve(h, &a->path, O_RDONLY, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  int error = 0;
+  int type = ioctl(fd, K_NS_GET_NSTYPE);
+  if (type < 0) {
+    error = fail_as(h, EINVAL, "%s is not a namespace", a->path.path.at);
+  } else if (a->type != 0 && (uint32_t)type != a->type) {
+    error = fail_as(h, EINVAL, "%s is a namespace of another type", a->path.path.at);
+  } else if (h->monitor != NULL && (error = keep_namespace(h, (uint32_t)type)) == 0) {
+    h->monitor->joined_pid_namespace |= (uint32_t)type == (uint32_t)K_CLONE_NEWPID;
+  } else if (h->monitor == NULL) {
+    /* What already runs in the namespace must not trace us or take our descriptors (CVE-2016-9962). */
+    undumpable();
+    h->joined = true;
+  }
+  if (error == 0 && setns(fd, type) != 0) error = fail(h, "setns %s", a->path.path.at);
+  close(fd);
+  return error;
+}
+
+int op_unshare_namespaces(struct helper *h, const struct args_unshare_namespaces *a) {
+  if ((a->flags & ~NAMESPACE_FLAGS) != 0 || h->monitor != NULL) return fail_as(h, EINVAL, "flags or stage");
+  return unshare((int)a->flags) == 0 ? 0 : fail(h, "unshare");
+}
+
+int write_time_offsets(struct helper *h) {
+  const uint8_t *at = h->plan->at;
+  struct frame frame;
+  union op_args args;
+  uint32_t before = h->index;
+  int error = 0;
+  uint32_t index = 0;
+  for (; error == 0 && plan_next(h->plan, &at, &frame); index++) {
+    if (frame.code != OP_SET_TIME_OFFSET || !frame_decode(&frame, &args)) continue;
+    const struct args_set_time_offset *offset = &args.set_time_offset;
+    char line[64];
+    int length = snprintf(line, sizeof line, "%u %lld %u", offset->clock, (long long)offset->seconds, offset->nanoseconds);
+    int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, line, (size_t)length) != length) error = fail(h, "timens_offsets %s", line);
+    if (fd >= 0) close(fd);
+  }
+  h->index = error == 0 ? before : index - 1;
+  return error;
+}
+
+static bool has_time_offsets(const struct plan *plan) {
+  const uint8_t *at = plan->at;
+  struct frame frame;
+  while (plan_next(plan, &at, &frame)) {
+    if (frame.code == OP_SET_TIME_OFFSET) return true;
+  }
+  return false;
+}
+
+int op_set_time_offset(struct helper *h, const struct args_set_time_offset *a) {
+  /* Done by clone: see write_time_offsets. */
+  (void)h, (void)a;
+  return 0;
+}
+
+static pid_t start_child(uint64_t flags, int *pidfd) {
+  struct k_clone_args args = {.flags = flags | K_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
+  pid_t pid = k_clone3(&args);
+  if (pid >= 0 || errno != ENOSYS || (flags & K_CLONE_NEWTIME) != 0) return pid;
+  /* Engines of some years ago refuse clone3 in their seccomp profiles: vitrine inside such a container. */
+  return (pid_t)syscall(SYS_clone, flags | K_CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+}
+
+static void become_init(struct helper *h, const struct args_clone *a, int channel, bool own_offsets) {
+  struct monitor *m = h->monitor;
+  close(h->channel);
+  close(m->signals);
+  for (unsigned i = 0; i < m->kept_count; i++) close(m->kept[i].fd);
+  h->channel = channel;
+  h->new_user_namespace = (a->flags & K_CLONE_NEWUSER) != 0;
+  h->die_with_monitor = a->die_with_monitor;
+  h->joined = m->joined_pid_namespace;
+  if (h->joined && !h->new_user_namespace) undumpable();
+  for (int fd = 0; fd < 3; fd++) {
+    if (m->child_streams[fd] >= 0) dup2(m->child_streams[fd], fd);
+  }
+  init_main(h, own_offsets);
+}
+
+int op_clone(struct helper *h, const struct args_clone *a) {
+  struct monitor *m = h->monitor;
+  if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "clone is the monitor's, once");
+  if ((a->flags & ~NAMESPACE_FLAGS) != 0) return fail_as(h, EINVAL, "flags");
+  uint64_t flags = a->flags;
+  bool own_offsets = false;
+  if ((flags & K_CLONE_NEWTIME) != 0 && has_time_offsets(h->plan)) {
+    /* Offsets can be written only while nobody is inside. The monitor makes the namespace for its child; one that
+       belongs to a new user namespace only the child can make, and enters it by execve (Linux 6.2). */
+    flags &= ~K_CLONE_NEWTIME;
+    own_offsets = (flags & K_CLONE_NEWUSER) != 0;
+    if (!own_offsets) {
+      int error = keep_namespace(h, (uint32_t)K_CLONE_NEWTIME);
+      if (error != 0) return error;
+      if (unshare((int)K_CLONE_NEWTIME) != 0) return fail(h, "unshare(CLONE_NEWTIME)");
+      error = write_time_offsets(h);
+      if (error != 0) return error;
+    }
+  }
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
+  h->channel = pair[0];
+  pid_t pid = start_child(flags, &m->child_pidfd);
+  if (pid == 0) become_init(h, a, pair[1], own_offsets);
+  int error = pid < 0 ? fail(h, "clone3") : 0;
+  close(pair[1]);
+  for (int fd = 0; fd < 3; fd++) {
+    if (m->child_streams[fd] >= 0) close(m->child_streams[fd]);
+    m->child_streams[fd] = -1;
+  }
+  return_to_namespaces(m);
+  if (error == 0) m->child = h->host_pid = pid;
+  return error;
+}
+
+/* --- id maps --- */
+
+static int write_map(struct helper *h, const char *file, struct list ranges) {
+  char text[4096]; /* the kernel takes less than a page, in one write */
+  size_t length = 0;
+  while (ranges.count > 0) {
+    struct id_range range = list_range(&ranges);
+    int more = snprintf(text + length, sizeof text - length, "%u %u %u\n", range.container, range.host, range.size);
+    if (more < 0 || (size_t)more >= sizeof text - length) return fail_as(h, E2BIG, "%s: too many ranges", file);
+    length += (size_t)more;
+  }
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)h->monitor->child, file);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fail(h, "open %s", file);
+  int error = write(fd, text, length) == (ssize_t)length ? 0 : fail(h, "write %s", file);
+  close(fd);
+  return error;
+}
+
+static int deny_setgroups(struct helper *h) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/setgroups", (int)h->monitor->child);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? 0 : fail(h, "open setgroups");
+  int error = write(fd, "deny", 4) == 4 ? 0 : fail(h, "write setgroups");
+  close(fd);
+  return error;
+}
+
+int run_map_tool(const char *tool, pid_t pid, struct list ranges, mode_t mask) {
+  size_t count = (size_t)ranges.count * 3;
+  char(*numbers)[12] = calloc(count + 1, sizeof *numbers);
+  char **argv = calloc(count + 3, sizeof *argv);
+  int status = -1;
+  if (numbers != NULL && argv != NULL) {
+    argv[0] = (char *)(uintptr_t)tool;
+    argv[1] = numbers[count];
+    snprintf(numbers[count], sizeof *numbers, "%d", (int)pid);
+    for (size_t i = 0; i < count; i += 3) {
+      struct id_range range = list_range(&ranges);
+      uint32_t values[3] = {range.container, range.host, range.size};
+      for (size_t j = 0; j < 3; j++) {
+        snprintf(numbers[i + j], sizeof *numbers, "%u", values[j]);
+        argv[2 + i + j] = numbers[i + j];
+      }
+    }
+    struct program program = {.path = tool, .argv = argv, .envp = environ, .timeout_seconds = 30, .umask = mask};
+    status = run_program(&program);
+  }
+  int saved = errno;
+  free(numbers);
+  free(argv);
+  errno = saved;
+  return status;
+}
+
+static int map_with_tool(struct helper *h, const char *tool, struct list ranges) {
+  int status = run_map_tool(tool, h->monitor->child, ranges, h->umask);
+  if (status < 0) return fail(h, "run %s", tool);
+  return status == 0 ? 0 : fail_as(h, EPERM, "%s refused the map", tool);
+}
+
+int op_id_map(struct helper *h, const struct args_id_map *a) {
+  if (h->monitor == NULL || h->monitor->child <= 0) return fail_as(h, EINVAL, "no clone before it");
+  if (a->deny_setgroups) {
+    int error = deny_setgroups(h);
+    if (error != 0) return error;
+  }
+  int error = a->newgidmap.length > 0 ? map_with_tool(h, a->newgidmap.at, a->gids) : write_map(h, "gid_map", a->gids);
+  if (error != 0) return error;
+  return a->newuidmap.length > 0 ? map_with_tool(h, a->newuidmap.at, a->uids) : write_map(h, "uid_map", a->uids);
+}
+
+int op_cgroup_attach(struct helper *h, const struct args_cgroup_attach *a) {
+  int directory = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
+  if (directory < 0) return fail(h, "open %s", a->path.path.at);
+  int fd = openat(directory, "cgroup.procs", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  close(directory);
+  if (fd < 0) return fail(h, "open %s/cgroup.procs", a->path.path.at);
+  char pid[16];
+  /* "0" is the writer itself. */
+  int length = snprintf(pid, sizeof pid, "%d", h->monitor != NULL ? (int)h->monitor->child : 0);
+  int error = write(fd, pid, (size_t)length) == length ? 0 : fail(h, "write %s/cgroup.procs", a->path.path.at);
+  close(fd);
+  return error;
+}

@@ -1,0 +1,260 @@
+/* Copying a tree with everything it has: owners, modes, xattrs, hard links, times, holes. */
+#include "helper.h"
+#include <dirent.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#define COPY_DEPTH_MAX 400
+#define COPY_BYTES (256 * 1024)
+
+/* Files of several names, by inode: the first copy's descriptor would be one too many, so its path below `to`. */
+struct linked {
+  ino_t inode;
+  dev_t device;
+  char *path;
+};
+
+struct copy {
+  int to;
+  struct linked *links;
+  size_t count, capacity;
+  char *buffer;
+  char path[PATH_MAX]; /* of the entry being copied, below `to` */
+};
+
+int copy_xattrs(int from, int to) {
+  ssize_t size = flistxattr(from, NULL, 0);
+  if (size <= 0) return size < 0 && errno != EOPNOTSUPP ? -1 : 0;
+  char *names = malloc((size_t)size);
+  char *value = malloc(65536);
+  int result = names == NULL || value == NULL ? -1 : 0;
+  if (result == 0) size = flistxattr(from, names, (size_t)size);
+  for (char *name = names; result == 0 && name < names + size; name += strlen(name) + 1) {
+    ssize_t length = fgetxattr(from, name, value, 65536);
+    if (length < 0) {
+      if (errno != ENODATA) result = -1;
+    } else if (fsetxattr(to, name, value, (size_t)length, 0) != 0 && errno != EOPNOTSUPP && errno != EPERM) {
+      /* A label that this filesystem or user cannot hold (security.selinux) does not stop the copy. */
+      result = -1;
+    }
+  }
+  int saved = errno;
+  free(names);
+  free(value);
+  errno = saved;
+  return result;
+}
+
+static int write_all(int to, const char *data, size_t size, off_t offset) {
+  while (size > 0) {
+    ssize_t wrote = pwrite(to, data, size, offset);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) return -1;
+    data += wrote;
+    size -= (size_t)wrote;
+    offset += wrote;
+  }
+  return 0;
+}
+
+static int copy_range(struct copy *copy, int from, int to, off_t start, off_t end) {
+  while (start < end) {
+    size_t want = end - start > COPY_BYTES ? COPY_BYTES : (size_t)(end - start);
+    ssize_t got = pread(from, copy->buffer, want, start);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) return 0;
+    if (write_all(to, copy->buffer, (size_t)got, start) != 0) return -1;
+    start += got;
+  }
+  return 0;
+}
+
+static int copy_data(struct copy *copy, int from, int to, off_t size) {
+  if (size == 0 || ioctl(to, K_FICLONE, from) == 0) return 0;
+  if (ftruncate(to, size) != 0) return -1;
+  for (off_t at = 0; at < size;) {
+    off_t start = lseek(from, at, SEEK_DATA);
+    if (start < 0) {
+      if (errno == ENXIO) return 0; /* a hole to the end */
+      start = at;
+    }
+    off_t end = lseek(from, start, SEEK_HOLE);
+    if (end <= start || end > size) end = size;
+    if (copy_range(copy, from, to, start, end) != 0) return -1;
+    at = end;
+  }
+  return 0;
+}
+
+/* Owner first: changing it clears set-id bits and capabilities, which mode and xattrs then restore. */
+static int copy_metadata(int from, int to, const struct stat *st) {
+  struct timespec times[2] = {st->st_atim, st->st_mtim};
+  if (fchown(to, st->st_uid, st->st_gid) != 0) return -1;
+  if (fchmod(to, st->st_mode & 07777) != 0) return -1;
+  if (copy_xattrs(from, to) != 0) return -1;
+  return futimens(to, times);
+}
+
+static int copy_file(struct copy *copy, int parent, int to, const char *name, const struct stat *st) {
+  int from = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (from < 0) return -1;
+  int fd = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int result = fd < 0 ? -1 : copy_data(copy, from, fd, st->st_size);
+  if (result == 0) result = copy_metadata(from, fd, st);
+  int saved = errno;
+  close(from);
+  if (fd >= 0) close(fd);
+  errno = saved;
+  return result;
+}
+
+/* What has no content: links, devices, FIFOs, sockets. */
+static int copy_special(int parent, int to, const char *name, const struct stat *st) {
+  if (S_ISLNK(st->st_mode)) {
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(parent, name, target, sizeof target - 1);
+    if (length < 0) return -1;
+    target[length] = 0;
+    if (symlinkat(target, to, name) != 0) return -1;
+  } else if (mknodat(to, name, st->st_mode, st->st_rdev) != 0) {
+    return -1;
+  }
+  if (fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+  if (!S_ISLNK(st->st_mode) && fchmodat(to, name, st->st_mode & 07777, 0) != 0) return -1;
+  struct timespec times[2] = {st->st_atim, st->st_mtim};
+  return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The slot of an inode in the table, or the free one where it belongs. */
+static struct linked *slot_of(struct linked *links, size_t capacity, ino_t inode, dev_t device) {
+  size_t at = (size_t)(inode * 0x9e3779b97f4a7c15u >> 20) & (capacity - 1);
+  while (links[at].path != NULL && (links[at].inode != inode || links[at].device != device)) at = (at + 1) & (capacity - 1);
+  return &links[at];
+}
+
+static const struct linked *find_link(const struct copy *copy, const struct stat *st) {
+  if (copy->count == 0) return NULL;
+  const struct linked *slot = slot_of(copy->links, copy->capacity, st->st_ino, st->st_dev);
+  return slot->path == NULL ? NULL : slot;
+}
+
+static int remember_link(struct copy *copy, const struct stat *st) {
+  if (copy->count * 2 >= copy->capacity) {
+    size_t capacity = copy->capacity == 0 ? 64 : copy->capacity * 2;
+    struct linked *links = calloc(capacity, sizeof *links);
+    if (links == NULL) return -1;
+    for (size_t i = 0; i < copy->capacity; i++) {
+      const struct linked *old = &copy->links[i];
+      if (old->path != NULL) *slot_of(links, capacity, old->inode, old->device) = *old;
+    }
+    free(copy->links);
+    copy->links = links;
+    copy->capacity = capacity;
+  }
+  char *path = strdup(copy->path);
+  if (path == NULL) return -1;
+  *slot_of(copy->links, copy->capacity, st->st_ino, st->st_dev) = (struct linked){st->st_ino, st->st_dev, path};
+  copy->count++;
+  return 0;
+}
+
+static int link_again(const struct copy *copy, const struct linked *linked, int to, const char *name) {
+  char buffer[PATH_MAX];
+  const char *directory;
+  const char *last;
+  if (!split_path(linked->path, buffer, &directory, &last)) return -1;
+  int parent = open_in_root(copy->to, directory, O_PATH | O_DIRECTORY, 0);
+  if (parent < 0) return -1;
+  int result = linkat(parent, last, to, name, 0);
+  int saved = errno;
+  close(parent);
+  errno = saved;
+  return result;
+}
+
+static int copy_directory(struct copy *copy, int from, int to, unsigned depth);
+
+static int copy_subdirectory(struct copy *copy, int parent, int to, const char *name, const struct stat *st, unsigned depth) {
+  int from = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (from < 0) return -1;
+  int result = mkdirat(to, name, 0700) == 0 || errno == EEXIST ? 0 : -1;
+  int fd = result != 0 ? -1 : openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) result = -1;
+  if (result == 0) result = copy_directory(copy, from, fd, depth + 1);
+  if (result == 0) result = copy_metadata(from, fd, st);
+  int saved = errno;
+  close(from);
+  if (fd >= 0) close(fd);
+  errno = saved;
+  return result;
+}
+
+static int copy_entry(struct copy *copy, int from, int to, const char *name, unsigned depth) {
+  struct stat st;
+  if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+  if (S_ISDIR(st.st_mode)) return copy_subdirectory(copy, from, to, name, &st, depth);
+  if (st.st_nlink > 1) {
+    const struct linked *linked = find_link(copy, &st);
+    if (linked != NULL) return link_again(copy, linked, to, name);
+  }
+  int result = S_ISREG(st.st_mode) ? copy_file(copy, from, to, name, &st) : copy_special(from, to, name, &st);
+  return result == 0 && st.st_nlink > 1 ? remember_link(copy, &st) : result;
+}
+
+static int copy_directory(struct copy *copy, int from, int to, unsigned depth) {
+  if (depth > COPY_DEPTH_MAX) {
+    errno = ELOOP;
+    return -1;
+  }
+  int again = fcntl(from, F_DUPFD_CLOEXEC, 3);
+  DIR *stream = again < 0 ? NULL : fdopendir(again);
+  if (stream == NULL) {
+    if (again >= 0) close(again);
+    return -1;
+  }
+  int result = 0;
+  size_t length = strlen(copy->path);
+  const struct dirent *entry;
+  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
+    const char *name = entry->d_name;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+    int more = snprintf(copy->path + length, sizeof copy->path - length, "/%s", name);
+    if (more < 0 || (size_t)more >= sizeof copy->path - length) {
+      errno = ENAMETOOLONG;
+      result = -1;
+    } else {
+      result = copy_entry(copy, from, to, name, depth);
+    }
+    /* On failure the path stays, for the message. */
+    if (result == 0) copy->path[length] = 0;
+  }
+  if (entry == NULL && errno != 0) result = -1;
+  int saved = errno;
+  closedir(stream);
+  errno = saved;
+  return result;
+}
+
+int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]) {
+  struct stat st;
+  struct copy *copy = calloc(1, sizeof *copy);
+  if (copy == NULL) return -1;
+  copy->to = to;
+  copy->buffer = malloc(COPY_BYTES);
+  int result = copy->buffer == NULL || fstat(from, &st) != 0 ? -1 : copy_directory(copy, from, to, 0);
+  if (result == 0) result = copy_metadata(from, to, &st);
+  int saved = errno;
+  snprintf(failed, COPY_FAILED_BYTES, "%s", copy->path);
+  for (size_t i = 0; i < copy->capacity; i++) free(copy->links[i].path);
+  free(copy->links);
+  free(copy->buffer);
+  free(copy);
+  errno = saved;
+  return result;
+}

@@ -1,0 +1,138 @@
+/*
+ * What every part of the helper shares: the process's state and the functions between the files.
+ *
+ * An op is a function that returns 0 or an errno; `fail` records which call it was. Descriptors are close-on-exec
+ * from birth, so that none reaches the user's program.
+ */
+#ifndef VITRINE_HELPER_H
+#define VITRINE_HELPER_H
+#include "plan.h"
+#include "sys.h"
+#include <signal.h>
+#include <stdio.h>
+
+#define DETAIL_BYTES 232
+
+/* The op that ended a plan, as the monitor knows it or init reported it. */
+struct failure {
+  bool set;
+  uint16_t code; /* of the op */
+  uint32_t stage, index;
+  int error;
+  char detail[DETAIL_BYTES];
+};
+
+struct monitor;
+struct layer;
+
+struct helper {
+  enum stage stage;
+  uint32_t index; /* of the op being run */
+  int root, work, proc; /* handles, -1 while not set */
+  int masks, null; /* what maskPath clones: see ops_mask.c */
+  int channel; /* to the other process of a plan, -1 without one */
+  mode_t umask; /* the caller's: the helper itself runs with 0 */
+  bool umask_set;
+  bool die_with_monitor, new_user_namespace, is_namespace_root, joined; /* in init */
+  pid_t host_pid; /* init's pid as the monitor sees it: known to init from the first barrier on */
+  struct monitor *monitor; /* NULL in init and in apply */
+  struct layer *layer; /* only in apply */
+  struct plan *plan;
+  char detail[DETAIL_BYTES];
+};
+
+/* --- fail.c --- */
+/* Records the failing call; returns errno (EIO when it is 0). */
+int fail(struct helper *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int fail_as(struct helper *h, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* One line on stderr, control characters replaced: details quote what an image holds. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Overwrites control characters, so that a text cannot drive the user's terminal. */
+void make_printable(char *text);
+
+/* --- dispatch.c --- */
+int run_op(struct helper *h, const struct frame *frame);
+/* Runs it; a tolerated errno becomes 0. */
+int run_op_tolerant(struct helper *h, const struct frame *frame);
+#define X(name, code, text) int op_##name(struct helper *h, const struct args_##name *a);
+OP_LIST(X)
+#undef X
+
+/* --- resolve.c: descriptors from paths; -1 and errno --- */
+#define PARENT_NAME_MAX 256
+int resolve(struct helper *h, const struct path *path, uint64_t flags, uint64_t mode);
+/* The directory that holds the last component, which goes to `name`. EINVAL where there is none ("/", ".."). */
+int resolve_parent(struct helper *h, const struct path *path, char name[static PARENT_NAME_MAX]);
+/* Opens `path` (O_PATH) after making what is missing: directories of 0755, at the end a directory of `mode` or an
+   empty file. Dangling links are followed within the base, as mount points of /etc/resolv.conf need. */
+int resolve_make(struct helper *h, const struct path *path, bool file, mode_t mode);
+/* openat2 beneath `root` (RESOLVE_IN_ROOT), tried again where a rename raced. */
+int open_in_root(int root, const char *path, uint64_t flags, uint64_t mode);
+int make_in_root(int root, const char *path, bool file, mode_t mode);
+/* The verified procfs of base `proc`. */
+int proc_handle(struct helper *h);
+/* The null device beneath the root (the host's before setRoot), verified to be it. */
+int open_null(struct helper *h, uint64_t flags);
+/* Splits into directory and last component (both in `buffer`, PATH_MAX); false where there is no last component. */
+bool split_path(const char *path, char *buffer, const char **directory, const char **name);
+
+/* --- tree.c and copy.c; 0 or -1 and errno --- */
+int remove_tree(int parent, const char *name);
+/* Copies the content of one directory into another, and its owner, mode and times. `failed` gets the entry it stopped at. */
+#define COPY_FAILED_BYTES 160
+int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
+int copy_xattrs(int from, int to);
+
+/* --- channel.c: messages between monitor and init --- */
+enum message_type { MESSAGE_BARRIER = 1, MESSAGE_FAILURE, MESSAGE_EXECUTING, MESSAGE_TERMINAL, MESSAGE_LISTENER };
+struct message {
+  uint32_t type;
+  uint32_t value; /* barrier id or op index */
+  int32_t error;
+  char detail[DETAIL_BYTES];
+};
+bool channel_send(int channel, const struct message *message, int descriptor);
+/* 1: a message; 0: the other end is closed; -1 and errno. `descriptor` gets what came with it or -1. */
+int channel_receive(int channel, struct message *message, int *descriptor);
+/* Connects to a unix socket and hands `descriptor` over with `data`. */
+int send_to_socket(const char *path, int descriptor, const void *data, size_t size);
+
+/* --- init.c --- */
+_Noreturn void init_main(struct helper *h, bool own_time_offsets);
+void announce_execute(struct helper *h);
+void undumpable(void);
+void arm_parent_death(struct helper *h);
+/* Becomes uid 0 of a new user namespace once its maps are written: at the first barrier. */
+int enter_user_namespace(struct helper *h);
+void reset_signals(const sigset_t *mask);
+int write_time_offsets(struct helper *h);
+
+/* --- program.c --- */
+struct program {
+  const char *path;
+  char *const *argv, *const *envp;
+  const void *input; /* NULL: stdin is /dev/null */
+  size_t input_size;
+  uint32_t timeout_seconds;
+  mode_t umask;
+};
+/* Runs a program of the host to its end. The wait status, or -1 and errno (ETIME: killed after the timeout). */
+int run_program(const struct program *program);
+/* newuidmap or newgidmap for `pid`; as run_program. */
+int run_map_tool(const char *tool, pid_t pid, struct list ranges, mode_t mask);
+/* argv or env from the wire; free() it. NULL without memory. */
+char **list_strings(struct list list, size_t extra);
+
+/* --- reap.c --- */
+int reap_main(char **argv);
+/* Pid 1 of --init: passes signals on to `child` and reaps until it ends; never returns. */
+_Noreturn void reap_forever(pid_t child);
+
+/* --- the doors of the stages --- */
+int run_main(const char *plan);
+int apply_main(int argc, char **argv);
+/* Re-executes from a sealed copy in memory (CVE-2019-5736). Returns only on failure or when already sealed. */
+bool seal_self(char **argv);
+
+extern char **environ;
+#endif

@@ -1,0 +1,77 @@
+/* Stage init: the child in its new namespaces runs its ops until one makes it the user's program. */
+#include "helper.h"
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+void undumpable(void) {
+  prctl(PR_SET_DUMPABLE, 0);
+}
+
+void arm_parent_death(struct helper *h) {
+  if (!h->die_with_monitor) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  /* The monitor may have died before the call: then its end of the channel is closed already. */
+  struct pollfd poll_channel = {h->channel, 0, 0};
+  if (h->channel >= 0 && poll(&poll_channel, 1, 0) > 0 && (poll_channel.revents & POLLHUP) != 0) _exit(125);
+}
+
+void reset_signals(const sigset_t *mask) {
+  /* The engine's runtime ignores SIGPIPE, and ignored signals survive execve. */
+  struct sigaction standard;
+  memset(&standard, 0, sizeof standard);
+  standard.sa_handler = SIG_DFL;
+  for (int number = 1; number <= 64; number++) {
+    if (number != SIGKILL && number != SIGSTOP) sigaction(number, &standard, NULL);
+  }
+  sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+int enter_user_namespace(struct helper *h) {
+  if (!h->new_user_namespace || h->is_namespace_root) return 0;
+  h->is_namespace_root = true;
+  /* Ids that the map lacks (EINVAL) and a denied setgroups (EPERM) leave things as they are: whatever then needs
+     the id fails by its own name. */
+  if (setgroups(0, NULL) != 0 && errno != EPERM && errno != EINVAL) return fail(h, "setgroups");
+  if (setresgid(0, 0, 0) != 0 && errno != EINVAL) return fail(h, "setresgid(0)");
+  if (setresuid(0, 0, 0) != 0 && errno != EINVAL) return fail(h, "setresuid(0)");
+  /* The change of ids cleared both. Nobody but the monitor sees this process yet. */
+  if (!h->joined) prctl(PR_SET_DUMPABLE, 1);
+  arm_parent_death(h);
+  return 0;
+}
+
+static _Noreturn void report(struct helper *h, int error) {
+  struct message message = {.type = MESSAGE_FAILURE, .value = h->index, .error = error};
+  memcpy(message.detail, h->detail, sizeof message.detail);
+  if (!channel_send(h->channel, &message, -1)) complain("vitrine-init: %s: %s", h->detail, strerror(error));
+  _exit(125);
+}
+
+_Noreturn void init_main(struct helper *h, bool own_time_offsets) {
+  h->stage = STAGE_INIT;
+  h->monitor = NULL;
+  prctl(PR_SET_NAME, "vitrine-init");
+  arm_parent_death(h);
+  if (own_time_offsets) {
+    if (unshare((int)K_CLONE_NEWTIME) != 0) report(h, fail(h, "unshare(CLONE_NEWTIME)"));
+    int error = write_time_offsets(h);
+    if (error != 0) report(h, error);
+  }
+  const uint8_t *at = h->plan->at;
+  struct frame frame;
+  for (h->index = 0; plan_next(h->plan, &at, &frame); h->index++) {
+    if (frame.stage != STAGE_INIT) continue;
+    int error = run_op_tolerant(h, &frame);
+    if (error != 0) report(h, error);
+  }
+  _exit(0);
+}
+
+/* Tells the monitor that execve is next; a failure may still follow it. */
+void announce_execute(struct helper *h) {
+  struct message message = {.type = MESSAGE_EXECUTING, .value = h->index};
+  if (h->channel >= 0) channel_send(h->channel, &message, -1);
+}

@@ -1,0 +1,71 @@
+/* The state of stage monitor, shared by run.c, clone.c, supervise.c and relay.c. */
+#ifndef VITRINE_MONITOR_H
+#define VITRINE_MONITOR_H
+#include "helper.h"
+#include <termios.h>
+
+/* A namespace that the monitor left for the sake of its child, to return to after clone. */
+struct kept_namespace {
+  int fd;
+  uint32_t type;
+};
+
+struct monitor {
+  pid_t child;
+  int child_pidfd;
+  int signals; /* signalfd of all that `blocked` holds */
+  sigset_t blocked;
+  struct failure failure;
+  int interrupted; /* the signal that ended the setup */
+  bool executing; /* init said that execve is its next step */
+  bool channel_closed;
+  bool reaped;
+  int wait_status;
+  int terminal, terminal_peer; /* the container's terminal, -1 without; see relay.c */
+  int streams[3], child_streams[3]; /* pipeStreams: this end and init's end */
+  struct list report; /* reportFailure's argv */
+  bool has_report;
+  struct kept_namespace kept[8];
+  unsigned kept_count;
+  bool joined_pid_namespace;
+  bool tty_saved; /* the user's terminal is raw: put back at the end */
+  struct termios tty;
+};
+
+/* Waits until init sends a message of `type` (and `value` for a barrier), or becomes its program
+   (MESSAGE_EXECUTING). Failures of init go to monitor->failure and come back as ECANCELED. */
+int monitor_await(struct helper *h, uint32_t type, uint32_t value);
+/* One message, already known to be there. 0, or an errno as above; `*out` is what it was (type 0: the end). */
+int monitor_message(struct helper *h, struct message *out);
+void monitor_reap(struct monitor *m);
+void monitor_kill(struct monitor *m);
+/* Looks for the plan's reportFailure. */
+void find_report(struct helper *h);
+int keep_namespace(struct helper *h, uint32_t type);
+void return_to_namespaces(struct monitor *m);
+
+/* --- supervise.c --- */
+int exit_status(int wait_status);
+
+/* --- relay.c --- */
+struct relay {
+  int from, to; /* -1: ended */
+  char *buffer;
+  size_t start, end;
+  bool to_terminal; /* an end of the input becomes the terminal's EOF character */
+  bool shared; /* `to` is the user's own descriptor, which must not be made non-blocking */
+};
+#define RELAY_BYTES 65536
+struct relays {
+  struct relay relay[3];
+  unsigned count;
+};
+void relays_begin(struct monitor *m, struct relays *relays, bool input);
+/* Moves what `from` has and what `to` takes, given poll's answers. */
+void relay_move(struct relay *relay, short from_events, short to_events);
+/* Moves what is left of the outputs once the container is gone. */
+void relays_drain(struct relays *relays);
+void terminal_resize(const struct monitor *m);
+void terminal_raw(struct monitor *m);
+void terminal_restore(struct monitor *m);
+#endif

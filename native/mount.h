@@ -1,0 +1,24 @@
+/* Mounting by descriptors, shared by the ops of ops_mount.c, ops_mask.c and overlay.c; 0 or an errno. */
+#ifndef VITRINE_MOUNT_H
+#define VITRINE_MOUNT_H
+#include "helper.h"
+
+/* A new filesystem as a detached mount in `*out`. ENOSYS: the kernel lacks the mount API. */
+int make_filesystem(struct helper *h, const char *type, const char *source, uint64_t attributes, struct list options,
+                    int *out);
+/* An overlay; falls back to one mount(2) call on kernels whose overlay does not know `lowerdir+`. */
+int mount_overlay(struct helper *h, const struct args_mount_filesystem *a, int target);
+/* Sets attributes on the mount at `fd`; `flags` may hold K_AT_RECURSIVE. -1 and errno. */
+int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear);
+/* What fsopen's context says about its last failure; "" when nothing. */
+void context_message(int context, char *text, size_t size);
+
+/* --- classic.c: the same with mount(2), before Linux 5.2 (5.12 for attributes) --- */
+int classic_filesystem(struct helper *h, const struct args_mount_filesystem *a, int target);
+int classic_bind(struct helper *h, const struct args_bind_mount *a, int source, int target);
+/* `path` is resolved again: the descriptor of before the mount is beneath it. */
+int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear);
+int classic_propagation(int fd, uint32_t propagation, bool recursive);
+int bind_by_name(const char *from, const char *to);
+unsigned long classic_flags(uint64_t attributes);
+#endif

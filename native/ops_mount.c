@@ -1,0 +1,261 @@
+/* Mounts. Sources and targets are descriptors before anything is mounted, so that no name can be swapped in between
+   (CVE-2021-30465, CVE-2025-31133, CVE-2025-52565). */
+#include "mount.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#ifndef MS_REC
+#define MS_REC 0x4000
+#endif
+
+void context_message(int context, char *text, size_t size) {
+  char line[256];
+  text[0] = 0;
+  /* One line a read, "e overlay: …": the last one is the reason. */
+  for (;;) {
+    ssize_t got = read(context, line, sizeof line - 1);
+    if (got <= 0) return;
+    line[got] = 0;
+    while (got > 0 && line[got - 1] == '\n') line[--got] = 0;
+    snprintf(text, size, "%s", got > 2 && line[1] == ' ' ? line + 2 : line);
+  }
+}
+
+static int context_failure(struct helper *h, int context, const char *type, const char *step) {
+  int error = errno;
+  char reason[160];
+  context_message(context, reason, sizeof reason);
+  return fail_as(h, error, "%s: fsconfig(%s)%s%s", type, step, reason[0] == 0 ? "" : ": ", reason);
+}
+
+/* `key` or `key=value`, handed to fsconfig. */
+static int configure(struct helper *h, int context, const char *type, struct list options) {
+  while (options.count > 0) {
+    struct str option = list_str(&options);
+    char key[128];
+    const char *equals = strchr(option.at, '=');
+    size_t length = equals == NULL ? option.length : (size_t)(equals - option.at);
+    if (length >= sizeof key) return fail_as(h, EINVAL, "%s: too long an option name", type);
+    memcpy(key, option.at, length);
+    key[length] = 0;
+    unsigned command = equals == NULL ? K_FSCONFIG_SET_FLAG : K_FSCONFIG_SET_STRING;
+    if (k_fsconfig(context, command, key, equals == NULL ? NULL : equals + 1) != 0)
+      return context_failure(h, context, type, key);
+  }
+  return 0;
+}
+
+int make_filesystem(struct helper *h, const char *type, const char *source, uint64_t attributes, struct list options,
+                    int *out) {
+  int context = k_fsopen(type);
+  if (context < 0) return fail(h, "fsopen(%s)", type);
+  int error = 0;
+  if (*source != 0 && k_fsconfig(context, K_FSCONFIG_SET_STRING, "source", source) != 0)
+    error = context_failure(h, context, type, "source");
+  if (error == 0) error = configure(h, context, type, options);
+  if (error == 0 && k_fsconfig(context, K_FSCONFIG_CMD_CREATE, NULL, NULL) != 0)
+    error = context_failure(h, context, type, "create");
+  if (error == 0) {
+    *out = k_fsmount(context, attributes);
+    if (*out < 0) error = fail(h, "fsmount(%s)", type);
+  }
+  close(context);
+  return error;
+}
+
+/* Where the new mount goes. proc and sysfs go on a real directory of the root, reached through no link: an image could
+   otherwise send them elsewhere and put its own files in their place (CVE-2019-19921). */
+static int mount_target(struct helper *h, const struct args_mount_filesystem *a) {
+  bool exact = strcmp(a->fstype.at, "proc") == 0 || strcmp(a->fstype.at, "sysfs") == 0;
+  if (!exact || a->target.base != BASE_ROOT) return resolve(h, &a->target, O_PATH, 0);
+  if (h->root < 0) {
+    errno = EBADF;
+    return -1;
+  }
+  return k_openat2(h->root, a->target.path.at, O_PATH | O_DIRECTORY, 0, K_RESOLVE_IN_ROOT | K_RESOLVE_NO_SYMLINKS);
+}
+
+int op_mount_filesystem(struct helper *h, const struct args_mount_filesystem *a) {
+  int target = mount_target(h, a);
+  if (target < 0) return fail(h, "open %s", a->target.path.at);
+  int error;
+  if (strcmp(a->fstype.at, "overlay") == 0) {
+    error = mount_overlay(h, a, target);
+  } else {
+    int mount_fd = -1;
+    error = make_filesystem(h, a->fstype.at, a->source.at, a->attributes, a->options, &mount_fd);
+    if (error == 0 && k_move_mount(mount_fd, target) != 0) error = fail(h, "move_mount(%s)", a->target.path.at);
+    if (error == ENOSYS) error = classic_filesystem(h, a, target);
+    if (mount_fd >= 0) close(mount_fd);
+  }
+  close(target);
+  return error;
+}
+
+/* --- attributes --- */
+
+int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear) {
+  /* The atime bits are one field: setting one value means clearing the field, and a cleared bit means its default. */
+  if (((set | clear) & K_MOUNT_ATTR_ATIME) != 0) clear |= K_MOUNT_ATTR_ATIME;
+  struct k_mount_attr attr = {.attr_set = set, .attr_clr = clear};
+  if (set == 0 && clear == 0) return 0;
+  if (k_mount_setattr(fd, flags, &attr) == 0) return 0;
+  if (errno != EPERM || clear == 0) return -1;
+  /* In a user namespace the flags of the host's mounts are locked: they stay, the rest is set. */
+  attr.attr_clr = clear & K_MOUNT_ATTR_ATIME;
+  if (attr.attr_set != 0 || attr.attr_clr != 0) {
+    if (k_mount_setattr(fd, flags, &attr) == 0) return 0;
+    if (errno != EPERM) return -1;
+  }
+  attr.attr_set = set & ~K_MOUNT_ATTR_ATIME;
+  attr.attr_clr = 0;
+  return attr.attr_set == 0 ? 0 : k_mount_setattr(fd, flags, &attr);
+}
+
+int op_mount_attributes(struct helper *h, const struct args_mount_attributes *a) {
+  int fd = resolve(h, &a->path, O_PATH, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  int error = 0;
+  if (set_attributes(fd, a->recursive ? K_AT_RECURSIVE : 0, a->set, a->clear) != 0)
+    error = fail(h, "mount_setattr(%s)", a->path.path.at);
+  close(fd);
+  if (error == ENOSYS && !a->recursive) error = classic_attributes(h, &a->path, a->set, a->clear);
+  return error;
+}
+
+int op_mount_propagation(struct helper *h, const struct args_mount_propagation *a) {
+  int fd = resolve(h, &a->path, O_PATH, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  struct k_mount_attr attr = {.propagation = a->propagation};
+  int error = 0;
+  if (k_mount_setattr(fd, a->recursive ? K_AT_RECURSIVE : 0, &attr) != 0)
+    error = fail(h, "mount_setattr(%s)", a->path.path.at);
+  if (error == ENOSYS)
+    error = classic_propagation(fd, a->propagation, a->recursive) == 0 ? 0 : fail(h, "mount(%s)", a->path.path.at);
+  close(fd);
+  return error;
+}
+
+/* --- bind mounts --- */
+
+static int map_ids(struct helper *h, int tree, const char *namespace_file, unsigned flags) {
+  int user_namespace = open(namespace_file, O_RDONLY | O_CLOEXEC);
+  if (user_namespace < 0) return fail(h, "open %s", namespace_file);
+  struct k_mount_attr attr = {.attr_set = K_MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
+  int error = k_mount_setattr(tree, flags, &attr) == 0 ? 0 : fail(h, "mount_setattr(MOUNT_ATTR_IDMAP)");
+  close(user_namespace);
+  return error;
+}
+
+static int prepare_tree(struct helper *h, const struct args_bind_mount *a, int tree) {
+  unsigned whole = a->recursive ? K_AT_RECURSIVE : 0;
+  if (a->id_map_namespace.length > 0) {
+    int error = map_ids(h, tree, a->id_map_namespace.at, whole);
+    if (error != 0) return error;
+  }
+  if (set_attributes(tree, a->recursive_attributes ? K_AT_RECURSIVE : 0, a->set, a->clear) != 0)
+    return fail(h, "mount_setattr(%s)", a->target.path.at);
+  if (a->propagation != 0) {
+    struct k_mount_attr attr = {.propagation = a->propagation & ~(uint32_t)MS_REC};
+    if (k_mount_setattr(tree, (a->propagation & MS_REC) != 0 ? K_AT_RECURSIVE : 0, &attr) != 0)
+      return fail(h, "mount_setattr(propagation of %s)", a->target.path.at);
+  }
+  return 0;
+}
+
+int op_bind_mount(struct helper *h, const struct args_bind_mount *a) {
+  int source = resolve(h, &a->source, O_PATH, 0);
+  if (source < 0) return fail(h, "open %s", a->source.path.at);
+  int target = resolve(h, &a->target, O_PATH, 0);
+  int error = target < 0 ? fail(h, "open %s", a->target.path.at) : 0;
+  if (error == 0) {
+    unsigned flags = K_OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH | (a->recursive ? K_AT_RECURSIVE : 0);
+    int tree = k_open_tree(source, "", flags);
+    error = tree < 0 ? fail(h, "open_tree(%s)", a->source.path.at) : prepare_tree(h, a, tree);
+    if (error == 0 && k_move_mount(tree, target) != 0) error = fail(h, "move_mount(%s)", a->target.path.at);
+    if (error == ENOSYS) error = classic_bind(h, a, source, target);
+    if (tree >= 0) close(tree);
+  }
+  close(source);
+  if (target >= 0) close(target);
+  return error;
+}
+
+int op_make_mount_point(struct helper *h, const struct args_make_mount_point *a) {
+  int fd = resolve_make(h, &a->path, a->file, a->file ? 0644 : 0755);
+  if (fd < 0) return fail(h, "make %s", a->path.path.at);
+  close(fd);
+  return 0;
+}
+
+/* --- roots --- */
+
+static int change_root_by_move(struct helper *h) {
+  if (mount(".", "/", NULL, MS_MOVE, NULL) != 0) return fail(h, "mount(MS_MOVE)");
+  if (chroot(".") != 0) return fail(h, "chroot");
+  return chdir("/") == 0 ? 0 : fail(h, "chdir(/)");
+}
+
+static int detach_old_root(struct helper *h, int old) {
+  /* Slaves first, or the unmount would reach the host through a shared mount. */
+  struct k_mount_attr slave = {.propagation = MS_SLAVE};
+  int result = k_mount_setattr(old, K_AT_RECURSIVE, &slave);
+  bool missing = result != 0 && errno == ENOSYS;
+  if (fchdir(old) != 0) return fail(h, "fchdir(old root)");
+  if (missing) result = mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL);
+  if (result != 0) return fail(h, "mount_setattr(old root)");
+  return umount2(".", MNT_DETACH) == 0 ? 0 : fail(h, "umount2(old root)");
+}
+
+int op_pivot_root(struct helper *h, const struct args_pivot_root *a) {
+  if (h->root < 0) return fail_as(h, EBADF, "no setRoot before it");
+  if (fchdir(h->root) != 0) return fail(h, "fchdir(root)");
+  if (a->no_pivot) return change_root_by_move(h);
+  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old < 0) return fail(h, "open old root");
+  int error = 0;
+  /* The old root comes to lie over the new one, where the unmount takes it off: no directory is needed for it. */
+  if (syscall(SYS_pivot_root, ".", ".") != 0) error = fail(h, "pivot_root");
+  else error = detach_old_root(h, old);
+  close(old);
+  if (error != 0) return error;
+  return chdir("/") == 0 ? 0 : fail(h, "chdir(/)");
+}
+
+int op_unmount(struct helper *h, const struct args_unmount *a) {
+  if (a->path.base == BASE_HOST)
+    return umount2(a->path.path.at, (int)a->flags | UMOUNT_NOFOLLOW) == 0 ? 0 : fail(h, "umount2(%s)", a->path.path.at);
+  /* umount2 takes no descriptor: the last component, from its directory. */
+  char name[PARENT_NAME_MAX];
+  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int parent = before < 0 ? -1 : resolve_parent(h, &a->path, name);
+  int error = 0;
+  if (parent < 0 || fchdir(parent) != 0) {
+    error = fail(h, "open %s", a->path.path.at);
+  } else {
+    if (umount2(name, (int)a->flags | UMOUNT_NOFOLLOW) != 0) error = fail(h, "umount2(%s)", a->path.path.at);
+    if (fchdir(before) != 0 && error == 0) error = fail(h, "fchdir");
+  }
+  if (parent >= 0) close(parent);
+  if (before >= 0) close(before);
+  return error;
+}
+
+int op_set_root(struct helper *h, const struct args_set_root *a) {
+  int fd = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  if (h->root >= 0) close(h->root);
+  h->root = fd;
+  return 0;
+}
+
+int op_set_work(struct helper *h, const struct args_set_work *a) {
+  int fd = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  if (h->work >= 0) close(h->work);
+  h->work = fd;
+  return 0;
+}

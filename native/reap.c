@@ -1,0 +1,70 @@
+/* The init of --init: pid 1 that passes signals on and reaps what others leave. */
+#include "helper.h"
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+_Noreturn void reap_forever(pid_t child) {
+  prctl(PR_SET_NAME, "vitrine-reap");
+  sigset_t all;
+  sigfillset(&all);
+  /* These stay as they are: a fault of the reaper itself must not loop. */
+  static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  for (;;) {
+    int status;
+    pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid == child) _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    if (pid < 0 && errno != EINTR) _exit(125);
+    if (pid != 0) continue;
+    int signal;
+    if (sigwait(&all, &signal) == 0 && signal != SIGCHLD) kill(child, signal);
+  }
+}
+
+/* The program gets a process group of its own and, if there is a terminal, its foreground. */
+static void take_foreground(void) {
+  setpgid(0, 0);
+  signal(SIGTTOU, SIG_IGN);
+  tcsetpgrp(STDIN_FILENO, getpid());
+  signal(SIGTTOU, SIG_DFL);
+}
+
+int op_init_reaper(struct helper *h, const struct args_init_reaper *a) {
+  (void)a;
+  /* Before the fork, so that no SIGCHLD is lost. */
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  pid_t child = fork();
+  if (child < 0) return fail(h, "fork");
+  if (child > 0) {
+    /* The channel's end must close with the child's execve, which tells the monitor that the program runs. */
+    if (h->channel >= 0) close(h->channel);
+    h->channel = -1;
+    k_close_range(3, ~0u, 0);
+    reap_forever(child);
+  }
+  take_foreground();
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  arm_parent_death(h);
+  return 0;
+}
+
+int reap_main(char **argv) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  pid_t child = fork();
+  if (child < 0) return 125;
+  if (child > 0) reap_forever(child);
+  take_foreground();
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  execvp(argv[0], argv);
+  int error = errno;
+  complain("vitrine-helper: cannot run %s: %s", argv[0], strerror(error));
+  return error == ENOENT ? 127 : 126;
+}

@@ -1,0 +1,159 @@
+/* The monitor's long wait: signals, streams, the exit status. */
+#include "monitor.h"
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+int exit_status(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+/* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0 if unknown. */
+static unsigned long long start_time(const char *stat_file) {
+  char text[1024];
+  int fd = open(stat_file, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t size = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (size <= 0) return 0;
+  text[size] = 0;
+  /* The second field, the process's name, may hold anything: count from its last parenthesis. */
+  char *at = strrchr(text, ')');
+  for (int field = 2; at != NULL && field < 22; field++) at = strchr(at + 1, ' ');
+  return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
+}
+
+/* A reader sees the whole text or no file: written beside and renamed. */
+static int write_record(struct helper *h, const char *path, const char *text, size_t size) {
+  char beside[4096 + 64];
+  int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), start_time("/proc/self/stat"));
+  if (length < 0 || (size_t)length >= sizeof beside) return fail_as(h, ENAMETOOLONG, "%s", path);
+  int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (fd < 0) return fail(h, "create %s", beside);
+  int error = write(fd, text, size) == (ssize_t)size ? 0 : fail(h, "write %s", beside);
+  close(fd);
+  if (error == 0 && rename(beside, path) != 0) error = fail(h, "rename %s", beside);
+  if (error != 0) unlink(beside);
+  return error;
+}
+
+static int write_pid(struct helper *h, const char *path) {
+  char stat_file[64];
+  char text[64];
+  pid_t child = h->monitor->child;
+  snprintf(stat_file, sizeof stat_file, "/proc/%d/stat", (int)child);
+  int length = snprintf(text, sizeof text, "%d %llu\n", (int)child, start_time(stat_file));
+  return write_record(h, path, text, (size_t)length);
+}
+
+static int write_exit(struct helper *h, const char *path) {
+  struct timespec now;
+  char text[96];
+  int status = h->monitor->wait_status;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int length = snprintf(text, sizeof text, "%d %d %lld%09ld\n", exit_status(status),
+                        WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)now.tv_sec, now.tv_nsec);
+  return write_record(h, path, text, (size_t)length);
+}
+
+/* A copy that outlives the plan's memory. */
+static char *kept_string(struct str text) {
+  return text.length == 0 ? NULL : strdup(text.at);
+}
+
+static void pass_signal(struct helper *h, int signal, bool forward) {
+  struct monitor *m = h->monitor;
+  if (signal == SIGCHLD || signal == SIGPIPE || signal == SIGURG) return;
+  if (signal == SIGCONT && m->tty_saved) terminal_raw(m);
+  if (signal == SIGCONT || signal == SIGWINCH) {
+    terminal_resize(m);
+    if (signal == SIGWINCH && m->terminal >= 0) return;
+  }
+  bool ends = signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+  if (forward && m->channel_closed) {
+    k_pidfd_send_signal(m->child_pidfd, signal);
+  } else if (ends && (!forward || !m->executing)) {
+    /* During the setup there is no program that could want the signal; and without forwarding it is the monitor's. */
+    m->interrupted = signal;
+    kill(m->child, SIGKILL);
+  }
+}
+
+static void read_signals(struct helper *h, bool forward) {
+  struct signalfd_siginfo info;
+  while (read(h->monitor->signals, &info, sizeof info) == sizeof info) pass_signal(h, (int)info.ssi_signo, forward);
+}
+
+/* init is the user's program: what is left of the plan is its cleanup, and what it took is given back. */
+static void give_memory_back(struct helper *h) {
+  if (plan_shrink(h->plan)) find_report(h);
+}
+
+/* One turn of the wait. An errno when init reported a failure. */
+static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
+  struct monitor *m = h->monitor;
+  struct pollfd polls[3 + 2 * 3];
+  polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
+  /* In the moment between init's last message and its execve a signal waits: it is for the program. */
+  polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
+  polls[2] = (struct pollfd){m->channel_closed ? -1 : h->channel, POLLIN, 0};
+  for (unsigned i = 0; i < relays->count; i++) {
+    const struct relay *relay = &relays->relay[i];
+    bool full = relay->start < relay->end;
+    polls[3 + 2 * i] = (struct pollfd){full ? -1 : relay->from, POLLIN, 0};
+    polls[4 + 2 * i] = (struct pollfd){full ? relay->to : -1, POLLOUT, 0};
+  }
+  if (poll(polls, 3 + 2 * relays->count, -1) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  /* Messages first: a failed init also ends, and its message is the reason. */
+  if (polls[2].revents != 0) {
+    struct message message;
+    int error = monitor_message(h, &message);
+    if (error != 0) return m->interrupted != 0 ? 0 : error;
+    if (m->channel_closed) give_memory_back(h);
+    return 0;
+  }
+  if (polls[1].revents != 0) read_signals(h, forward);
+  for (unsigned i = 0; i < relays->count; i++) {
+    relay_move(&relays->relay[i], polls[3 + 2 * i].revents, polls[4 + 2 * i].revents);
+  }
+  *ended = polls[0].revents != 0;
+  return 0;
+}
+
+static int wait_for_child(struct helper *h, bool forward, bool input) {
+  struct monitor *m = h->monitor;
+  struct relays relays = {.count = 0};
+  bool begun = false;
+  bool ended = false;
+  while (!ended || !m->channel_closed) {
+    /* The terminal arrives from init some time during its setup; the user's own turns raw only when the program runs,
+       so that a failure is printed on a sane one. */
+    if (!begun && m->channel_closed) {
+      relays_begin(m, &relays, input);
+      begun = true;
+    }
+    int error = wait_once(h, &relays, forward, &ended);
+    if (error != 0) return error;
+  }
+  if (!begun) relays_begin(m, &relays, false);
+  monitor_reap(m);
+  relays_drain(&relays);
+  terminal_restore(m);
+  return 0;
+}
+
+int op_supervise(struct helper *h, const struct args_supervise *a) {
+  struct monitor *m = h->monitor;
+  if (m == NULL || m->child <= 0) return fail_as(h, EINVAL, "no clone before it");
+  bool forward = a->forward_signals;
+  bool input = a->relay_input;
+  char *exit_file = kept_string(a->exit_file);
+  int error = a->pid_file.length > 0 ? write_pid(h, a->pid_file.at) : 0;
+  if (error == 0) error = wait_for_child(h, forward, input);
+  if (error == 0 && exit_file != NULL) error = write_exit(h, exit_file);
+  free(exit_file);
+  return error;
+}

@@ -1,0 +1,108 @@
+/* Removing trees that others wrote: by descriptors, without following a link, however deep they are. */
+#include "helper.h"
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Descriptors are few. A directory deeper than this is moved up to the top of the tree and taken from there. */
+#define DEPTH_MAX 100
+
+struct removal {
+  int top; /* the directory whose content is being removed */
+  unsigned moved;
+};
+
+static bool is_dot(const char *name) {
+  return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
+
+static int remove_content(struct removal *removal, int directory, unsigned depth, dev_t device);
+
+static int remove_directory(struct removal *removal, int parent, const char *name, unsigned depth, dev_t device) {
+  if (depth == DEPTH_MAX) {
+    char up[32];
+    do snprintf(up, sizeof up, ".vitrine-deep-%u", removal->moved++);
+    while (faccessat(removal->top, up, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+    return renameat(parent, name, removal->top, up);
+  }
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? 0 : -1;
+  int result = remove_content(removal, fd, depth + 1, device);
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  if (result != 0) return -1;
+  return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static int remove_entry(struct removal *removal, int parent, const struct dirent *entry, unsigned depth, dev_t device) {
+  if (entry->d_type != DT_DIR) {
+    if (unlinkat(parent, entry->d_name, 0) == 0 || errno == ENOENT) return 0;
+    if (errno != EISDIR && errno != EPERM) return -1;
+  }
+  return remove_directory(removal, parent, entry->d_name, depth, device);
+}
+
+/* Another filesystem mounted inside is not ours to empty: EBUSY, as rmdir would say. */
+static int remove_content(struct removal *removal, int directory, unsigned depth, dev_t device) {
+  struct stat st;
+  if (fstat(directory, &st) != 0) return -1;
+  if (st.st_dev != device) {
+    errno = EBUSY;
+    return -1;
+  }
+  int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3);
+  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+  if (stream == NULL) {
+    if (copy >= 0) close(copy);
+    return -1;
+  }
+  int result = 0;
+  bool writable = false;
+  const struct dirent *entry;
+  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
+    if (is_dot(entry->d_name)) continue;
+    result = remove_entry(removal, directory, entry, depth, device);
+    if (result != 0 && errno == EACCES && !writable) {
+      /* A directory that its owner made unwritable. */
+      writable = fchmod(directory, 0700) == 0;
+      if (writable) result = remove_entry(removal, directory, entry, depth, device);
+    }
+  }
+  if (entry == NULL && errno != 0) result = -1;
+  int saved = errno;
+  closedir(stream);
+  errno = saved;
+  return result;
+}
+
+int remove_tree(int parent, const char *name) {
+  struct stat st;
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
+  if (errno != EISDIR && errno != EPERM && errno != EACCES) return -1;
+  int saved = errno;
+  if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -1;
+  if (!S_ISDIR(st.st_mode)) {
+    errno = saved;
+    return -1;
+  }
+  for (;;) {
+    int top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (top < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+      top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (top < 0) return errno == ENOENT ? 0 : -1;
+    struct removal removal = {.top = top};
+    int result = remove_content(&removal, top, 0, st.st_dev);
+    saved = errno;
+    close(top);
+    errno = saved;
+    if (result != 0) return -1;
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
+    /* Deep directories that were moved up while their parent was read are still there. */
+    if (errno != ENOTEMPTY && errno != EEXIST) return -1;
+    if (removal.moved == 0) return -1;
+  }
+}
