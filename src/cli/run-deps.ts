@@ -40,5 +40,7 @@ export function runDeps(context: Context): RunDeps {
 /** Started from its sources, node or bun is the program and the script its first argument. */
 function selfCommand(): readonly string[] {
   const script = process.argv[1] ?? "";
-  return script.endsWith(".ts") && !script.startsWith("/$bunfs") ? [process.execPath, script] : [process.execPath];
+  return script.endsWith(".ts") && !script.startsWith("/$bunfs")
+    ? [process.execPath, script]
+    : [process.execPath];
 }

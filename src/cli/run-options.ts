@@ -88,7 +88,13 @@ export const runOptionTable = {
   },
   os: { type: "string", value: "OS", section: container, hidden: true, help: "as --platform OS/…" },
   arch: { type: "string", value: "ARCH", section: container, hidden: true, help: "as --platform …/ARCH" },
-  variant: { type: "string", value: "VARIANT", section: container, hidden: true, help: "as --platform …/…/VARIANT" },
+  variant: {
+    type: "string",
+    value: "VARIANT",
+    section: container,
+    hidden: true,
+    help: "as --platform …/…/VARIANT",
+  },
   pull: {
     type: "string",
     value: "POLICY",
@@ -114,7 +120,13 @@ export const runOptionTable = {
     section: process_,
     help: "what is run, in place of the image's entrypoint; '' for none",
   },
-  env: { type: "strings", short: "e", value: "NAME[=VALUE]", section: process_, help: "set an environment variable" },
+  env: {
+    type: "strings",
+    short: "e",
+    value: "NAME[=VALUE]",
+    section: process_,
+    help: "set an environment variable",
+  },
   "env-file": {
     type: "strings",
     value: "FILE",
@@ -124,7 +136,11 @@ export const runOptionTable = {
   },
   "env-host": { type: "boolean", section: process_, help: "pass the whole environment on" },
   unsetenv: { type: "strings", value: "NAME", section: process_, help: "leave an environment variable out" },
-  "unsetenv-all": { type: "boolean", section: process_, help: "leave the default variables and the image's out" },
+  "unsetenv-all": {
+    type: "boolean",
+    section: process_,
+    help: "leave the default variables and the image's out",
+  },
   "http-proxy": { type: "boolean", section: process_, help: "pass http_proxy and its like on" },
   workdir: {
     type: "string",
@@ -143,7 +159,13 @@ export const runOptionTable = {
     help: "user to run as: a name of the image's /etc/passwd or a number",
   },
   "group-add": { type: "strings", value: "GROUP", section: process_, help: "add a supplementary group" },
-  umask: { type: "string", value: "MODE", defaultText: "0022", section: process_, help: "file mode creation mask" },
+  umask: {
+    type: "string",
+    value: "MODE",
+    defaultText: "0022",
+    section: process_,
+    help: "file mode creation mask",
+  },
   passwd: {
     type: "boolean",
     default: true,
@@ -183,11 +205,41 @@ export const runOptionTable = {
     help: "host name in the container",
   },
   domainname: { type: "string", value: "NAME", section: isolation, help: "NIS domain name in the container" },
-  pid: { type: "string", value: "MODE", defaultText: "private", section: isolation, help: "pid namespace: private, host, ns:PATH" },
-  ipc: { type: "string", value: "MODE", defaultText: "private", section: isolation, help: "IPC namespace: private, host, none, ns:PATH" },
-  uts: { type: "string", value: "MODE", defaultText: "private", section: isolation, help: "UTS namespace: private, host, ns:PATH" },
-  cgroupns: { type: "string", value: "MODE", defaultText: "private", section: isolation, help: "cgroup namespace: private, host, ns:PATH" },
-  timens: { type: "string", value: "MODE", defaultText: "private", section: isolation, help: "time namespace: private, host, ns:PATH" },
+  pid: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "pid namespace: private, host, ns:PATH",
+  },
+  ipc: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "IPC namespace: private, host, none, ns:PATH",
+  },
+  uts: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "UTS namespace: private, host, ns:PATH",
+  },
+  cgroupns: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "cgroup namespace: private, host, ns:PATH",
+  },
+  timens: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "time namespace: private, host, ns:PATH",
+  },
   userns: {
     type: "string",
     value: "MODE",
@@ -195,8 +247,18 @@ export const runOptionTable = {
     section: isolation,
     help: "user namespace: private, host, keep-id[:uid=N,gid=N]",
   },
-  uidmap: { type: "strings", value: "CTR:HOST:SIZE", section: isolation, help: "map uids into a user namespace (root)" },
-  gidmap: { type: "strings", value: "CTR:HOST:SIZE", section: isolation, help: "map gids into a user namespace (root)" },
+  uidmap: {
+    type: "strings",
+    value: "CTR:HOST:SIZE",
+    section: isolation,
+    help: "map uids into a user namespace (root)",
+  },
+  gidmap: {
+    type: "strings",
+    value: "CTR:HOST:SIZE",
+    section: isolation,
+    help: "map gids into a user namespace (root)",
+  },
 
   // network
   network: {
@@ -210,8 +272,18 @@ export const runOptionTable = {
   "no-hosts": { type: "boolean", section: network, help: "make no /etc/hosts" },
   "no-hostname": { type: "boolean", section: network, help: "make no /etc/hostname" },
   "add-host": { type: "strings", value: "NAME:ADDRESS", section: network, help: "add a line to /etc/hosts" },
-  dns: { type: "strings", value: "ADDRESS", section: network, help: "name server in /etc/resolv.conf; 'none' makes none" },
-  "dns-search": { type: "strings", value: "DOMAIN", section: network, help: "search domain in /etc/resolv.conf" },
+  dns: {
+    type: "strings",
+    value: "ADDRESS",
+    section: network,
+    help: "name server in /etc/resolv.conf; 'none' makes none",
+  },
+  "dns-search": {
+    type: "strings",
+    value: "DOMAIN",
+    section: network,
+    help: "search domain in /etc/resolv.conf",
+  },
   "dns-option": {
     type: "strings",
     value: "OPTION",
@@ -234,7 +306,12 @@ export const runOptionTable = {
     section: filesystem,
     help: "mount a bind or tmpfs: type=bind,source=…,target=…,readonly",
   },
-  tmpfs: { type: "strings", value: "DIR[:OPTIONS]", section: filesystem, help: "mount a tmpfs: size=64m,mode=1777,exec" },
+  tmpfs: {
+    type: "strings",
+    value: "DIR[:OPTIONS]",
+    section: filesystem,
+    help: "mount a tmpfs: size=64m,mode=1777,exec",
+  },
   "read-only": { type: "boolean", section: filesystem, help: "make the root filesystem read-only" },
   "read-only-tmpfs": {
     type: "boolean",
@@ -251,7 +328,13 @@ export const runOptionTable = {
     section: filesystem,
     help: "what the image's VOLUMEs become: anonymous, tmpfs, ignore",
   },
-  "shm-size": { type: "string", value: "SIZE", defaultText: "64m", section: filesystem, help: "size of /dev/shm" },
+  "shm-size": {
+    type: "string",
+    value: "SIZE",
+    defaultText: "64m",
+    section: filesystem,
+    help: "size of /dev/shm",
+  },
 
   // privileges
   "cap-add": { type: "strings", value: "CAP", section: privileges, help: "add a capability; ALL for all" },
@@ -267,14 +350,24 @@ export const runOptionTable = {
     section: privileges,
     help: "seccomp=FILE|unconfined, no-new-privileges, apparmor=, label=, mask=, unmask=PATHS|ALL, proc-opts=",
   },
-  device: { type: "strings", value: "HOST[:CTR][:rwm]", section: privileges, help: "add a device of the host" },
+  device: {
+    type: "strings",
+    value: "HOST[:CTR][:rwm]",
+    section: privileges,
+    help: "add a device of the host",
+  },
   "device-cgroup-rule": {
     type: "strings",
     value: "RULE",
     section: privileges,
     help: "allow a device number: 'c 10:229 rwm'",
   },
-  sysctl: { type: "strings", value: "NAME=VALUE", section: privileges, help: "set a sysctl of the container's namespaces" },
+  sysctl: {
+    type: "strings",
+    value: "NAME=VALUE",
+    section: privileges,
+    help: "set a sysctl of the container's namespaces",
+  },
 
   // resources
   memory: { type: "string", short: "m", value: "SIZE", section: resources, help: "memory limit" },
@@ -293,8 +386,20 @@ export const runOptionTable = {
   "cpu-quota": { type: "string", value: "MICROSECONDS", section: resources, help: "CPU time in each period" },
   "cpuset-cpus": { type: "string", value: "LIST", section: resources, help: "CPUs to run on, as 0-3,7" },
   "cpuset-mems": { type: "string", value: "LIST", section: resources, help: "memory nodes to use" },
-  "pids-limit": { type: "string", value: "N", defaultText: "2048", section: resources, help: "limit of processes, -1 for none" },
-  "cgroup-parent": { type: "string", value: "PATH", defaultText: "/vitrine", section: resources, help: "where its cgroup is made" },
+  "pids-limit": {
+    type: "string",
+    value: "N",
+    defaultText: "2048",
+    section: resources,
+    help: "limit of processes, -1 for none",
+  },
+  "cgroup-parent": {
+    type: "string",
+    value: "PATH",
+    defaultText: "/vitrine",
+    section: resources,
+    help: "where its cgroup is made",
+  },
   cgroups: {
     type: "string",
     value: "MODE",
@@ -306,13 +411,38 @@ export const runOptionTable = {
 
   // words of docker and podman that this release cannot serve: a clear error, not an unknown flag
   detach: { type: "boolean", short: "d", section: later, hidden: true, help: "run in the background" },
-  publish: { type: "strings", short: "p", value: "PORTS", section: later, hidden: true, help: "publish a port" },
+  publish: {
+    type: "strings",
+    short: "p",
+    value: "PORTS",
+    section: later,
+    hidden: true,
+    help: "publish a port",
+  },
   "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
   restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
-  "log-driver": { type: "string", value: "DRIVER", section: later, hidden: true, help: "none in the foreground" },
-  "log-opt": { type: "strings", value: "OPTION", section: later, hidden: true, help: "options of the log driver" },
+  "log-driver": {
+    type: "string",
+    value: "DRIVER",
+    section: later,
+    hidden: true,
+    help: "none in the foreground",
+  },
+  "log-opt": {
+    type: "strings",
+    value: "OPTION",
+    section: later,
+    hidden: true,
+    help: "options of the log driver",
+  },
   "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
-  "sig-proxy": { type: "boolean", default: true, section: later, hidden: true, help: "signals are always passed on" },
+  "sig-proxy": {
+    type: "boolean",
+    default: true,
+    section: later,
+    hidden: true,
+    help: "signals are always passed on",
+  },
 } as const satisfies OptionTable;
 
 export type RunFlags = OptionValues<typeof runOptionTable>;
@@ -364,8 +494,8 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     umask: map(flags.umask, (text) => parseOctal("--umask", text, 0o777)),
     init: flags.init,
     oomScoreAdjust: map(flags["oom-score-adj"], (text) =>
-        Number(parseInteger("--oom-score-adj", text, { minimum: -1000n, maximum: 1000n })),
-      ),
+      Number(parseInteger("--oom-score-adj", text, { minimum: -1000n, maximum: 1000n })),
+    ),
     rlimits: ulimits.filter((limit) => limit !== "host"),
     hostRlimits: ulimits.includes("host"),
     stopSignal: map(flags["stop-signal"], (text) => parseSignal("--stop-signal", text)),
@@ -476,24 +606,40 @@ function resourcesOf(flags: RunFlags): ResourceOptions {
   const result: { -readonly [Key in keyof ResourceOptions]: ResourceOptions[Key] } = {
     deviceRules: flags["device-cgroup-rule"].map(parseDeviceRule),
   };
-  const bytes = (flag: "memory" | "memory-reservation") => map(flags[flag], (text) => parseBytes(`--${flag}`, text));
+  const bytes = (flag: "memory" | "memory-reservation") =>
+    map(flags[flag], (text) => parseBytes(`--${flag}`, text));
   const integer = (
     flag: "cpu-shares" | "cpu-period" | "cpu-quota" | "pids-limit" | "memory-swappiness",
     range?: { minimum?: bigint; maximum?: bigint },
   ) => map(flags[flag], (text) => parseInteger(`--${flag}`, text, range));
-  const set = <Key extends keyof ResourceOptions>(key: Key, value: ResourceOptions[Key] | undefined): void => {
+  const set = <Key extends keyof ResourceOptions>(
+    key: Key,
+    value: ResourceOptions[Key] | undefined,
+  ): void => {
     if (value !== undefined) result[key] = value;
   };
   set("memory", bytes("memory"));
-  set("memorySwap", map(flags["memory-swap"], (text) => parseBytesOrUnlimited("--memory-swap", text)));
+  set(
+    "memorySwap",
+    map(flags["memory-swap"], (text) => parseBytesOrUnlimited("--memory-swap", text)),
+  );
   set("memoryReservation", bytes("memory-reservation"));
   set("memorySwappiness", map(integer("memory-swappiness", { minimum: 0n, maximum: 100n }), Number));
-  set("nanoCpus", map(flags.cpus, (text) => parseNanoCpus("--cpus", text)));
+  set(
+    "nanoCpus",
+    map(flags.cpus, (text) => parseNanoCpus("--cpus", text)),
+  );
   set("cpuShares", integer("cpu-shares", { minimum: 0n, maximum: 262_144n }));
   set("cpuPeriod", integer("cpu-period", { minimum: 0n, maximum: 1_000_000n }));
   set("cpuQuota", integer("cpu-quota", { minimum: -1n }));
-  set("cpusetCpus", map(flags["cpuset-cpus"], (text) => parseNumberList("--cpuset-cpus", text)));
-  set("cpusetMems", map(flags["cpuset-mems"], (text) => parseNumberList("--cpuset-mems", text)));
+  set(
+    "cpusetCpus",
+    map(flags["cpuset-cpus"], (text) => parseNumberList("--cpuset-cpus", text)),
+  );
+  set(
+    "cpusetMems",
+    map(flags["cpuset-mems"], (text) => parseNumberList("--cpuset-mems", text)),
+  );
   set("pidsLimit", integer("pids-limit", { minimum: -1n }));
   return result;
 }

@@ -79,14 +79,19 @@ function requireDisjoint(flag: string, ranges: readonly IdMapRange[]): void {
     for (const [index, range] of sorted.entries()) {
       const next = sorted[index + 1];
       if (next !== undefined && range[side] + range.size > next[side]) {
-        throw conflict(flag, `the ranges of ${flag} overlap at ${next[side]}`, "each id may stand in one range only");
+        throw conflict(
+          flag,
+          `the ranges of ${flag} overlap at ${next[side]}`,
+          "each id may stand in one range only",
+        );
       }
     }
   }
 }
 
 function requireUserNamespaces(host: HostFacts): void {
-  const { supported, maximum, unprivilegedClone, apparmorRestricted, unprivilegedAllowed } = host.userNamespace;
+  const { supported, maximum, unprivilegedClone, apparmorRestricted, unprivilegedAllowed } =
+    host.userNamespace;
   if (unprivilegedAllowed) return;
   const hint = !supported
     ? "this kernel has none: run vitrine as root"

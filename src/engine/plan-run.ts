@@ -14,12 +14,12 @@ import {
   type RootMount,
 } from "../runtime/mod.ts";
 import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
-import { type EnginePaths, containerDirectory, exitFile, runDirectory } from "./containers/record.ts";
+import { containerDirectory, type EnginePaths, exitFile, runDirectory } from "./containers/record.ts";
+import { defaults } from "./defaults.ts";
 import { extendPlan } from "./extend-plan.ts";
 import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
 import type { RunOptions } from "./options.ts";
-import { defaults } from "./defaults.ts";
 import { requireSources } from "./spec/mounts.ts";
 import type { SeccompSources } from "./spec/security.ts";
 import { makeSpecification, type Specification } from "./spec.ts";

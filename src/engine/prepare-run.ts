@@ -28,7 +28,11 @@ export interface RunDeps extends EngineDeps {
   /** The image store for files of these ids. */
   readonly openStore: (ids: StoreIds) => Promise<Store>;
   /** The image a user means. Errors: `image-not-found`, … */
-  readonly resolveImage: (store: Store, reference: string, platform: Platform | undefined) => Promise<StoredImage>;
+  readonly resolveImage: (
+    store: Store,
+    reference: string,
+    platform: Platform | undefined,
+  ) => Promise<StoredImage>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** As Math.random. */
@@ -256,11 +260,15 @@ function writeCidFile(file: string, id: string): void {
     fs.writeFileSync(file, id, { flag: "wx", mode: 0o644 });
   } catch (cause) {
     if (errnoOf(cause) === "EEXIST") throw cidFileExists(file);
-    throw new VitrineError("invalid", `cannot write ${JSON.stringify(path.resolve(file))}: ${errnoOf(cause)}`, {
-      code: "cidfile-unwritable",
-      operand: "--cidfile",
-      hint: "check its directory",
-      cause,
-    });
+    throw new VitrineError(
+      "invalid",
+      `cannot write ${JSON.stringify(path.resolve(file))}: ${errnoOf(cause)}`,
+      {
+        code: "cidfile-unwritable",
+        operand: "--cidfile",
+        hint: "check its directory",
+        cause,
+      },
+    );
   }
 }

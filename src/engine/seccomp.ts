@@ -2,13 +2,13 @@
 import * as fs from "node:fs";
 import { errnoOf, limits, VitrineError } from "../base/mod.ts";
 import {
-  compileSeccomp,
   defaultProfile,
   type HostFacts,
-  parseProfile,
   type ProfileSubject,
+  parseProfile,
   resolveProfile,
   type SeccompMachine,
+  seccompFilter,
 } from "../kernel/mod.ts";
 import type { LinuxSeccomp } from "../oci/mod.ts";
 import type { SeccompService } from "./plan-run.ts";
@@ -22,7 +22,7 @@ export function makeSeccompService(host: HostFacts): SeccompService {
   return {
     standard: (capabilities) => resolveProfile(defaultProfile(), subject(capabilities)) as LinuxSeccomp,
     file: (path, capabilities) => readProfile(path, subject(capabilities)),
-    compile: (profile) => compileSeccomp(profile, machineOf(host)),
+    compile: (profile) => seccompFilter(profile, machineOf(host)),
   };
 }
 

@@ -13,14 +13,7 @@ import { type AnonymousVolume, mounts } from "./spec/mounts.ts";
 import { isPrivate, namespaces } from "./spec/namespaces.ts";
 import { type GeneratedFile, generatedFiles, sysctls } from "./spec/network-files.ts";
 import { byDefault, byFlag, Notebook, type Sourced, sourced } from "./spec/notebook.ts";
-import {
-  args,
-  containerHostname,
-  environment,
-  oomScore,
-  rlimits,
-  workingDirectory,
-} from "./spec/process.ts";
+import { args, containerHostname, environment, oomScore, rlimits, workingDirectory } from "./spec/process.ts";
 import { resources } from "./spec/resources.ts";
 import { label, noNewPrivileges, paths, type SeccompSources, seccomp } from "./spec/security.ts";
 import { user } from "./spec/user.ts";

@@ -60,7 +60,13 @@ export function resolveUser(text: string, extraGroups: readonly string[], files:
     for (const group of groupsIn(files.group)) if (group.members.includes(entry.name)) groups.add(group.gid);
   }
   for (const extra of extraGroups) groups.add(groupId(extra, files.group));
-  return { uid, gid, groups: [...groups], home: entry?.home || (uid === 0 ? "/root" : "/"), name: entry?.name };
+  return {
+    uid,
+    gid,
+    groups: [...groups],
+    home: entry?.home || (uid === 0 ? "/root" : "/"),
+    name: entry?.name,
+  };
 }
 
 function findUser(text: string, passwd: string): PasswdEntry | undefined {

@@ -7,7 +7,9 @@ import { type Container, containerIds, type EnginePaths, readContainer } from ".
  * Errors: `container-not-found`, `container-ambiguous`, `container-record-invalid`.
  */
 export function findContainer(paths: EnginePaths, wanted: string): Container {
-  const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(wanted) ? (idOfName(paths, wanted) ?? idOf(paths, wanted)) : undefined;
+  const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(wanted)
+    ? (idOfName(paths, wanted) ?? idOf(paths, wanted))
+    : undefined;
   if (id === undefined) {
     throw new VitrineError("not-found", `there is no container ${quoted(wanted)}`, {
       code: "container-not-found",

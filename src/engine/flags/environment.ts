@@ -10,7 +10,11 @@ export type HostEnvironment = Readonly<Record<string, string | undefined>>;
  * `NAME=VALUE`; `NAME` passes the caller's on and is nothing where the caller has none; `PREFIX*` passes all that
  * begin so.
  */
-export function parseEnvironment(flag: string, text: string, host: HostEnvironment): readonly EnvironmentChange[] {
+export function parseEnvironment(
+  flag: string,
+  text: string,
+  host: HostEnvironment,
+): readonly EnvironmentChange[] {
   const equals = text.indexOf("=");
   const name = equals < 0 ? text : text.slice(0, equals);
   if (name === "" || name.includes("\0") || text.includes("\0")) {
@@ -33,7 +37,12 @@ export function readEnvironmentFile(path: string, host: HostEnvironment): readon
   return lines(flag, path).flatMap(({ text, number }) => {
     const name = text.slice(0, text.includes("=") ? text.indexOf("=") : undefined);
     if (name === "" || /\s/.test(name)) {
-      throw badValue(flag, path, `line ${number} is not NAME=VALUE`, "names hold no spaces; values are taken as they stand");
+      throw badValue(
+        flag,
+        path,
+        `line ${number} is not NAME=VALUE`,
+        "names hold no spaces; values are taken as they stand",
+      );
     }
     return parseEnvironment(flag, text, host);
   });

@@ -108,8 +108,7 @@ function bindRequest(
 function requireCompatible(flag: string, text: string, options: readonly string[]): void {
   for (const row of exclusive) {
     const found = options.filter((word) => row.includes(word));
-    if (found.length > 1)
-      throw badValue(flag, text, `the options ${found.join(" and ")} exclude each other`);
+    if (found.length > 1) throw badValue(flag, text, `the options ${found.join(" and ")} exclude each other`);
   }
 }
 
@@ -133,7 +132,12 @@ function refuseVolumeWord(flag: string, text: string, word: string): void {
         `leave it out: ${JSON.stringify(text)}`,
       );
     default:
-      throw badValue(flag, text, `unknown option ${JSON.stringify(word)}`, "known: ro, rw, rro, exec, noexec, suid, nosuid, dev, nodev, bind, rbind, [r]private, [r]slave, [r]shared, z, Z");
+      throw badValue(
+        flag,
+        text,
+        `unknown option ${JSON.stringify(word)}`,
+        "known: ro, rw, rro, exec, noexec, suid, nosuid, dev, nodev, bind, rbind, [r]private, [r]slave, [r]shared, z, Z",
+      );
   }
 }
 
@@ -145,12 +149,7 @@ export function parseTmpfs(text: string): MountRequest {
   return tmpfsRequest(flag, text, target, colon < 0 ? [] : words(text.slice(colon + 1)));
 }
 
-function tmpfsRequest(
-  flag: string,
-  text: string,
-  target: string,
-  options: readonly string[],
-): MountRequest {
+function tmpfsRequest(flag: string, text: string, target: string, options: readonly string[]): MountRequest {
   requireCompatible(flag, text, options);
   const kept: string[] = [];
   for (const option of options) {
@@ -221,7 +220,12 @@ export function parseMount(text: string, directory: string): MountRequest {
     case "volume": {
       if (source !== undefined && source !== "") sourcePath(flag, source, directory);
       if (source !== undefined && source !== "") {
-        throw badValue(flag, text, "type=volume needs a name as its source", "for a host directory: type=bind");
+        throw badValue(
+          flag,
+          text,
+          "type=volume needs a name as its source",
+          "for a host directory: type=bind",
+        );
       }
       let readOnly = false;
       let copyUp = true;
@@ -274,7 +278,12 @@ function mountBind(
         else if (value === "writable") below = "top";
         else if (value === "readonly") below = "recursive";
         else if (value !== "enabled") {
-          throw badValue(flag, text, "unknown bind-recursive", "one of enabled, disabled, writable, readonly");
+          throw badValue(
+            flag,
+            text,
+            "unknown bind-recursive",
+            "one of enabled, disabled, writable, readonly",
+          );
         }
         break;
       case "rro":

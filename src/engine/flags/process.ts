@@ -34,7 +34,8 @@ function limitValue(flag: string, text: string, value: string): bigint {
 /** `TERM`, `SIGTERM`, `sigrtmin+3`, `15` → `SIGTERM`, … */
 export function parseSignal(flag: string, text: string): string {
   const number = signalNumber(text);
-  if (number === undefined) throw badValue(flag, text, "no such signal", "for example TERM, SIGINT, 9, RTMIN+3");
+  if (number === undefined)
+    throw badValue(flag, text, "no such signal", "for example TERM, SIGINT, 9, RTMIN+3");
   return /^\d+$/.test(text) ? (signalName(number) ?? text) : `SIG${text.toUpperCase().replace(/^SIG/, "")}`;
 }
 
@@ -119,7 +120,9 @@ export function parseName(flag: string, text: string): string {
 
 /** RFC 1123 labels, at most 64 bytes in all (__NEW_UTS_LEN). */
 export function parseHostname(flag: string, text: string): string {
-  const good = text.split(".").every((label) => /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/.test(label));
+  const good = text
+    .split(".")
+    .every((label) => /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/.test(label));
   if (!good || text.length > 64) {
     throw badValue(flag, text, "not a host name", "letters, digits and dashes, at most 64 of them");
   }

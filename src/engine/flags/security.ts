@@ -97,9 +97,15 @@ export function parseDevice(text: string): DeviceRequest {
   const fields = text.split(":");
   const access = fields.length > 1 && /^[rwm]{1,3}$/.test(fields.at(-1)!) ? fields.pop()! : "rwm";
   const [source, target = source] = fields;
-  const good = fields.length <= 2 && source?.startsWith("/") && target?.startsWith("/") && !text.includes("\0");
+  const good =
+    fields.length <= 2 && source?.startsWith("/") && target?.startsWith("/") && !text.includes("\0");
   if (!good || new Set(access).size !== access.length) {
-    throw badValue("--device", text, "expected HOST[:CONTAINER][:rwm]", "for example /dev/fuse or /dev/sda:/dev/xvda:r");
+    throw badValue(
+      "--device",
+      text,
+      "expected HOST[:CONTAINER][:rwm]",
+      "for example /dev/fuse or /dev/sda:/dev/xvda:r",
+    );
   }
   return { source: path.posix.normalize(source!), target: path.posix.normalize(target!), access };
 }
@@ -108,9 +114,20 @@ export function parseDevice(text: string): DeviceRequest {
 export function parseDeviceRule(text: string): LinuxDeviceRule {
   const match = /^([acb]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(text.trim());
   if (match === null) {
-    throw badValue("--device-cgroup-rule", text, "expected 'TYPE MAJOR:MINOR ACCESS'", "for example 'c 10:229 rwm'");
+    throw badValue(
+      "--device-cgroup-rule",
+      text,
+      "expected 'TYPE MAJOR:MINOR ACCESS'",
+      "for example 'c 10:229 rwm'",
+    );
   }
-  const [, type, major, minor, access] = match as unknown as [string, "a" | "b" | "c", string, string, string];
+  const [, type, major, minor, access] = match as unknown as [
+    string,
+    "a" | "b" | "c",
+    string,
+    string,
+    string,
+  ];
   return {
     allow: true,
     type,

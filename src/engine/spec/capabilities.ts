@@ -44,7 +44,11 @@ function boundingSet(input: SpecInput): readonly Sourced<string>[] {
   const { options } = input;
   const dropAll = options.capDrop.includes("ALL");
   if (dropAll && options.capAdd.includes("ALL")) {
-    throw conflict("--cap-add", "--cap-add=ALL and --cap-drop=ALL exclude each other", "leave one of them out");
+    throw conflict(
+      "--cap-add",
+      "--cap-add=ALL and --cap-drop=ALL exclude each other",
+      "leave one of them out",
+    );
   }
   const both = options.capAdd.find((name) => name !== "ALL" && options.capDrop.includes(name));
   if (both !== undefined) {

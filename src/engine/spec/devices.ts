@@ -11,7 +11,9 @@ export interface DevicesPart {
 }
 
 /** Made afresh in every container: the runtime does it. */
-const standard = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map((name) => `/dev/${name}`);
+const standard = ["null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"].map(
+  (name) => `/dev/${name}`,
+);
 /** Terminals of the host are not handed out by --privileged, as docker and podman have it. */
 const terminals = /^\/dev\/(tty\d*|tty[A-Z].*|vcs.*|pts|shm|mqueue|fd|std.*)$/;
 

@@ -29,7 +29,9 @@ export function mounts(input: SpecInput, files: readonly Sourced<Mount>[], noteb
   const replaced = new Set(asked.map(({ value }) => value.destination));
   const base = [...standardMounts(input), ...files].filter(({ value }) => !replaced.has(value.destination));
   // A mount over /dev hides what stands below it: those are then left out, as docker does.
-  const visible = base.filter(({ value }) => ![...replaced].some((target) => isStandardParent(target, value)));
+  const visible = base.filter(
+    ({ value }) => ![...replaced].some((target) => isStandardParent(target, value)),
+  );
   return {
     mounts: notebook.list("/mounts", [...visible, ...byDepth(asked)]),
     volumes,
@@ -37,7 +39,10 @@ export function mounts(input: SpecInput, files: readonly Sourced<Mount>[], noteb
 }
 
 function isStandardParent(target: string, mount: Mount): boolean {
-  return (target === "/dev" || target === "/proc" || target === "/sys") && mount.destination.startsWith(`${target}/`);
+  return (
+    (target === "/dev" || target === "/proc" || target === "/sys") &&
+    mount.destination.startsWith(`${target}/`)
+  );
 }
 
 /** Stable: mounts of one depth keep their order. */
@@ -49,10 +54,7 @@ function byDepth(list: readonly Sourced<Mount>[]): readonly Sourced<Mount>[] {
 function standardMounts(input: SpecInput): readonly Sourced<Mount>[] {
   return [
     proc(input),
-    sourced(
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: defaults.dev.value },
-      byDefault,
-    ),
+    sourced({ destination: "/dev", type: "tmpfs", source: "tmpfs", options: defaults.dev.value }, byDefault),
     devpts(input),
     ...shm(input),
     ...mqueue(input),
@@ -116,7 +118,9 @@ function mqueue(input: SpecInput): readonly Sourced<Mount>[] {
   if (input.options.ipc?.mode === "host") {
     return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
   }
-  return [sourced({ destination, type: "mqueue", source: "mqueue", options: defaults.mqueue.value }, byDefault)];
+  return [
+    sourced({ destination, type: "mqueue", source: "mqueue", options: defaults.mqueue.value }, byDefault),
+  ];
 }
 
 function sys(input: SpecInput): Sourced<Mount> {

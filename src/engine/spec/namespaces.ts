@@ -93,6 +93,10 @@ function requirePossible(input: SpecInput): void {
     );
   }
   if (options.uts?.mode === "host" && options.domainname !== undefined) {
-    throw conflict("--domainname", "--domainname needs a UTS namespace of the container's own", "leave out --uts=host");
+    throw conflict(
+      "--domainname",
+      "--domainname needs a UTS namespace of the container's own",
+      "leave out --uts=host",
+    );
   }
 }

@@ -59,7 +59,10 @@ function hosts(input: SpecInput): Sourced<string> {
   }
   const { value: name } = containerHostname(input);
   // Its own name must lead somewhere: Java and others look it up at their start.
-  const own = uts?.mode === "host" ? "" : `127.0.0.1\t${domainname === undefined ? "" : `${name}.${domainname} `}${name}\n`;
+  const own =
+    uts?.mode === "host"
+      ? ""
+      : `127.0.0.1\t${domainname === undefined ? "" : `${name}.${domainname} `}${name}\n`;
   const text = `${defaults.hosts.value.join("\n")}\n${own}${added}`;
   const flag = addHosts.length > 0 ? "--add-host" : hostname === undefined ? undefined : "--hostname";
   return sourced(text, flag === undefined ? byDefault : byFlag(flag));
@@ -97,7 +100,10 @@ export function sysctls(input: SpecInput, notebook: Notebook): Readonly<Record<s
   const list = new Map<string, Sourced<string>>();
   if (isPrivate(input, "network")) {
     for (const [name, value] of Object.entries(defaults.sysctls.value)) {
-      list.set(name, name === "net.ipv4.ping_group_range" ? pingGroups(input, value) : sourced(value, byDefault));
+      list.set(
+        name,
+        name === "net.ipv4.ping_group_range" ? pingGroups(input, value) : sourced(value, byDefault),
+      );
     }
   }
   for (const [name, value] of input.options.sysctls) {
@@ -116,12 +122,26 @@ function pingGroups(input: SpecInput, value: string): Sourced<string> {
 }
 
 function requireOwn(input: SpecInput, name: string): void {
-  const type = name.startsWith("net.") ? "network" : ofIpc.test(name) ? "ipc" : ofUts.test(name) ? "uts" : undefined;
+  const type = name.startsWith("net.")
+    ? "network"
+    : ofIpc.test(name)
+      ? "ipc"
+      : ofUts.test(name)
+        ? "uts"
+        : undefined;
   if (type === undefined) {
-    throw conflict("--sysctl", `${name} is not of a namespace: it would change the host`, "set it on the host with sysctl(8)");
+    throw conflict(
+      "--sysctl",
+      `${name} is not of a namespace: it would change the host`,
+      "set it on the host with sysctl(8)",
+    );
   }
   if (!isPrivate(input, type)) {
     const flag = `--${type}`;
-    throw conflict("--sysctl", `${name} would change the host, whose ${type} namespace ${flag} shares`, `leave out ${flag}=host`);
+    throw conflict(
+      "--sysctl",
+      `${name} would change the host, whose ${type} namespace ${flag} shares`,
+      `leave out ${flag}=host`,
+    );
   }
 }

@@ -132,5 +132,7 @@ export function oomScore(input: SpecInput, notebook: Notebook): Pick<Process, "o
   if (inUserNamespace(input) && oomScoreAdjust < 0) {
     notebook.warn("--oom-score-adj below the own one needs root: the kernel may refuse it");
   }
-  return { oomScoreAdj: notebook.value("/process/oomScoreAdj", sourced(oomScoreAdjust, byFlag("--oom-score-adj"))) };
+  return {
+    oomScoreAdj: notebook.value("/process/oomScoreAdj", sourced(oomScoreAdjust, byFlag("--oom-score-adj"))),
+  };
 }

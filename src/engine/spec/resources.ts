@@ -52,13 +52,21 @@ function memory(input: SpecInput, notebook: Notebook): { readonly memory?: Linux
       throw conflict("--memory-swap", "--memory-swap needs --memory", "it is the sum of memory and swap");
     }
     if (memorySwap > 0n && memorySwap < part.limit) {
-      throw conflict("--memory-swap", "--memory-swap is less than --memory", "it is the sum of memory and swap");
+      throw conflict(
+        "--memory-swap",
+        "--memory-swap is less than --memory",
+        "it is the sum of memory and swap",
+      );
     }
     part.swap = notebook.value(`${pointer}/swap`, sourced(memorySwap, byFlag("--memory-swap")));
   }
   if (memoryReservation !== undefined && memoryReservation > 0n) {
     if (part.limit !== undefined && memoryReservation > part.limit) {
-      throw conflict("--memory-reservation", "--memory-reservation is more than --memory", "make it the smaller one");
+      throw conflict(
+        "--memory-reservation",
+        "--memory-reservation is more than --memory",
+        "make it the smaller one",
+      );
     }
     part.reservation = notebook.value(
       `${pointer}/reservation`,
@@ -78,7 +86,14 @@ function memory(input: SpecInput, notebook: Notebook): { readonly memory?: Linux
 const cpuPeriod = 100_000n;
 
 function cpu(input: SpecInput, notebook: Notebook): { readonly cpu?: LinuxCpu } {
-  const { nanoCpus, cpuShares, cpuPeriod: period, cpuQuota, cpusetCpus, cpusetMems } = input.options.resources;
+  const {
+    nanoCpus,
+    cpuShares,
+    cpuPeriod: period,
+    cpuQuota,
+    cpusetCpus,
+    cpusetMems,
+  } = input.options.resources;
   const pointer = "/linux/resources/cpu";
   const part: { -readonly [Key in keyof LinuxCpu]: LinuxCpu[Key] } = {};
   if (nanoCpus !== undefined && nanoCpus > 0n) {

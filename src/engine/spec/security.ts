@@ -41,12 +41,15 @@ export function paths(input: SpecInput, notebook: Notebook): PathsPart {
 
 /** Go's path.Match: `*` and `?` stop at a slash, `[…]` is a class. */
 function matches(pattern: string, path: string): boolean {
-  const source = pattern.replace(/\[(\^?)([^\]/]+)\]|[.+^${}()|[\]\\*?]/g, (part, not?: string, set?: string) => {
-    if (part === "*") return "[^/]*";
-    if (part === "?") return "[^/]";
-    if (set !== undefined) return `[${not ?? ""}${set.replaceAll("\\", "\\\\")}]`;
-    return `\\${part}`;
-  });
+  const source = pattern.replace(
+    /\[(\^?)([^\]/]+)\]|[.+^${}()|[\]\\*?]/g,
+    (part, not?: string, set?: string) => {
+      if (part === "*") return "[^/]*";
+      if (part === "?") return "[^/]";
+      if (set !== undefined) return `[${not ?? ""}${set.replaceAll("\\", "\\\\")}]`;
+      return `\\${part}`;
+    },
+  );
   return new RegExp(`^${source}$`).test(path);
 }
 

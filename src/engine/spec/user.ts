@@ -20,7 +20,8 @@ const decoder = new TextDecoder();
 export function user(input: SpecInput, notebook: Notebook): UserPart {
   const { options, idChoice } = input;
   const ofImage = input.image?.config?.User ?? "";
-  const kept = idChoice.defaultUser === undefined ? "" : `${idChoice.defaultUser.uid}:${idChoice.defaultUser.gid}`;
+  const kept =
+    idChoice.defaultUser === undefined ? "" : `${idChoice.defaultUser.uid}:${idChoice.defaultUser.gid}`;
   const wanted = options.user ?? (kept === "" ? ofImage : kept);
   const passwd = text(input.readRootFile("/etc/passwd"));
   const group = text(input.readRootFile("/etc/group"));
@@ -55,7 +56,9 @@ function assumeUser(wanted: string, notebook: Notebook): ResolvedUser {
   const [user = "", group = ""] = wanted.split(":");
   const number = (part: string): number => (/^\d{1,9}$/.test(part) ? Number(part) : nobody);
   if (!/^\d*(:\d*)?$/.test(wanted) && wanted !== "root") {
-    notebook.warn(`the image is not unpacked yet, so its user ${JSON.stringify(wanted)} is shown as ${nobody}`);
+    notebook.warn(
+      `the image is not unpacked yet, so its user ${JSON.stringify(wanted)} is shown as ${nobody}`,
+    );
   }
   const uid = user === "" || user === "root" ? 0 : number(user);
   const gid = group === "" ? 0 : number(group);

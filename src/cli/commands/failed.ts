@@ -1,0 +1,63 @@
+/**
+ * `__failed ID --stage S --op N --errno E --detail D`: the helper runs it when an op failed. It finds out which field
+ * and which flag asked for the op, tells the user, and its exit status becomes that of `run`.
+ */
+import * as fs from "node:fs";
+import { VitrineError, writeFileAtomically } from "../../base/mod.ts";
+import { joinPlan, runDirectory } from "../../engine/mod.ts";
+import { explainFailure } from "../../explain/mod.ts";
+import type { OpFailure, Plan } from "../../kernel/mod.ts";
+import { defineCommand } from "../framework/command.ts";
+import { failureOf } from "../framework/failure.ts";
+
+export const command = defineCommand({
+  description: "Explains a failed op of a container's plan. The helper runs it; it is of no use otherwise.",
+  options: {
+    stage: { type: "string", value: "STAGE", default: "monitor", help: "where it failed" },
+    op: { type: "number", value: "INDEX", default: -1, help: "which op of the plan" },
+    errno: { type: "number", value: "ERRNO", default: 0, help: "the kernel's error" },
+    detail: { type: "string", value: "TEXT", default: "", help: "which call of the op" },
+  },
+  positionals: [{ name: "ID" }],
+  run({ options, positionals, context }) {
+    const paths = context.paths();
+    const id = positionals[0] ?? "";
+    const failure: OpFailure = { index: options.op, errno: options.errno, detail: options.detail };
+    const { error, exitCode } = explainFailure(readPlan(runDirectory(paths, id)), failure);
+    context.err(failureOf(error, context.globals.debug).text);
+    recordExit(`${paths.root}/containers/${id}`, exitCode, context.now());
+    return exitCode;
+  },
+});
+
+function readPlan(directory: string): Plan {
+  try {
+    return joinPlan(
+      fs.readFileSync(`${directory}/plan`),
+      fs.readFileSync(`${directory}/reasons.json`, "utf8"),
+    );
+  } catch (cause) {
+    throw new VitrineError(
+      "internal",
+      "a step of the container's start failed, and its plan cannot be read",
+      {
+        code: "plan-unreadable",
+        operand: directory,
+        hint: "run the command again",
+        cause,
+      },
+    );
+  }
+}
+
+/** A container that is kept shows in `ps --all` how it ended; one with --rm is gone in a moment. */
+function recordExit(directory: string, exitCode: number, now: number): void {
+  try {
+    writeFileAtomically(`${directory}/exit`, `${exitCode} 0 ${BigInt(now) * 1_000_000n}\n`, {
+      mode: 0o600,
+      sync: false,
+    });
+  } catch {
+    // The message counts, not the record.
+  }
+}

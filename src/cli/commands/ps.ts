@@ -1,0 +1,146 @@
+import { printable } from "../../base/mod.ts";
+import {
+  type Container,
+  type ContainerState,
+  type EnginePaths,
+  listContainers,
+  stateOf,
+} from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { goTime, humanAgo } from "../format/human.ts";
+import { jsonText } from "../format/json.ts";
+import { defineCommand } from "../framework/command.ts";
+import { renderRows } from "../template/mod.ts";
+
+const headings = {
+  ID: "CONTAINER ID",
+  Names: "NAMES",
+  CreatedAt: "CREATED AT",
+} as const;
+
+const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Names}}";
+
+interface Row {
+  readonly container: Container;
+  readonly state: ContainerState;
+}
+
+export const command = defineCommand({
+  description: "Lists the containers that run; with --all also those that ended and were not removed.",
+  options: {
+    all: { type: "boolean", short: "a", help: "list all containers" },
+    format: {
+      type: "string",
+      value: "FORMAT",
+      help: "'json', or a Go template with .ID .Image .ImageID .Command .Created .CreatedAt .Status .State .Names .Pid .ExitCode .Labels",
+    },
+    last: {
+      type: "number",
+      short: "n",
+      value: "N",
+      default: -1,
+      help: "list the N newest containers, whatever their state",
+    },
+    latest: { type: "boolean", short: "l", help: "list the newest container, whatever its state" },
+    noheading: { type: "boolean", help: "leave the headings out" },
+    "no-trunc": { type: "boolean", help: "show whole ids and commands" },
+    quiet: { type: "boolean", short: "q", help: "show only ids" },
+  },
+  positionals: [],
+  examples: [
+    { command: "vitrine ps -a --format '{{.Names}} {{.Status}}'", does: "how containers ended" },
+    { command: "vitrine rm $(vitrine ps -aq)", does: "remove all that ended" },
+  ],
+  async run({ options, context }) {
+    await sweep(context);
+    const count = options.latest ? 1 : options.last;
+    const rows = rowsOf(context.paths(), options.all || count >= 0).slice(0, count >= 0 ? count : undefined);
+    if (options.quiet) {
+      const digits = options["no-trunc"] ? 64 : 12;
+      context.out(rows.map(({ container }) => `${container.id.slice(0, digits)}\n`).join(""));
+      return;
+    }
+    const now = context.now();
+    if (options.format === "json") {
+      context.out(
+        `${jsonText(
+          rows.map((row) => record(row, now)),
+          4,
+        )}\n`,
+      );
+      return;
+    }
+    context.out(
+      renderRows(
+        rows.map((row) => view(row, now, options["no-trunc"])),
+        { headings, standard },
+        { format: options.format, heading: !options.noheading, forTerminal: context.stdoutIsTerminal },
+      ),
+    );
+  },
+});
+
+/** The newest first. */
+function rowsOf(paths: EnginePaths, all: boolean): readonly Row[] {
+  return listContainers(paths)
+    .map((container) => ({ container, state: stateOf(paths, container) }))
+    .filter(({ state }) => all || state.status === "running")
+    .sort((left, right) => right.container.created - left.container.created);
+}
+
+const longestCommand = 20;
+
+/** What a template sees; the fields of docker and podman. */
+function view({ container, state }: Row, now: number, whole: boolean) {
+  const command = printable(container.command.join(" "));
+  return {
+    ID: container.id.slice(0, whole ? 64 : 12),
+    Image: printable(container.image),
+    ImageID: container.imageId,
+    Command: whole || command.length <= longestCommand ? command : `${command.slice(0, longestCommand - 1)}…`,
+    Created: humanAgo(container.created, now),
+    CreatedAt: goTime(container.created),
+    RunningFor: humanAgo(container.created, now),
+    Status: statusText({ container, state }, now),
+    State: state.status === "lost" ? "exited" : state.status,
+    Names: container.name,
+    Pid: state.status === "running" ? state.pid : 0,
+    ExitCode: state.status === "exited" ? state.code : 0,
+    Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
+  };
+}
+
+function statusText({ container, state }: Row, now: number): string {
+  switch (state.status) {
+    case "created":
+      return "Created";
+    case "running":
+      return `Up ${humanAgo(container.created, now).replace(/ ago$/, "")}`;
+    case "exited":
+      return `Exited (${state.code}) ${humanAgo(state.finished, now)}`;
+    case "lost":
+      return "Exited (unknown)";
+  }
+}
+
+/** podman's JSON. */
+function record(row: Row, now: number): unknown {
+  const { container, state } = row;
+  return {
+    Id: container.id,
+    Names: [container.name],
+    Image: container.image,
+    ImageID: container.imageId,
+    Command: container.command,
+    Created: Math.floor(container.created / 1000),
+    CreatedAt: new Date(container.created).toISOString(),
+    State: state.status === "lost" ? "exited" : state.status,
+    Status: statusText(row, now),
+    Exited: state.status === "exited" || state.status === "lost",
+    ExitCode: state.status === "exited" ? state.code : 0,
+    ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : 0,
+    Pid: state.status === "running" ? state.pid : 0,
+    AutoRemove: container.remove,
+    Labels: container.labels,
+  };
+}

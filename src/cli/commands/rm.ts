@@ -1,0 +1,85 @@
+import { VitrineError } from "../../base/mod.ts";
+import {
+  containerIds,
+  type EnginePaths,
+  findContainer,
+  listContainers,
+  type RemoveTree,
+  removeContainer,
+  removeDamaged,
+  stateOf,
+} from "../../engine/mod.ts";
+import { sweep, treeRemover } from "../container-trees.ts";
+import { defineCommand } from "../framework/command.ts";
+import { failureOf } from "../framework/failure.ts";
+
+export const command = defineCommand({
+  description: "Removes containers with everything they wrote. One that runs is removed only with --force.",
+  options: {
+    all: {
+      type: "boolean",
+      short: "a",
+      help: "remove every container that ended; with --force those that run too",
+    },
+    force: { type: "boolean", short: "f", help: "kill what runs; no error for what is not there" },
+    ignore: { type: "boolean", short: "i", help: "no error for what is not there" },
+    volumes: {
+      type: "boolean",
+      short: "v",
+      help: "anonymous volumes are always removed: accepted for compatibility",
+    },
+  },
+  positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
+  examples: [{ command: "vitrine rm -f web", does: "end a container and remove it" }],
+  exitCodes: { "not-found": 1, invalid: 2 },
+  async run({ options, positionals, context }) {
+    const paths = context.paths();
+    const remove = treeRemover(context);
+    await sweep(context);
+    if (positionals.length === 0 && !options.all) {
+      throw new VitrineError("invalid", "there is no container to remove", {
+        code: "container-missing",
+        hint: "vitrine rm CONTAINER..., or --all",
+      });
+    }
+    const wanted = options.all ? allOf(paths, options.force) : positionals;
+    let status = 0;
+    // One that fails does not keep the others from being removed.
+    for (const name of wanted) {
+      try {
+        await removeOne(paths, name, options.force, remove);
+        context.out(`${name}\n`);
+      } catch (error) {
+        const missing = error instanceof VitrineError && error.code === "container-not-found";
+        if (missing && (options.ignore || options.force)) continue;
+        const failure = failureOf(error, context.globals.debug, command);
+        context.err(failure.text);
+        status = failure.status;
+      }
+    }
+    return status;
+  },
+});
+
+function allOf(paths: EnginePaths, running: boolean): readonly string[] {
+  return listContainers(paths)
+    .filter((container) => running || stateOf(paths, container).status === "exited")
+    .map(({ name }) => name);
+}
+
+async function removeOne(
+  paths: EnginePaths,
+  name: string,
+  force: boolean,
+  remove: RemoveTree,
+): Promise<void> {
+  try {
+    await removeContainer(paths, findContainer(paths, name), { force }, remove);
+  } catch (error) {
+    const damaged = error instanceof VitrineError && error.code === "container-record-invalid";
+    if (!damaged || !force) throw error;
+    const ids = containerIds(paths).filter((id) => id.startsWith(name));
+    if (ids.length !== 1) throw error;
+    await removeDamaged(paths, ids[0]!, remove);
+  }
+}
