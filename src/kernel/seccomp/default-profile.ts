@@ -286,8 +286,9 @@ export function defaultProfile(): ConditionalProfile {
   built = {
     defaultAction: "SCMP_ACT_ERRNO",
     defaultErrnoRet: 1,
+    // own: no x32. Hardly a kernel has it switched on, and it doubles what a filter must get right.
     archMap: [
-      { architecture: "SCMP_ARCH_X86_64", subArchitectures: ["SCMP_ARCH_X86", "SCMP_ARCH_X32"] },
+      { architecture: "SCMP_ARCH_X86_64", subArchitectures: ["SCMP_ARCH_X86"] },
       { architecture: "SCMP_ARCH_AARCH64", subArchitectures: ["SCMP_ARCH_ARM"] },
     ],
     syscalls,
