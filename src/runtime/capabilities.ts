@@ -23,19 +23,17 @@ export function capabilityMasks(draft: Draft): CapabilityMasks {
     permitted: 0n,
     ambient: 0n,
   };
-  const lost = new Map<string, string>();
+  const lost: string[] = [];
   for (const set of capabilitySetNames) {
     for (const [index, name] of (processOf(draft).capabilities?.[set] ?? []).entries()) {
       const bit = capabilityBit(name) ?? 0n;
       if ((bit & held) !== 0n) {
         masks[set] |= bit;
-      } else if (!lost.has(name)) {
-        lost.set(name, `${pointer}/${set}/${index}`);
+      } else if (!lost.includes(name)) {
+        lost.push(name);
+        draft.note(`${pointer}/${set}/${index}`, `${name} left out: ${whyLost(draft, name)}`);
       }
     }
-  }
-  for (const [name, where] of lost) {
-    draft.note(where, `${name} left out: ${whyLost(draft, name)}`);
   }
   return withinEachOther(masks);
 }

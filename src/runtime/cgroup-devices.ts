@@ -1,4 +1,5 @@
 /** Which devices the container may open or make (config-linux.md#allowed-device-list), as lines of the v1 controller. */
+import type { CgroupHierarchy, HostFacts } from "../kernel/mod.ts";
 import type { LinuxDeviceRule } from "../oci/mod.ts";
 import type { Draft } from "./draft.ts";
 
@@ -33,25 +34,39 @@ const defaultLines = [
  * allowed at the end of a list that denies.
  */
 export function deviceRules(rules: readonly LinuxDeviceRule[] = []): DeviceRules {
-  const first = rules[0];
-  if (first?.allow === true && isAll(first)) {
-    const rest = rules.slice(1).flatMap((rule, index) => linesOf(rule, index + 1));
-    return rest.length === 0 ? "allow-all" : rest;
+  if (allowAll(rules)) {
+    return "allow-all";
   }
+  const [first] = rules;
   const lines: DeviceLine[] = [];
-  if (first === undefined || first.allow || !isAll(first)) {
+  const startsOpen = first?.allow === true && isAll(first);
+  if (!startsOpen && (first === undefined || !isAll(first))) {
     lines.push({ file: "devices.deny", data: "a", index: undefined });
   }
-  for (const [index, rule] of rules.entries()) {
-    lines.push(...linesOf(rule, index));
+  for (let index = startsOpen ? 1 : 0; index < rules.length; index++) {
+    addLines(lines, rules[index]!, index);
   }
-  const written = new Set(lines.map((line) => line.data));
+  if (!startsOpen) {
+    addDefaults(lines);
+  }
+  return lines;
+}
+
+function allowAll(rules: readonly LinuxDeviceRule[]): boolean {
+  const [first] = rules;
+  return rules.length === 1 && first !== undefined && first.allow && isAll(first);
+}
+
+function addDefaults(lines: DeviceLine[]): void {
+  const written: string[] = [];
+  for (const line of lines) {
+    written.push(line.data);
+  }
   for (const data of defaultLines) {
-    if (!written.has(data)) {
+    if (!written.includes(data)) {
       lines.push({ file: "devices.allow", data, index: undefined });
     }
   }
-  return lines;
 }
 
 function isAll(rule: LinuxDeviceRule): boolean {
@@ -61,27 +76,40 @@ function isAll(rule: LinuxDeviceRule): boolean {
 }
 
 /** In the controller's own order, each letter once. */
-function accessOf(rule: LinuxDeviceRule): string {
-  const { access } = rule;
-  return access === undefined || access === ""
-    ? "rwm"
-    : [..."rwm"].filter((letter) => access.includes(letter)).join("");
+function accessOf({ access }: LinuxDeviceRule): string {
+  if (access === undefined || access === "" || access === "rwm") {
+    return "rwm";
+  }
+  const has = (letter: string) => (access.includes(letter) ? letter : "");
+  return has("r") + has("w") + has("m");
 }
 
-function linesOf(rule: LinuxDeviceRule, index: number): DeviceLine[] {
+function addLines(lines: DeviceLine[], rule: LinuxDeviceRule, index: number): void {
   const file = rule.allow ? "devices.allow" : "devices.deny";
   if (isAll(rule)) {
-    return [{ file, data: "a", index }];
+    lines.push({ file, data: "a", index });
+    return;
   }
-  // The kernel reads nothing after an `a`, so a rule for all types that is not for all devices becomes two.
   const type = rule.type ?? "a";
-  const types = type === "a" ? ["c", "b"] : [type];
-  const number = (value: number | undefined) => (value === undefined || value < 0 ? "*" : String(value));
-  return types.map((letter) => ({
-    file,
-    data: `${letter} ${number(rule.major)}:${number(rule.minor)} ${accessOf(rule)}`,
-    index,
-  }));
+  const rest = ` ${numberOf(rule.major)}:${numberOf(rule.minor)} ${accessOf(rule)}`;
+  // The kernel reads nothing after an `a`, so a rule for all types that is not for all devices becomes two.
+  for (const letter of type === "a" ? ["c", "b"] : [type]) {
+    lines.push({ file, data: letter + rest, index });
+  }
+}
+
+function numberOf(value: number | undefined): string {
+  return value === undefined || value < 0 ? "*" : String(value);
+}
+
+/** The v1 hierarchy of a controller. */
+export function hierarchyOf(host: HostFacts, controller: string): CgroupHierarchy | undefined {
+  for (const hierarchy of host.cgroup.hierarchies) {
+    if (hierarchy.controllers.includes(controller)) {
+      return hierarchy;
+    }
+  }
+  return undefined;
 }
 
 /** The rules of this container. */
@@ -92,10 +120,7 @@ export function rulesOf(draft: Draft): DeviceRules {
 /** The v1 controller is there to enforce the rules. */
 export function hasDeviceController(draft: Draft): boolean {
   const { container, host } = draft.input;
-  return (
-    container.cgroup.mode === "v1" &&
-    host.cgroup.hierarchies.some((one) => one.controllers.includes("devices"))
-  );
+  return container.cgroup.mode === "v1" && hierarchyOf(host, "devices") !== undefined;
 }
 
 /**
@@ -103,5 +128,5 @@ export function hasDeviceController(draft: Draft): boolean {
  * (nodev) and none may be made (no CAP_MKNOD): else root in the container could open the host's disks.
  */
 export function deviceRulesUnenforced(draft: Draft): boolean {
-  return !hasDeviceController(draft) && rulesOf(draft) !== "allow-all";
+  return !hasDeviceController(draft) && !allowAll(draft.input.config.linux?.resources?.devices ?? []);
 }

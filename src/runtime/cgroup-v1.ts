@@ -1,5 +1,5 @@
 /** resources of config.json as control files of cgroup v1. */
-import type { LinuxBlockIo, LinuxCpu, LinuxMemory } from "../oci/mod.ts";
+import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
 import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
 import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
@@ -17,9 +17,22 @@ export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[
   if (wanted.pids?.limit !== undefined) {
     write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
   }
-  writeMemory(draft, wanted.memory ?? {}, write);
-  writeCpu(wanted.cpu ?? {}, write);
-  writeBlockIo(draft, wanted.blockIO ?? {}, write);
+  if (wanted.memory !== undefined) {
+    writeMemory(draft, wanted.memory, write);
+  }
+  if (wanted.cpu !== undefined) {
+    writeCpu(wanted.cpu, write);
+  }
+  if (wanted.blockIO !== undefined) {
+    writeBlockIo(draft, wanted.blockIO, write);
+  }
+  writeOthers(wanted, write);
+  return writes;
+}
+
+type Write = (controller: string, file: string, data: string, reason: Reason) => void;
+
+function writeOthers(wanted: LinuxResources, write: Write): void {
   for (const [index, { pageSize, limit }] of (wanted.hugepageLimits ?? []).entries()) {
     const reason = {
       pointer: `${resources}/hugepageLimits/${index}`,
@@ -60,14 +73,14 @@ export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[
       "these files are cgroup v2's, this machine has v1",
     );
   }
-  return writes;
 }
 
-type Write = (controller: string, file: string, data: string, reason: Reason) => void;
-
 function writeDevices(draft: Draft, write: Write): void {
+  if (!hasDeviceController(draft)) {
+    return;
+  }
   const rules = rulesOf(draft);
-  if (rules === "allow-all" || !hasDeviceController(draft)) {
+  if (rules === "allow-all") {
     return;
   }
   const section = "config-linux.md#allowed-device-list";
@@ -185,14 +198,19 @@ function writeBlockIo(draft: Draft, io: LinuxBlockIo, write: Write): void {
 }
 
 export function refuseLeafWeight(io: LinuxBlockIo): void {
-  const device = (io.weightDevice ?? []).findIndex((one) => one.leafWeight !== undefined);
-  const field = io.leafWeight !== undefined ? "leafWeight" : `weightDevice/${device}/leafWeight`;
-  if (io.leafWeight !== undefined || device >= 0) {
-    throw unsupported(
+  const refuse = (field: string) =>
+    unsupported(
       "cgroup-limit-unsupported",
       `${resources}/blockIO/${field}`,
       "leaf weights went with the CFQ scheduler (Linux 5.0)",
     );
+  if (io.leafWeight !== undefined) {
+    throw refuse("leafWeight");
+  }
+  for (const [index, device] of (io.weightDevice ?? []).entries()) {
+    if (device.leafWeight !== undefined) {
+      throw refuse(`weightDevice/${index}/leafWeight`);
+    }
   }
 }
 
@@ -211,14 +229,11 @@ export function checkPageSize(pageSize: string, pointer: string): void {
 export function rdmaLines(
   rdma: Readonly<Record<string, { readonly hcaHandles?: number; readonly hcaObjects?: number }>> | undefined,
 ): [string, string][] {
-  return Object.entries(rdma ?? {}).map(([device, { hcaHandles, hcaObjects }]) => {
-    const words = [device];
-    if (hcaHandles !== undefined) {
-      words.push(`hca_handle=${hcaHandles}`);
-    }
-    if (hcaObjects !== undefined) {
-      words.push(`hca_object=${hcaObjects}`);
-    }
-    return [device, words.join(" ")];
-  });
+  const lines: [string, string][] = [];
+  for (const [device, { hcaHandles, hcaObjects }] of Object.entries(rdma ?? {})) {
+    const handles = hcaHandles === undefined ? "" : ` hca_handle=${hcaHandles}`;
+    const objects = hcaObjects === undefined ? "" : ` hca_object=${hcaObjects}`;
+    lines.push([device, device + handles + objects]);
+  }
+  return lines;
 }

@@ -26,9 +26,15 @@ export function writesOfV2(draft: Draft, directory: string): V2Writes {
   if (wanted.pids?.limit !== undefined) {
     write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
   }
-  writeMemory(wanted.memory ?? {}, write);
-  writeCpu(wanted.cpu ?? {}, write);
-  writeIo(wanted.blockIO ?? {}, write);
+  if (wanted.memory !== undefined) {
+    writeMemory(wanted.memory, write);
+  }
+  if (wanted.cpu !== undefined) {
+    writeCpu(wanted.cpu, write);
+  }
+  if (wanted.blockIO !== undefined) {
+    writeIo(wanted.blockIO, write);
+  }
   writeOthers(wanted, write);
   writeUnified(wanted.unified ?? {}, write, draft);
   return { writes, controllers };

@@ -1,12 +1,14 @@
 /** The container's cgroup: where, made, filled, removed (config-linux.md#control-groups). */
-import { posix } from "node:path";
+
 import type { HostFacts } from "../kernel/mod.ts";
-import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
+import { bytesOf } from "./bytes.ts";
+import { hierarchyOf } from "./cgroup-devices.ts";
 import type { CgroupWrite } from "./cgroup-limits.ts";
 import { writesOfV1 } from "./cgroup-v1.ts";
 import { writesOfV2 } from "./cgroup-v2.ts";
 import { type Draft, type Reason, unsupported } from "./draft.ts";
 import { enterCgroupNamespace } from "./namespaces.ts";
+import { absolute } from "./paths.ts";
 import type { CgroupDecision } from "./types.ts";
 
 const section = "config-linux.md#control-groups";
@@ -20,7 +22,7 @@ const removalMilliseconds = 2000;
  * a v2 directory delegated to them holds their own processes, and controllers go to empty directories only.
  */
 export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): CgroupDecision {
-  const path = posix.resolve("/vitrine", cgroupsPath);
+  const path = absolute(cgroupsPath, "/vitrine");
   const { mode, hierarchies, unified } = host.cgroup;
   if (host.identity.euid !== 0 || !host.userNamespace.initial) {
     return { mode: "none", reason: "an unprivileged user has no cgroup to divide" };
@@ -57,24 +59,30 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
   if (plan.directories.length === 0) {
     return;
   }
-  const prepared = new Set(plan.prepare.map((write) => write.directory));
-  for (const directory of prepared) {
-    draft.monitor(
-      { op: "makeDirectory", path: { base: "host", path: directory }, mode: 0o755, parents: true },
-      pathReason,
-    );
+  const made: string[] = [];
+  for (const { directory } of plan.prepare) {
+    if (!made.includes(directory)) {
+      made.push(directory);
+      makeDirectory(draft, directory);
+    }
   }
   writeAll(draft, plan.prepare);
   for (const directory of plan.directories) {
-    draft.monitor(
-      { op: "makeDirectory", path: { base: "host", path: directory }, mode: 0o755, parents: true },
-      pathReason,
-    );
+    if (!made.includes(directory)) {
+      makeDirectory(draft, directory);
+    }
   }
   writeAll(draft, plan.writes);
   for (const directory of plan.directories) {
     draft.monitor({ op: "cgroupAttach", path: { base: "host", path: directory } }, pathReason);
   }
+}
+
+function makeDirectory(draft: Draft, directory: string): void {
+  draft.monitor(
+    { op: "makeDirectory", path: { base: "host", path: directory }, mode: 0o755, parents: true },
+    pathReason,
+  );
 }
 
 /**
@@ -101,7 +109,7 @@ export function removeCgroup(draft: Draft, plan: CgroupPlan): void {
         {
           op: "writeFile",
           path: { base: "host", path: `${directory}/cgroup.kill` },
-          data: new TextEncoder().encode("1"),
+          data: bytesOf("1"),
           create: false,
           mode: 0,
         },
@@ -117,10 +125,6 @@ export function removeCgroup(draft: Draft, plan: CgroupPlan): void {
       pathReason,
     );
   }
-}
-
-function hasController(host: HostFacts, controller: string): boolean {
-  return host.cgroup.hierarchies.some((hierarchy) => hierarchy.controllers.includes(controller));
 }
 
 /** What the decision and `linux.resources` come to. Errors: a limit that cannot be kept. */
@@ -155,7 +159,7 @@ function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }):
   const { host } = draft.input;
   const directories: string[] = [];
   const directoryOf = (controller: string, pointer: string): string => {
-    const hierarchy = host.cgroup.hierarchies.find((one) => one.controllers.includes(controller));
+    const hierarchy = hierarchyOf(host, controller);
     if (hierarchy === undefined) {
       throw unsupported(
         "cgroup-controller-missing",
@@ -169,22 +173,17 @@ function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }):
     }
     return directory;
   };
-  // pids and devices always: who is in the container, and what it may open. Each further one costs time.
-  if (hasController(host, "pids")) {
+  // pids always, to know who is in the container; each further controller costs time.
+  if (hierarchyOf(host, "pids") !== undefined) {
     directoryOf("pids", "/linux/resources");
   }
-  if (hasDeviceController(draft) && rulesOf(draft) !== "allow-all") {
-    directoryOf("devices", "/linux/resources");
-  }
   const writes = writesOfV1(draft, directoryOf);
-  const cpuset = directories.find((directory) =>
-    writes.some((w) => w.directory === directory && isCpuset(w)),
-  );
-  return { directories, writes, prepare: cpuset === undefined ? [] : inheritCpuset(cgroup, cpuset) };
-}
-
-function isCpuset(write: CgroupWrite): boolean {
-  return write.file.startsWith("cpuset.");
+  for (const write of writes) {
+    if (write.file.startsWith("cpuset.")) {
+      return { directories, writes, prepare: inheritCpuset(cgroup, write.directory) };
+    }
+  }
+  return { directories, writes, prepare: [] };
 }
 
 /** A v1 cpuset begins with no CPU and no memory node, and a process cannot enter such a one: give it its parent's. */
@@ -253,13 +252,12 @@ function enableControllers(
 }
 
 function writeAll(draft: Draft, writes: readonly CgroupWrite[]): void {
-  const encoder = new TextEncoder();
   for (const write of writes) {
     draft.monitor(
       {
         op: "writeFile",
         path: { base: "host", path: `${write.directory}/${write.file}` },
-        data: encoder.encode(write.data),
+        data: bytesOf(write.data),
         create: false,
         mode: 0,
       },

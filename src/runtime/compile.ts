@@ -7,6 +7,7 @@ import { refuseUnsupported, tellOfRules } from "./coverage.ts";
 import { finishDev, setUpDev } from "./devices.ts";
 import { Draft } from "./draft.ts";
 import { runCreateHooks, runPoststartHooks, runStartHooks } from "./hooks.ts";
+import { readMounts } from "./mount-entry.ts";
 import { mountAll } from "./mounts.ts";
 import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./namespaces.ts";
 import {
@@ -36,6 +37,7 @@ export function compile(input: CompileInput): Plan {
   const draft = new Draft(input);
   refuseUnsupported(draft);
   checkNamespaces(draft);
+  const mounts = readMounts(input.config, input.container.bundle);
   const cgroup = planCgroup(draft);
   const capabilities = capabilityMasks(draft);
   tellOfRules(draft);
@@ -52,8 +54,8 @@ export function compile(input: CompileInput): Plan {
   setOomScore(draft);
   isolateMounts(draft);
   mountRoot(draft);
-  mountAll(draft, cgroup);
-  setUpDev(draft);
+  mountAll(draft, mounts, cgroup);
+  setUpDev(draft, mounts);
   enterCgroup(draft, cgroup);
   runCreateHooks(draft);
   pivot(draft);
@@ -61,7 +63,7 @@ export function compile(input: CompileInput): Plan {
   finishPropagation(draft);
   makeWorkingDirectory(draft);
   openStreams(draft);
-  finishDev(draft);
+  finishDev(draft, mounts);
   makeRootReadOnly(draft);
   setNames(draft);
   labelProcess(draft);

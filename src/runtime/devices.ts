@@ -1,9 +1,9 @@
 /** Device nodes and the links of /dev (config-linux.md#devices). */
-import { posix } from "node:path";
 import { MOUNT_ATTR_RDONLY, type Origin, S_IFBLK, S_IFCHR, S_IFIFO } from "../kernel/mod.ts";
 import type { LinuxDevice } from "../oci/mod.ts";
 import { type Draft, invalid, type Reason } from "./draft.ts";
-import { isBind, readEntry } from "./mount-entry.ts";
+import { isBind, type MountEntry } from "./mount-entry.ts";
+import { absolute } from "./paths.ts";
 
 const byDefault: Origin = { by: "default" };
 const defaultReason: Reason = {
@@ -33,19 +33,22 @@ const links: readonly (readonly [string, string])[] = [
 type DevMount = "tmpfs" | "bind" | "other" | "none";
 
 /** Init, after the mounts: nodes and links. Nothing where the host's /dev was bound: it is not ours to change. */
-export function setUpDev(draft: Draft): void {
-  const mounted = devMount(draft);
+export function setUpDev(draft: Draft, mounts: readonly MountEntry[]): void {
+  const mounted = devMount(mounts);
   const wanted = draft.input.config.linux?.devices ?? [];
   if (mounted !== "bind") {
-    const named = new Set(wanted.map((device) => posix.resolve("/", device.path)));
+    const named: string[] = [];
+    for (const device of wanted) {
+      named.push(absolute(device.path));
+    }
     for (const device of defaultDevices) {
-      if (!named.has(device.path)) {
+      if (!named.includes(device.path)) {
         supplyDevice(draft, device, device.path, defaultReason, mounted);
       }
     }
   }
   for (const [index, device] of wanted.entries()) {
-    const path = posix.resolve("/", device.path);
+    const path = absolute(device.path);
     if (!(mounted === "bind" && path.startsWith("/dev/")) && path !== "/dev/ptmx") {
       const reason = { pointer: `/linux/devices/${index}`, section: "config-linux.md#devices" };
       supplyDevice(draft, device, path, reason, mounted);
@@ -56,12 +59,11 @@ export function setUpDev(draft: Draft): void {
   }
 }
 
-function devMount(draft: Draft): DevMount {
+function devMount(mounts: readonly MountEntry[]): DevMount {
   let found: DevMount = "none";
-  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
-    if (posix.resolve("/", mount.destination) === "/dev") {
-      const bind = isBind(readEntry(mount, `/mounts/${index}`, draft.input.container.bundle));
-      found = bind ? "bind" : mount.type === "tmpfs" ? "tmpfs" : "other";
+  for (const entry of mounts) {
+    if (entry.destination === "/dev") {
+      found = isBind(entry) ? "bind" : entry.type === "tmpfs" ? "tmpfs" : "other";
     }
   }
   return found;
@@ -146,9 +148,8 @@ function makeLinks(draft: Draft): void {
 }
 
 /** Init, once all nodes are made: a /dev that was asked for read-only. */
-export function finishDev(draft: Draft): void {
-  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
-    const entry = readEntry(mount, `/mounts/${index}`, draft.input.container.bundle);
+export function finishDev(draft: Draft, mounts: readonly MountEntry[]): void {
+  for (const entry of mounts) {
     const { attributes, recursiveAttributes } = entry.options;
     const readonly = ((attributes.set | recursiveAttributes.set) & MOUNT_ATTR_RDONLY) !== 0n;
     if (entry.destination === "/dev" && readonly && !isBind(entry)) {

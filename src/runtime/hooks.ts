@@ -1,4 +1,5 @@
 /** Programs that the config wants run around the container's life (config.md#posix-platform-hooks). */
+
 import {
   type ContainerStatus,
   type Hook,
@@ -6,6 +7,7 @@ import {
   runtimeSpecVersion,
   type State,
 } from "../oci/mod.ts";
+import { bytesOf } from "./bytes.ts";
 import type { Draft } from "./draft.ts";
 import { processOf } from "./process.ts";
 
@@ -62,7 +64,7 @@ function runHooks(
         path: hook.path,
         argv: hook.args === undefined || hook.args.length === 0 ? [hook.path] : hook.args,
         env: env ?? [],
-        stdin: new TextEncoder().encode(JSON.stringify(stateJson(draft, status))),
+        stdin: bytesOf(JSON.stringify(stateJson(draft, status))),
         timeoutSeconds: hook.timeout ?? 0,
         stateOnStdin: true,
       },

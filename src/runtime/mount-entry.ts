@@ -1,9 +1,9 @@
 /** One entry of `mounts` in config.json, read; and what every kind of mount needs (config.md#mounts). */
-import { posix } from "node:path";
 import type { OpPath } from "../kernel/mod.ts";
 import type { Mount, RuntimeConfig } from "../oci/mod.ts";
 import { type Draft, invalid } from "./draft.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
+import { absolute } from "./paths.ts";
 
 export const mountSection = "config.md#mounts";
 export const mountOptionsSection = "config.md#linux-mount-options";
@@ -18,8 +18,8 @@ export interface MountEntry {
   readonly options: MountOptions;
 }
 
-export function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
-  const destination = posix.resolve("/", mount.destination);
+function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
+  const destination = absolute(mount.destination);
   if (destination === "/") {
     throw invalid(
       "mount-over-root",
@@ -35,7 +35,7 @@ export function readEntry(mount: Mount, pointer: string, bundle: string): MountE
     destination,
     target: { base: "root", path: destination },
     type,
-    source: bind ? posix.resolve(bundle, mount.source ?? "") : (mount.source ?? ""),
+    source: bind ? absolute(mount.source ?? "", bundle) : (mount.source ?? ""),
     options: bind && options.bind === "no" ? { ...options, bind: "bind" } : options,
   };
 }
@@ -44,14 +44,22 @@ export function isBind(entry: MountEntry): boolean {
   return entry.options.bind !== "no";
 }
 
+/** `mounts` in its order, each entry read once. */
+export function readMounts(config: RuntimeConfig, bundle: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const mount of config.mounts ?? []) {
+    entries.push(readEntry(mount, `/mounts/${entries.length}`, bundle));
+  }
+  return entries;
+}
+
 /**
  * Absolute host paths of all bind sources, for `CompileInput.sourceKinds`. In a user namespace some filesystems are
  * bound from the host instead of mounted; these need no kind.
  */
 export function bindSources(config: RuntimeConfig, bundle: string): string[] {
   const sources: string[] = [];
-  for (const [index, mount] of (config.mounts ?? []).entries()) {
-    const entry = readEntry(mount, `/mounts/${index}`, bundle);
+  for (const entry of readMounts(config, bundle)) {
     if (isBind(entry)) {
       sources.push(entry.source);
     }

@@ -53,10 +53,10 @@ type Word =
   | { readonly kind: "atime"; readonly mode: bigint };
 
 export function parseMountOptions(words: readonly string[]): MountOptions {
-  const own = new AttributeWords();
-  const tree = new AttributeWords();
+  const attributes: Building = { set: 0n, clear: 0n };
+  const recursiveAttributes: Building = { set: 0n, clear: 0n };
   const propagation: number[] = [];
-  const superblock = new Set<string>();
+  let superblock: string[] = [];
   const data: string[] = [];
   let bind: MountOptions["bind"] = "no";
   let idmap: MountOptions["idmap"] = "no";
@@ -66,13 +66,13 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
   for (const word of words) {
     const attribute = attributeWord(word);
     if (attribute !== undefined) {
-      own.apply(attribute);
+      apply(attributes, attribute);
       continue;
     }
     // `ro` is to `rro` as every attribute word is to its recursive one.
     const recursive = word.startsWith("r") ? attributeWord(word.slice(1)) : undefined;
     if (recursive !== undefined) {
-      tree.apply(recursive);
+      apply(recursiveAttributes, recursive);
       continue;
     }
     const propagationBits = propagationWord(word);
@@ -103,16 +103,16 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
       case "dirsync":
       case "lazytime":
       case "mand":
-        superblock.add(word);
+        superblock = [...without(superblock, word), word];
         break;
       case "async":
-        superblock.delete("sync");
+        superblock = without(superblock, "sync");
         break;
       case "nolazytime":
-        superblock.delete("lazytime");
+        superblock = without(superblock, "lazytime");
         break;
       case "nomand":
-        superblock.delete("mand");
+        superblock = without(superblock, "mand");
         break;
       case "iversion":
         iversion = true;
@@ -132,13 +132,13 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
   }
   return {
     bind,
-    attributes: own.result(),
-    recursiveAttributes: tree.result(),
+    attributes,
+    recursiveAttributes,
     propagation,
     idmap,
     tmpcopyup,
     remount,
-    superblock: [...superblock],
+    superblock,
     iversion,
     data,
   };
@@ -210,28 +210,29 @@ function attributeWord(word: string): Word | undefined {
   }
 }
 
-class AttributeWords {
-  private set = 0n;
-  private clear = 0n;
+/** `Attributes` while the words are read. */
+interface Building {
+  set: bigint;
+  clear: bigint;
+}
 
-  apply(word: Word): void {
-    switch (word.kind) {
-      case "set":
-        this.set |= word.bit;
-        this.clear &= ~word.bit;
-        break;
-      case "clear":
-        this.clear |= word.bit;
-        this.set &= ~word.bit;
-        break;
-      case "atime":
-        // mount_setattr(2) wants the whole field cleared before a mode is set.
-        this.set = (this.set & ~MOUNT_ATTR__ATIME) | word.mode;
-        this.clear |= MOUNT_ATTR__ATIME;
-    }
+function apply(to: Building, word: Word): void {
+  switch (word.kind) {
+    case "set":
+      to.set |= word.bit;
+      to.clear &= ~word.bit;
+      break;
+    case "clear":
+      to.clear |= word.bit;
+      to.set &= ~word.bit;
+      break;
+    case "atime":
+      // mount_setattr(2) wants the whole field cleared before a mode is set.
+      to.set = (to.set & ~MOUNT_ATTR__ATIME) | word.mode;
+      to.clear |= MOUNT_ATTR__ATIME;
   }
+}
 
-  result(): Attributes {
-    return { set: this.set, clear: this.clear };
-  }
+function without(words: readonly string[], word: string): string[] {
+  return words.filter((one) => one !== word);
 }

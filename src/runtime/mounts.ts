@@ -12,15 +12,14 @@ import {
   type MountEntry,
   makeMountPoint,
   mountOptionsSection as optionsSection,
-  readEntry,
   mountSection as section,
 } from "./mount-entry.ts";
 import type { Attributes } from "./mount-options.ts";
 
 /** Init: every mount, in the order of the config. */
-export function mountAll(draft: Draft, cgroup: CgroupPlan): void {
-  for (const [index, mount] of (draft.input.config.mounts ?? []).entries()) {
-    mountOne(draft, readEntry(mount, `/mounts/${index}`, draft.input.container.bundle), cgroup);
+export function mountAll(draft: Draft, entries: readonly MountEntry[], cgroup: CgroupPlan): void {
+  for (const entry of entries) {
+    mountOne(draft, entry, cgroup);
   }
 }
 
@@ -89,14 +88,19 @@ function mountMqueue(draft: Draft, entry: MountEntry): void {
 
 /** `gid=5` (tty) fails where the user namespace has no such group. */
 function devptsOptions(draft: Draft, entry: MountEntry): string[] {
-  return filesystemOptions(entry).filter((option) => {
-    const match = /^([ug]id)=(\d+)$/.exec(option);
-    if (match === null || draft.isMapped(match[1] === "uid" ? "uid" : "gid", Number(match[2]))) {
-      return true;
+  const kept: string[] = [];
+  for (const option of filesystemOptions(entry)) {
+    const key = option.slice(0, 4);
+    if (
+      (key !== "uid=" && key !== "gid=") ||
+      draft.isMapped(key === "uid=" ? "uid" : "gid", Number(option.slice(4)))
+    ) {
+      kept.push(option);
+    } else {
+      draft.note(`${entry.pointer}/options`, `${option} left out: the user namespace has no such id`);
     }
-    draft.note(`${entry.pointer}/options`, `${option} left out: the user namespace has no such id`);
-    return false;
-  });
+  }
+  return kept;
 }
 
 function mountTmpfs(draft: Draft, entry: MountEntry): void {

@@ -101,13 +101,14 @@ function checkMap(map: readonly LinuxIdMapping[] | undefined, pointer: string): 
 export function startInit(draft: Draft): void {
   joinBeforeClone(draft);
   setTimeOffsets(draft);
-  const flags = [...draft.wantedNamespaces()].filter((wanted) => madeByClone(draft, wanted));
+  let bits = 0;
+  for (const wanted of draft.wantedNamespaces()) {
+    if (madeByClone(draft, wanted)) {
+      bits += cloneBit(wanted.type);
+    }
+  }
   draft.monitor(
-    {
-      op: "clone",
-      flags: BigInt(flags.reduce((bits, wanted) => bits + cloneBit(wanted.type), 0)),
-      dieWithMonitor: draft.input.container.dieWithMonitor,
-    },
+    { op: "clone", flags: BigInt(bits), dieWithMonitor: draft.input.container.dieWithMonitor },
     { pointer: "/linux/namespaces", section },
   );
   if (draft.owns("user")) {
@@ -197,14 +198,17 @@ export function enterNamespaces(draft: Draft): void {
     );
     unshareInJoinedUser(draft);
   }
-  // The mount namespace last: the other paths are the host's.
-  const wanted = [...draft.wantedNamespaces()].sort(
-    (a, b) => Number(a.type === "mount") - Number(b.type === "mount"),
-  );
-  for (const namespace of wanted) {
-    if (namespace.path !== undefined && namespace.type !== "user" && namespace.type !== "pid") {
+  let mount: WantedNamespace | undefined;
+  for (const namespace of draft.wantedNamespaces()) {
+    if (namespace.type === "mount") {
+      mount = namespace;
+    } else if (namespace.path !== undefined && namespace.type !== "user" && namespace.type !== "pid") {
       join(draft, "init", namespace, namespace.path);
     }
+  }
+  // Last: the other paths are the host's.
+  if (mount?.path !== undefined) {
+    join(draft, "init", mount, mount.path);
   }
 }
 

@@ -1,5 +1,5 @@
 /** From the new root to execve: what the process is and may do (config.md#process). */
-import { posix } from "node:path";
+
 import {
   IOPRIO_CLASS_SHIFT,
   ioPriorityClassNumbers,
@@ -14,8 +14,10 @@ import {
 } from "../kernel/mod.ts";
 import type { Process } from "../oci/mod.ts";
 import { parseBitList } from "./bit-list.ts";
+import { bytesOf } from "./bytes.ts";
 import { type Draft, invalid, unsupported } from "./draft.ts";
 import { setgroupsDenied } from "./namespaces.ts";
+import { absolute } from "./paths.ts";
 
 const linuxSection = "config.md#linux-process";
 const byDefault: Origin = { by: "default" };
@@ -52,7 +54,7 @@ export function setOomScore(draft: Draft): void {
       {
         op: "writeFile",
         path: { base: "proc", path: "self/oom_score_adj" },
-        data: new TextEncoder().encode(String(score)),
+        data: bytesOf(String(score)),
         create: false,
         mode: 0,
       },
@@ -77,7 +79,7 @@ function workingDirectory(draft: Draft): string {
   if (!cwd.startsWith("/")) {
     throw invalid("cwd-relative", "/process/cwd", `${JSON.stringify(cwd)} is not absolute`);
   }
-  return posix.resolve("/", cwd);
+  return absolute(cwd);
 }
 
 /** Init: a terminal of the container's own devpts, or a session without one. */
@@ -191,13 +193,13 @@ export function setAttributes(draft: Draft): void {
 
 /** After everything that opens files or maps memory, so that a small limit does not hit the set-up. */
 function setRlimits(draft: Draft): void {
-  const seen = new Set<string>();
+  const seen: string[] = [];
   for (const [index, { type, soft, hard }] of (processOf(draft).rlimits ?? []).entries()) {
     const pointer = `/process/rlimits/${index}`;
-    if (seen.has(type)) {
+    if (seen.includes(type)) {
       throw invalid("rlimit-duplicate", pointer, `a second ${type}`);
     }
-    seen.add(type);
+    seen.push(type);
     draft.init(
       { op: "setRlimit", resource: rlimitNames.indexOf(type), soft, hard },
       { pointer, section: "config.md#posix-process" },

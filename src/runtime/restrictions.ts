@@ -1,6 +1,9 @@
 /** Sysctls, read-only and masked paths (config-linux.md#sysctl, #readonly-paths, #masked-paths). */
+
 import type { NamespaceType } from "../oci/mod.ts";
+import { bytesOf } from "./bytes.ts";
 import { type Draft, invalid, pointerSegment } from "./draft.ts";
+import { absolute } from "./paths.ts";
 
 /** Init: kernel parameters of the container's own namespaces, in a procfs of the helper's own. */
 export function writeSysctls(draft: Draft): void {
@@ -12,7 +15,7 @@ export function writeSysctls(draft: Draft): void {
       {
         op: "writeFile",
         path: { base: "proc", path: `sys/${path}` },
-        data: new TextEncoder().encode(value),
+        data: bytesOf(value),
         create: false,
         mode: 0,
       },
@@ -28,11 +31,16 @@ export function writeSysctls(draft: Draft): void {
 
 /** `net.ipv4.conf.eth0/100.rp_filter` and `net/ipv4/conf/eth0.100/rp_filter` (sysctl(8)) are one file. */
 export function sysctlPath(key: string): string {
-  const separator = /[./]/.exec(key)?.[0];
-  if (separator === "/") {
+  const dot = key.indexOf(".");
+  const slash = key.indexOf("/");
+  if (slash >= 0 && (dot < 0 || slash < dot)) {
     return key;
   }
-  return key.replace(/[./]/g, (one) => (one === "." ? "/" : "."));
+  let path = "";
+  for (const letter of key) {
+    path += letter === "." ? "/" : letter === "/" ? "." : letter;
+  }
+  return path;
 }
 
 const ipcParameters = [
@@ -48,8 +56,7 @@ const ipcParameters = [
 
 /** A parameter that is not of a namespace of the container would change the host. */
 function checkNamespace(draft: Draft, path: string, pointer: string, key: string): void {
-  const segments = path.split("/");
-  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
+  if (absolute(`/${path}`) !== `/${path}`) {
     throw invalid("sysctl-invalid", pointer, `${JSON.stringify(key)} is not the name of a sysctl`);
   }
   if (path === "kernel/hostname") {

@@ -1,6 +1,8 @@
 /** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
+
 import { compileSeccomp, type SeccompFilter } from "../kernel/mod.ts";
 import { type LinuxSeccomp, runtimeSpecVersion } from "../oci/mod.ts";
+import { bytesOf } from "./bytes.ts";
 import { type Draft, unsupported } from "./draft.ts";
 import { stateJson } from "./hooks.ts";
 import { processOf } from "./process.ts";
@@ -74,5 +76,5 @@ function listenerState(draft: Draft, path: string | undefined, metadata: string 
     ...(metadata === undefined ? {} : { metadata }),
     state: stateJson(draft, "creating"),
   };
-  return new TextEncoder().encode(JSON.stringify(state));
+  return bytesOf(JSON.stringify(state));
 }
