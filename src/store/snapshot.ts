@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import { guarded, type StoreContext } from "./context.ts";
 import { driverOf } from "./driver.ts";
-import { findChain, findLayers, type UnpackedLayer } from "./layers/rows.ts";
+import { findChain, findLayer, findLayers, layerName, type UnpackedLayer } from "./layers/rows.ts";
 import { copyTreeOwned } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
 
@@ -44,23 +44,45 @@ export function makeSnapshot(context: StoreContext, image: StoredImage, containe
       },
     );
   }
-  const upper = path.join(containerDir, "upper");
-  const work = path.join(containerDir, "work");
   guarded(context, () => {
-    makeUpper(upper, layers);
-    makeDirectory(work);
+    makeUpper(path.join(containerDir, "upper"), layers);
+    makeDirectory(path.join(containerDir, "work"));
+    if (layers.length === 0) makeDirectory(path.join(containerDir, emptyName));
   });
+  const lowers = layers.map(({ directory }) => directory);
+  return { mounts: [overlayMount(containerDir, lowers, driver.userxattr)] };
+}
+
+/** An image without layers still needs something under its upper directory. */
+const emptyName = "empty";
+
+/** `directories` lowest first. */
+function overlayMount(
+  containerDir: string,
+  directories: readonly string[],
+  userxattr: boolean,
+): Snapshot["mounts"][0] {
+  const lowers = directories.map((directory) => path.join(directory, "fs")).reverse();
   return {
-    mounts: [
-      {
-        type: "overlay",
-        lowers: layers.length === 0 ? [emptyLower(containerDir)] : lowersOf(layers),
-        upper,
-        work,
-        userxattr: driver.userxattr,
-      },
-    ],
+    type: "overlay",
+    lowers: lowers.length === 0 ? [path.join(containerDir, emptyName)] : lowers,
+    upper: path.join(containerDir, "upper"),
+    work: path.join(containerDir, "work"),
+    userxattr,
   };
+}
+
+/** See `Store.previewSnapshot`. Where the driver was not tried yet, overlay is what to expect. */
+export function previewSnapshot(context: StoreContext, image: StoredImage, containerDir: string): Snapshot {
+  const driver = driverOf(context) ?? { driver: "overlay", userxattr: context.ids.kind !== "none" };
+  if (driver.driver === "copy")
+    return { mounts: [{ type: "bind", path: path.join(containerDir, "rootfs") }] };
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  const directories = diffIDs.map(
+    (diffID, at) =>
+      findLayer(context, diffIDs, at)?.directory ?? path.join(context.layers, layerName(diffID)),
+  );
+  return { mounts: [overlayMount(containerDir, directories, driver.userxattr)] };
 }
 
 function notUnpacked(image: StoredImage): VitrineError {
@@ -69,17 +91,6 @@ function notUnpacked(image: StoredImage): VitrineError {
     operand: image.id,
     hint: "another command removed them meanwhile: try again",
   });
-}
-
-function lowersOf(layers: readonly UnpackedLayer[]): readonly string[] {
-  return layers.map(({ directory }) => path.join(directory, "fs")).reverse();
-}
-
-/** An image without layers still needs something under its upper directory. */
-function emptyLower(containerDir: string): string {
-  const empty = path.join(containerDir, "empty");
-  makeDirectory(empty);
-  return empty;
 }
 
 /** The merged root shows the attributes of the upper directory: they come from the topmost layer that speaks of `/`. */

@@ -1,10 +1,60 @@
-import { VitrineError } from "../base/mod.ts";
+import { directoryContent, sourceOf } from "../image/mod.ts";
+import { initialize, makeContext } from "./context.ts";
+import { readFileOf, treesOf } from "./image-view.ts";
+import { readLayerRow } from "./layers/rows.ts";
+import { historyOf, listImages } from "./list.ts";
+import { resolveImage } from "./lookup.ts";
+import { isUnpacked, makeSnapshot, previewSnapshot } from "./snapshot.ts";
+import { removeByHelper } from "./trees.ts";
 import type { Store, StoreOptions } from "./types.ts";
+import { measureUsage } from "./usage.ts";
 
-/** Opens the store at `options.root`. Nothing is read or written until a method is called. */
+/**
+ * Opens the store at `options.root`. Nothing is read or written until a method is called. What `run` calls is imported here;
+ * the rest is loaded on use.
+ */
 export function openStore(options: StoreOptions): Store {
-  throw new VitrineError("unsupported", "the store is not written yet", {
-    code: "store-missing",
-    operand: options.root,
-  });
+  const context = makeContext(options);
+  return {
+    root: options.root,
+    runroot: options.runroot,
+
+    resolve: (reference, platform) => resolveImage(context, reference, platform),
+    list: () => listImages(context),
+    history: (image) => historyOf(context, image),
+    layerRow: (image, layer) => readLayerRow(context, image, layer),
+    isUnpacked: (image) => isUnpacked(context, image),
+    snapshot: (image, containerDir) => makeSnapshot(context, image, containerDir),
+    previewSnapshot: (image, containerDir) => previewSnapshot(context, image, containerDir),
+    readImageFile: (image, path) => {
+      const trees = treesOf(
+        context,
+        image.layers.map(({ diffID }) => diffID),
+      );
+      return trees === undefined ? undefined : readFileOf(trees, path);
+    },
+    source: (image, { wholeIndex = false } = {}) => ({
+      ...sourceOf(
+        directoryContent(context.layout),
+        wholeIndex ? image.root : image.manifestDescriptor,
+        image.names,
+      ),
+    }),
+    temporaryDirectory: () => {
+      initialize(context);
+      return context.temporary;
+    },
+
+    diskUsage: () => measureUsage(context),
+    put: async (source, { names } = {}) =>
+      (await import("./put.ts")).putImage(context, source, names ?? source.names),
+    unpack: async (image) => (await import("./unpack.ts")).unpackImage(context, image),
+    tag: async (reference, name) => (await import("./remove.ts")).tagImage(context, reference, name),
+    untag: async (name) => (await import("./remove.ts")).untagImage(context, name),
+    remove: async (reference, removeOptions = {}) =>
+      (await import("./remove.ts")).removeImage(context, reference, removeOptions),
+    prune: async (pruneOptions = {}) => (await import("./remove.ts")).pruneImages(context, pruneOptions),
+    gc: async () => (await import("./collect.ts")).collect(context),
+    removeTree: (path) => removeByHelper(context, path),
+  };
 }

@@ -182,6 +182,8 @@ export interface LayerRow {
   /** Files whose owner is not mapped (the single-id map). */
   readonly unmappedOwners: number;
   readonly skippedDevices: number;
+  /** Entries and attributes left out because they imitate marks of the overlay. */
+  readonly forgeries: number;
   /** Attributes of `/`, where the layer has an entry for it. */
   readonly rootEntry?: { readonly mode: number; readonly uid: number; readonly gid: number };
 }
@@ -232,6 +234,8 @@ export interface Store {
   /** The image as a source for `copyImage`: the chosen manifest, or the whole root with `wholeIndex`. */
   source(image: StoredImage, options?: { readonly wholeIndex?: boolean }): ImageSource;
   diskUsage(): DiskUsage;
+  /** ROOT/tmp, made if missing: where archives and layers are spooled. What stays there is swept when its owner is dead. */
+  temporaryDirectory(): string;
 
   // --- writing; each takes the lock for as long as it edits index.json ---
 

@@ -1,0 +1,370 @@
+/** Layers of an image → directories. Unpacked beside, verified in the same pass, renamed in place. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import {
+  bounded,
+  createHasher,
+  decompress,
+  errnoOf,
+  limits,
+  readFileStream,
+  TarParser,
+  temporaryName,
+  VitrineError,
+  verified,
+  writeFileAtomically,
+} from "../base/mod.ts";
+import { blobMissing, expectedContent } from "../image/mod.ts";
+import type { IdMapRange } from "../kernel/mod.ts";
+import { chainIDs, type Digest, splitDigest } from "../oci/mod.ts";
+import { type ApplySession, startApply } from "./apply.ts";
+import { hasBlob } from "./blobs.ts";
+import { collect } from "./collect.ts";
+import { blobFile, type StoreContext } from "./context.ts";
+import { type DriverChoice, ensureDriver } from "./driver.ts";
+import { lookUp, treesOf } from "./image-view.ts";
+import { chainName, findChain, findLayer, layerName } from "./layers/rows.ts";
+import { LayerWriter, type WhiteoutStyle } from "./layers/writer.ts";
+import { withLease } from "./leases.ts";
+import { removeOwnedTree } from "./trees.ts";
+import type { LayerRow, StoredImage, StoredLayer, UnpackResult } from "./types.ts";
+
+/** More gain nothing: inflating one layer keeps a core busy, and its files the disk. */
+const layersAtATime = 2;
+
+/** See `Store.unpack`. */
+export async function unpackImage(context: StoreContext, image: StoredImage): Promise<UnpackResult> {
+  return withLease(
+    context,
+    () => collect(context),
+    async () => {
+      const choice = ensureDriver(context);
+      const rows =
+        choice.driver === "overlay"
+          ? await unpackLayers(context, image, choice)
+          : await unpackChain(context, image);
+      return { unpacked: rows.length, warnings: warningsOf(context, rows) };
+    },
+  );
+}
+
+function warningsOf(context: StoreContext, rows: readonly LayerRow[]): readonly string[] {
+  const sum = (field: "unmappedOwners" | "skippedDevices" | "forgeries"): number =>
+    rows.reduce((total, row) => total + row[field], 0);
+  const warnings: string[] = [];
+  const unmapped = sum("unmappedOwners");
+  if (unmapped > 0) {
+    warnings.push(
+      `${unmapped} files of the image belong to ids that are not mapped and now belong to you: programs that change users will fail; give your user ranges in /etc/subuid and /etc/subgid`,
+    );
+  }
+  const devices = sum("skippedDevices");
+  if (devices > 0 && context.ids.kind === "none") {
+    warnings.push(`${devices} device nodes of the image could not be made and were left out`);
+  }
+  const forgeries = sum("forgeries");
+  if (forgeries > 0) {
+    warnings.push(
+      `${forgeries} entries of the image imitate marks of the overlay filesystem and were left out`,
+    );
+  }
+  return warnings;
+}
+
+// --- overlay: a directory for each layer, shared by all images ---
+
+async function unpackLayers(
+  context: StoreContext,
+  image: StoredImage,
+  choice: DriverChoice,
+): Promise<readonly LayerRow[]> {
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  const rows: LayerRow[] = [];
+  const running: Promise<void>[] = [];
+  const byDiffID = new Map<Digest, Promise<void>>();
+  const limit = new Slots(layersAtATime);
+  let stopped = false;
+  fs.mkdirSync(context.layers, { recursive: true, mode: 0o711 });
+  for (let at = 0; at < image.layers.length; at++) {
+    // Layers start in order, so what one may have to wait for (`below`) runs already.
+    const below = [...running];
+    const same = byDiffID.get(diffIDs[at]!);
+    const job = async (): Promise<void> => {
+      if (stopped) return;
+      if (findLayer(context, diffIDs, at) !== undefined) return;
+      const ready = async (): Promise<void> => {
+        await Promise.all(below);
+      };
+      rows.push(await unpackLayer(context, image, at, choice, ready));
+    };
+    const run = (same ?? Promise.resolve())
+      .then(() => limit.run(job))
+      .catch((error: unknown) => {
+        stopped = true;
+        throw error;
+      });
+    run.catch(() => undefined);
+    running.push(run);
+    byDiffID.set(diffIDs[at]!, run);
+  }
+  await settleAll(running);
+  return rows;
+}
+
+/** All have ended, so that nothing still writes, before the first error is thrown. */
+async function settleAll(jobs: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(jobs);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+class Slots {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.free = count;
+  }
+
+  async run(job: () => Promise<void>): Promise<void> {
+    if (this.free === 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    else this.free -= 1;
+    try {
+      await job();
+    } finally {
+      const next = this.waiting.shift();
+      if (next === undefined) this.free += 1;
+      else next();
+    }
+  }
+}
+
+async function unpackLayer(
+  context: StoreContext,
+  image: StoredImage,
+  at: number,
+  choice: DriverChoice,
+  belowReady: () => Promise<void>,
+): Promise<LayerRow> {
+  const layer = image.layers[at]!;
+  const directory = path.join(context.temporary, temporaryName("layer"));
+  makeTree(directory);
+  try {
+    const session = startApply(context);
+    let name = layerName(layer.diffID);
+    try {
+      openTree(context, session, path.join(directory, "fs"));
+      const { writer, tarBytes } = await pour(context, layer, session, choice.userxattr ? "user" : "trusted");
+      const implied = writer.impliedDirectories();
+      if (implied.length > 0 && at > 0) {
+        await belowReady();
+        const diffIDs = image.layers.slice(0, at).map(({ diffID }) => diffID);
+        if (inheritAttributes(context, writer, implied, diffIDs))
+          name = layerName(layer.diffID, chainIDs(diffIDs).at(-1)!);
+      }
+      session.op({ op: "layerEnd", sync: true });
+      const { skippedDevices } = await session.end();
+      const row: LayerRow = { diffID: layer.diffID, tarBytes, skippedDevices, ...writer.counts };
+      writeFileAtomically(path.join(directory, "layer.json"), `${JSON.stringify(row)}\n`);
+      const opaque = writer.opaqueDirectories();
+      if (opaque.length > 0)
+        writeFileAtomically(path.join(directory, "opaque.json"), `${JSON.stringify(opaque)}\n`);
+      moveInPlace(directory, path.join(context.layers, name));
+      return row;
+    } catch (error) {
+      throw await session.abort(error);
+    }
+  } finally {
+    removeOwnedTree(context, directory);
+  }
+}
+
+/** `fs/` becomes the root of the layer: 0755 and ours (root of the map), whatever the umask is. */
+function makeTree(directory: string): void {
+  fs.mkdirSync(directory, { mode: 0o711 });
+  const tree = path.join(directory, "fs");
+  fs.mkdirSync(tree);
+  fs.chmodSync(directory, 0o711);
+  fs.chmodSync(tree, 0o755);
+}
+
+function openTree(context: StoreContext, session: ApplySession, tree: string): void {
+  const mapped = context.ids.kind !== "none";
+  session.op({ op: "setWork", path: { base: "host", path: tree } });
+  session.op({
+    op: "layerOptions",
+    ignoreOwner: context.ids.kind === "single",
+    ignoreXattrs: mapped,
+    skipDevices: mapped,
+  });
+}
+
+interface Poured {
+  readonly writer: LayerWriter;
+  readonly tarBytes: number;
+}
+
+/**
+ * Blob → inflate → ops, hashing both sides on the way. What went to the helper is only believed when this returns.
+ * Errors: `content-…-mismatch`, `layer-diffid-mismatch`, `bomb`, `tar-…`, `layer-…`, `blob-missing`.
+ */
+async function pour(
+  context: StoreContext,
+  layer: StoredLayer,
+  session: ApplySession,
+  style: WhiteoutStyle,
+): Promise<Poured> {
+  const { descriptor, diffID } = layer;
+  if (!hasBlob(context, descriptor)) throw blobMissing(descriptor);
+  const { ids } = context;
+  const writer = new LayerWriter(session, {
+    style,
+    maps: mapper(context),
+    ignoreOwner: ids.kind === "single",
+    dropTrusted: ids.kind !== "none",
+  });
+  const parser = new TarParser(writer, { name: descriptor.digest });
+  const blob = verified(readFileStream(blobFile(context, descriptor.digest)), expectedContent(descriptor));
+  const plain = await decompress(blob);
+  const stream = bounded(plain.stream, {
+    maxBytes: limits.layerBytes,
+    maxRatio: limits.compressionRatio,
+    input: plain.input,
+    name: descriptor.digest,
+  });
+  const { algorithm, hex } = splitDigest(diffID);
+  // A plain layer is its own diffID: `verified` has it hashed already.
+  const hasher = descriptor.digest === diffID ? undefined : createHasher(algorithm);
+  let tarBytes = 0;
+  for await (const chunk of stream) {
+    tarBytes += chunk.length;
+    hasher?.update(chunk);
+    parser.push(chunk);
+    await session.drain();
+  }
+  parser.finish();
+  const actual = hasher?.hex() ?? hex;
+  if (actual !== hex) {
+    throw new VitrineError(
+      "corrupt",
+      `layer ${descriptor.digest} unpacks to ${algorithm}:${actual}, the config says ${diffID}`,
+      {
+        code: "layer-diffid-mismatch",
+        operand: descriptor.digest,
+        hint: "manifest and config of the image do not belong together: get it again",
+      },
+    );
+  }
+  return { writer, tarBytes };
+}
+
+function mapper(context: StoreContext): (id: number, kind: "uid" | "gid") => boolean {
+  const { ids } = context;
+  if (ids.kind === "none") return () => true;
+  const holds = (ranges: readonly IdMapRange[], id: number): boolean =>
+    ranges.some(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return (id, kind) => holds(kind === "uid" ? ids.uids : ids.gids, id);
+}
+
+/**
+ * A tar may hold `usr/bin/x` and say nothing of `usr/`: then `usr/` stays what it was below (its mode, owner and time), and
+ * does not become a new directory that hides them. Returns whether anything was taken over.
+ */
+function inheritAttributes(
+  context: StoreContext,
+  writer: LayerWriter,
+  implied: readonly string[],
+  below: readonly Digest[],
+): boolean {
+  const trees = treesOf(context, below);
+  if (trees === undefined) return false;
+  let taken = false;
+  for (const directory of implied) {
+    const seen = lookUp(trees, directory, false);
+    if (seen?.kind !== "directory") continue;
+    const stat = fs.lstatSync(seen.parts[0]!.directory, { bigint: true });
+    const uid = toContainer(context, Number(stat.uid), "uids");
+    const gid = toContainer(context, Number(stat.gid), "gids");
+    if (uid === undefined || gid === undefined) continue;
+    const second = 1_000_000_000n;
+    const nanoseconds = ((stat.mtimeNs % second) + second) % second;
+    writer.setDirectory(directory, {
+      mode: Number(stat.mode) & 0o7777,
+      uid,
+      gid,
+      mtimeSeconds: (stat.mtimeNs - nanoseconds) / second,
+      mtimeNanoseconds: Number(nanoseconds),
+    });
+    taken = true;
+  }
+  return taken;
+}
+
+function toContainer(context: StoreContext, id: number, kind: "uids" | "gids"): number | undefined {
+  const { ids } = context;
+  if (ids.kind === "none") return id;
+  const range = ids[kind].find(({ hostID, size }) => id >= hostID && id < hostID + size);
+  return range === undefined ? undefined : id - range.hostID + range.containerID;
+}
+
+/** Two commands may unpack the same layer: the second finds it there and throws its own away. */
+function moveInPlace(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno !== "ENOTEMPTY" && errno !== "EEXIST") throw error;
+  }
+}
+
+// --- copy: a whole tree for each stack of layers ---
+
+async function unpackChain(context: StoreContext, image: StoredImage): Promise<readonly LayerRow[]> {
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  if (findChain(context, diffIDs) !== undefined) return [];
+  fs.mkdirSync(context.chains, { recursive: true, mode: 0o711 });
+  const base = longestChain(context, diffIDs);
+  const directory = path.join(context.temporary, temporaryName("chain"));
+  makeTree(directory);
+  try {
+    const session = startApply(context);
+    try {
+      const tree = path.join(directory, "fs");
+      openTree(context, session, tree);
+      if (base !== undefined) {
+        session.op({
+          op: "copyTree",
+          from: { base: "host", path: path.join(base.directory, "fs") },
+          to: { base: "work", path: "." },
+        });
+      }
+      const rows: LayerRow[] = [];
+      for (const layer of image.layers.slice(base?.rows.length ?? 0)) {
+        const { writer, tarBytes } = await pour(context, layer, session, "remove");
+        session.op({ op: "layerEnd", sync: false });
+        rows.push({ diffID: layer.diffID, tarBytes, skippedDevices: 0, ...writer.counts });
+      }
+      session.op({ op: "syncTree", path: { base: "work", path: "." } });
+      const { skippedDevices } = await session.end();
+      const last = rows.at(-1);
+      if (last !== undefined) rows[rows.length - 1] = { ...last, skippedDevices };
+      const text = JSON.stringify({ layers: [...(base?.rows ?? []), ...rows] });
+      writeFileAtomically(path.join(directory, "chain.json"), `${text}\n`);
+      moveInPlace(directory, path.join(context.chains, chainName(diffIDs)));
+      return rows;
+    } catch (error) {
+      throw await session.abort(error);
+    }
+  } finally {
+    removeOwnedTree(context, directory);
+  }
+}
+
+/** The tallest stack below that is there already. */
+function longestChain(context: StoreContext, diffIDs: readonly Digest[]): ReturnType<typeof findChain> {
+  for (let length = diffIDs.length - 1; length > 0; length--) {
+    const chain = findChain(context, diffIDs.slice(0, length));
+    if (chain !== undefined) return chain;
+  }
+  return undefined;
+}
