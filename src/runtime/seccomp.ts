@@ -1,6 +1,6 @@
 /** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
 
-import { compileSeccomp, type SeccompFilter } from "../kernel/mod.ts";
+import { type SeccompFilter, seccompFilter } from "../kernel/mod.ts";
 import { type LinuxSeccomp, runtimeSpecVersion } from "../oci/mod.ts";
 import { bytesOf } from "./bytes.ts";
 import { type Draft, unsupported } from "./draft.ts";
@@ -61,7 +61,7 @@ function compileHere(draft: Draft, profile: LinuxSeccomp): SeccompFilter {
       "there is no system call table for this machine",
     );
   }
-  return compileSeccomp(profile, arch);
+  return seccompFilter(profile, arch);
 }
 
 /** What the agent at listenerPath reads (config-linux.md#the-container-process-state); the helper fills the pid in. */
