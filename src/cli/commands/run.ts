@@ -9,7 +9,7 @@ import { runDeps } from "../run-deps.ts";
 import { parseRunOptions, runOptionTable } from "../run-options.ts";
 
 export const command = defineCommand({
-  usage: ["run [OPTIONS] IMAGE [COMMAND] [ARG...]"],
+  usage: ["[OPTIONS] IMAGE [COMMAND] [ARG...]"],
   description: `Makes a container from an image and runs one command in it, in the foreground. The exit status is the
     command's; 125 when vitrine itself fails, 126 when the command cannot be run, 127 when it is not there, 128 + N when
     signal N ended it. 'vitrine explain run' with the same arguments shows everything that would be done.`,

@@ -87,7 +87,7 @@ export interface Invocation<Table extends OptionTable = OptionTable> {
 }
 
 export interface CommandDefinition<Table extends OptionTable = OptionTable> {
-  /** Lines after `vitrine `, e.g. `run [OPTIONS] IMAGE [COMMAND] [ARG...]`; made from the rest when missing. */
+  /** What follows the command's name, e.g. `[OPTIONS] IMAGE [COMMAND] [ARG...]`; made from the rest when missing. */
   readonly usage?: readonly string[];
   /** Paragraphs below the summary. */
   readonly description?: string;

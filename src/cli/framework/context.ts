@@ -49,6 +49,8 @@ export interface Context {
   log(level: LogLevel, message: string): void;
   readonly stdinIsTerminal: boolean;
   readonly stdoutIsTerminal: boolean;
+  /** Columns of stdout's terminal, Infinity where there is none: text for programs is not cut. */
+  terminalWidth(): number;
   /** Milliseconds since 1970. */
   now(): number;
 }

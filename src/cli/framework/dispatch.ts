@@ -145,11 +145,7 @@ function requirePositionals(
   const required = command.positionals.filter((positional) => positional.optional !== true);
   const missing = required[positionals.length];
   if (missing !== undefined) {
-    throw new VitrineError("invalid", `'${name}' needs ${missing.name}`, {
-      code: "missing-argument",
-      operand: missing.name,
-      hint: `see '${helpCommand}'`,
-    });
+    throw missingArgument(name, missing.name, helpCommand);
   }
   const open = command.stopAtFirstPositional === true || command.positionals.at(-1)?.variadic === true;
   if (!open && positionals.length > command.positionals.length) {
@@ -160,4 +156,12 @@ function requirePositionals(
       hint: `see '${helpCommand}'`,
     });
   }
+}
+
+export function missingArgument(name: string, argument: string, helpCommand: string): VitrineError {
+  return new VitrineError("invalid", `'${name}' needs ${argument}`, {
+    code: "missing-argument",
+    operand: argument,
+    hint: `see '${helpCommand}'`,
+  });
 }

@@ -11,6 +11,7 @@ import {
   type StatePaths,
 } from "./context.ts";
 import { findHelper, statePaths } from "./locations.ts";
+import { terminalWidth } from "./terminal.ts";
 
 export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessEnv): Context {
   let paths: StatePaths | undefined;
@@ -55,6 +56,9 @@ export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessE
     },
     get stdoutIsTerminal() {
       return isTerminal(1);
+    },
+    terminalWidth() {
+      return isTerminal(1) ? terminalWidth(environment) : Number.POSITIVE_INFINITY;
     },
     now: Date.now,
   };
