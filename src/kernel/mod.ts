@@ -29,3 +29,4 @@ export {
   resolveProfile,
 } from "./seccomp/docker-format.ts";
 export type * from "./seccomp/profile.ts";
+export { type FilterSummary, outcomeName, summarizeFilter } from "./seccomp/summary.ts";
