@@ -81,6 +81,13 @@ function supplyDevice(
     bindDevice(draft, path, reason);
     return;
   }
+  const parent = path.slice(0, path.lastIndexOf("/"));
+  if (parent !== "/dev" && parent !== "") {
+    draft.init(
+      { op: "makeDirectory", path: { base: "root", path: parent }, mode: 0o755, parents: true },
+      reason,
+    );
+  }
   // Only a fresh tmpfs is known to be empty: elsewhere the node may be there from the last start.
   const fresh = mounted === "tmpfs" && path.startsWith("/dev/");
   draft.init(

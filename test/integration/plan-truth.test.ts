@@ -1,0 +1,359 @@
+/**
+ * The plan held to the truth: for a matrix of configs, what the process finds in its own /proc is what the ops said.
+ * Plans are compiled here and run by the helper itself; no image, no store and no engine stand between.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { encodePlan, type HostFacts, type IdMapRange, type Plan, probeHost } from "../../src/kernel/mod.ts";
+import type { Linux, Mount, NamespaceType, Process, RuntimeConfig } from "../../src/oci/mod.ts";
+import {
+  type ContainerPlacement,
+  compile,
+  gatherCgroup,
+  gatherSourceKinds,
+  mountPointOf,
+  readExitFile,
+  readPidFile,
+} from "../../src/runtime/mod.ts";
+import { checkPlan, type ProbeFacts, probeArguments } from "../support/plan-truth.ts";
+import { cannotRun, census, helper, isRoot, leftBehind, nothing, removeTree, repository } from "./support.ts";
+
+const host = probeHost();
+const probe = path.join(repository, "build/probe");
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), "vt-truth-"));
+fs.chmodSync(directory, 0o755);
+after(() => removeTree(directory));
+
+const capabilities = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_KILL",
+  "CAP_SETUID",
+  "CAP_SETGID",
+  "CAP_NET_BIND_SERVICE",
+];
+const capabilitySets = { bounding: capabilities, effective: capabilities, permitted: capabilities };
+const process_: Process = {
+  user: { uid: 0, gid: 0 },
+  args: [],
+  env: ["PATH=/bin", "LANG=C.UTF-8", "QUOTED=a \"b\" 'c'"],
+  cwd: "/",
+  capabilities: capabilitySets,
+};
+
+const standardMounts: readonly Mount[] = [
+  { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+  {
+    destination: "/dev",
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+  },
+  {
+    destination: "/dev/pts",
+    type: "devpts",
+    source: "devpts",
+    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+  },
+  {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=64k"],
+  },
+  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  {
+    destination: "/sys/fs/cgroup",
+    type: "cgroup",
+    source: "cgroup",
+    options: ["nosuid", "noexec", "nodev", "ro"],
+  },
+];
+
+const allNamespaces: readonly NamespaceType[] = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
+
+/** Ids 0 … of the container: ours and a subordinate range, or ours alone. */
+function idMap(kind: "uid" | "gid"): IdMapRange[] {
+  const own = { containerID: 0, hostID: kind === "uid" ? host.identity.euid : host.identity.egid, size: 1 };
+  const range = (kind === "uid" ? host.subordinateIds.uids : host.subordinateIds.gids)[0];
+  return range === undefined || !hasTools(host)
+    ? [own]
+    : [own, { containerID: 1, hostID: range.start, size: range.count }];
+}
+
+function hasTools({ subordinateIds: { newuidmap, newgidmap, uids } }: HostFacts): boolean {
+  return newuidmap !== "" && newgidmap !== "" && uids.length > 0;
+}
+
+interface Case {
+  readonly name: string;
+  readonly namespaces?: readonly NamespaceType[];
+  readonly process?: Partial<Process>;
+  readonly config?: Partial<Omit<RuntimeConfig, "linux" | "process">>;
+  readonly linux?: Linux;
+  readonly mounts?: (files: string) => readonly Mount[];
+  readonly rootOnly?: boolean;
+  /** The user lane needs more than one id. */
+  readonly needsRange?: boolean;
+  readonly userNamespaceForRoot?: boolean;
+  readonly more?: (seen: ProbeFacts, plan: Plan) => void;
+}
+
+const cases: readonly Case[] = [
+  {
+    name: "defaults",
+    linux: {
+      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/absent"],
+      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+      sysctl: { "net.ipv4.ping_group_range": "0 0" },
+      seccomp: { defaultAction: "SCMP_ACT_ALLOW" },
+    },
+    process: { noNewPrivileges: true },
+    config: { hostname: "vitrine-host" },
+    more: (seen) => assert.equal(seen.pid, 1),
+  },
+  {
+    name: "nothing but a mount namespace",
+    namespaces: ["mount"],
+    more: (seen) => assert.notEqual(seen.pid, 1),
+  },
+  {
+    name: "seccomp without no_new_privs",
+    linux: {
+      seccomp: {
+        defaultAction: "SCMP_ACT_ALLOW",
+        syscalls: [{ names: ["ptrace"], action: "SCMP_ACT_ERRNO" }],
+      },
+    },
+  },
+  {
+    name: "a user with groups and ambient capabilities",
+    needsRange: true,
+    process: {
+      user: { uid: 1000, gid: 100, additionalGids: [29, 50], umask: 0o027 },
+      capabilities: { ...capabilitySets, inheritable: ["CAP_KILL"], ambient: ["CAP_KILL"] },
+      cwd: "/home/new/deep",
+    },
+  },
+  {
+    name: "no capabilities at all",
+    process: { capabilities: undefined },
+  },
+  {
+    name: "read-only root",
+    config: { root: { path: "", readonly: true } },
+    more: (seen) => {
+      const line = seen.mountinfo.find((one) => one.split(" ")[4] === "/");
+      assert.match(line?.split(" ")[5] ?? "", /^ro\b/);
+    },
+  },
+  {
+    name: "limits of the process",
+    process: {
+      rlimits: [
+        { type: "RLIMIT_NOFILE", soft: 100n, hard: 200n },
+        { type: "RLIMIT_CORE", soft: 0n, hard: 0n },
+        { type: "RLIMIT_STACK", soft: 1048576n, hard: 8388608n },
+      ],
+      oomScoreAdj: 500,
+      ioPriority: { class: "IOPRIO_CLASS_BE", priority: 6 },
+      scheduler: { policy: "SCHED_BATCH", nice: 3 },
+    },
+    linux: { personality: { domain: "LINUX32" } },
+    more: (seen) => assert.equal(seen.machine, "i686"),
+  },
+  {
+    name: "binds of every kind",
+    mounts: (files) => [
+      { destination: "/etc/one", source: `${files}/one`, options: ["bind", "ro", "nosuid"] },
+      { destination: "/data", source: `${files}/tree`, options: ["rbind", "rro", "rprivate"] },
+      {
+        destination: "/both",
+        source: `${files}/tree`,
+        options: ["rbind", "ro", "rnosuid", "noexec", "rslave"],
+      },
+      { destination: "/plain", source: `${files}/tree`, options: ["bind"] },
+      {
+        destination: "/lib/copied",
+        type: "tmpfs",
+        source: "tmpfs",
+        options: ["tmpcopyup", "nodev", "size=1m"],
+      },
+      { destination: "/data/nested", type: "tmpfs", options: ["mode=700"] },
+    ],
+    more: (seen) => {
+      assert.equal(seen.paths["/etc/one"]?.readonly, true);
+      assert.equal(seen.paths["/plain"]?.readonly, false);
+    },
+  },
+  {
+    name: "names of a time namespace with offsets",
+    namespaces: [...allNamespaces, "time"],
+    config: { hostname: "h", domainname: "d.example" },
+    linux: { timeOffsets: { monotonic: { secs: 1000n }, boottime: { secs: 86400n, nanosecs: 5 } } },
+  },
+  {
+    name: "limits of the cgroup",
+    rootOnly: true,
+    linux: {
+      resources: {
+        pids: { limit: 123n },
+        memory: { limit: 67108864n },
+        cpu: { shares: 512n, quota: 50000n, period: 100000n, cpus: "0" },
+        devices: [{ allow: false, access: "rwm" }],
+      },
+    },
+  },
+  {
+    name: "a user namespace of root's",
+    rootOnly: true,
+    userNamespaceForRoot: true,
+    linux: {
+      uidMappings: [{ containerID: 0, hostID: 200000, size: 65536 }],
+      gidMappings: [{ containerID: 0, hostID: 200000, size: 65536 }],
+    },
+  },
+  {
+    name: "privileged",
+    process: { capabilities: { bounding: allNames(), effective: allNames(), permitted: allNames() } },
+    linux: { resources: isRoot ? { devices: [{ allow: true, access: "rwm" }] } : undefined },
+  },
+  {
+    name: "devices of the config",
+    rootOnly: true,
+    linux: {
+      devices: [
+        { type: "c", path: "/dev/fuse", major: 10, minor: 229, fileMode: 0o640, uid: 3, gid: 4 },
+        { type: "p", path: "/run/pipe", fileMode: 0o600 },
+        { type: "c", path: "/dev/null", major: 1, minor: 3, fileMode: 0o600 },
+      ],
+      resources: { devices: [{ allow: true, access: "rwm" }] },
+    },
+  },
+];
+
+function allNames(): string[] {
+  return [
+    "CAP_CHOWN",
+    "CAP_SYS_ADMIN",
+    "CAP_NET_ADMIN",
+    "CAP_SYS_PTRACE",
+    "CAP_MKNOD",
+    "CAP_CHECKPOINT_RESTORE",
+  ];
+}
+
+/** A root filesystem of one program, and files to bind. */
+function prepare(name: string): { readonly lower: string; readonly files: string; readonly base: string } {
+  const base = fs.mkdtempSync(path.join(directory, `${name.replace(/\W+/g, "-")}-`));
+  fs.chmodSync(base, 0o755);
+  const lower = path.join(base, "lower");
+  const files = path.join(base, "files");
+  for (const one of [
+    "lower/bin",
+    "lower/etc",
+    "lower/lib/copied/inner",
+    "upper",
+    "work",
+    "root",
+    "files/tree/sub",
+  ]) {
+    fs.mkdirSync(path.join(base, one), { recursive: true });
+  }
+  fs.copyFileSync(probe, path.join(lower, "bin/probe"));
+  fs.chmodSync(path.join(lower, "bin/probe"), 0o755);
+  fs.writeFileSync(path.join(lower, "lib/copied/inner/file"), "copied\n");
+  fs.writeFileSync(path.join(files, "one"), "1\n");
+  return { lower, files, base };
+}
+
+function compileCase(one: Case): { readonly plan: Plan; readonly base: string } {
+  const { lower, files, base } = prepare(one.name);
+  const id = path.basename(base);
+  const inUser = !isRoot || one.userNamespaceForRoot === true;
+  const types = one.namespaces ?? allNamespaces;
+  const config: RuntimeConfig = {
+    ociVersion: "1.3.0",
+    root: { path: "" },
+    mounts: [...standardMounts, ...(one.mounts?.(files) ?? [])],
+    ...one.config,
+    process: { ...process_, ...one.process, args: ["/bin/probe", "--json"] },
+    linux: {
+      namespaces: (inUser ? (["user", ...types] as const) : types).map((type) => ({ type })),
+      ...(inUser ? { uidMappings: idMap("uid"), gidMappings: idMap("gid") } : {}),
+      ...one.linux,
+    },
+  };
+  if (one.userNamespaceForRoot === true) {
+    for (const name of ["upper", "work"]) fs.chownSync(path.join(base, name), 200000, 200000);
+  }
+  const target = path.join(base, "root");
+  const placement: ContainerPlacement = {
+    id,
+    bundle: base,
+    stateDirectory: base,
+    root: {
+      type: "overlay",
+      target,
+      lowers: [lower],
+      upper: path.join(base, "upper"),
+      work: path.join(base, "work"),
+      userxattr: inUser,
+    },
+    rootParentMount: mountPointOf(target),
+    cgroup: gatherCgroup(config, host, id),
+    stdin: "null",
+    init: false,
+    dieWithMonitor: true,
+    forwardSignals: true,
+    pidFile: path.join(base, "pid"),
+    exitFile: path.join(base, "exit"),
+    reportFailure: [],
+    removeTrees: [],
+    ...(!isRoot && hasTools(host)
+      ? { idMapTools: { newuidmap: host.subordinateIds.newuidmap, newgidmap: host.subordinateIds.newgidmap } }
+      : {}),
+  };
+  const sourceKinds = gatherSourceKinds(config, base);
+  const input = { config, origins: new Map(), host, container: placement, sourceKinds };
+  // The probe is told what to look at, which the plan says: it is compiled twice.
+  const looks = probeArguments(compile(input));
+  const process = { ...config.process!, args: ["/bin/probe", "--json", ...looks] };
+  return { plan: compile({ ...input, config: { ...config, process } }), base };
+}
+
+for (const one of cases) {
+  test(`what is inside is what the plan said: ${one.name}`, async (t) => {
+    if (!fs.existsSync(helper) || !fs.existsSync(probe))
+      assert.fail("build the helper and the probe first: make build");
+    if (one.rootOnly === true && !isRoot) return cannotRun(t, "needs root");
+    if (one.needsRange === true && !isRoot && idMap("uid").length === 1)
+      return cannotRun(t, "needs subordinate ids");
+    if (!isRoot && !host.userNamespace.unprivilegedAllowed) return cannotRun(t, "user namespaces are off");
+    const before = census();
+    const { plan, base } = compileCase(one);
+    const file = path.join(base, "plan");
+    fs.writeFileSync(file, encodePlan(plan));
+    const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+    assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
+    const seen = JSON.parse(done.stdout) as ProbeFacts;
+    checkPlan(plan, seen);
+    one.more?.(seen, plan);
+    assert.deepEqual({ ...readExitFile(path.join(base, "exit")), time: 0 }, { code: 0, signal: 0, time: 0 });
+    assert.ok((readPidFile(path.join(base, "pid"))?.pid ?? 0) > 0);
+    assert.deepEqual(await leftBehind(before), nothing);
+  });
+}
+
+/** The op that the helper names by its number. */
+function describeFailure(plan: Plan, stderr: string): string {
+  const index = /op (\d+)/.exec(stderr)?.[1];
+  const planned = index === undefined ? undefined : plan.ops[Number(index)];
+  const text = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString(16) : value);
+  return planned === undefined ? "" : JSON.stringify({ stage: planned.stage, ...planned.op }, text);
+}
