@@ -4,9 +4,9 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, processStartTime, stringifyJson, VitrineError } from "../base/mod.ts";
+import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
 import { encodePlan } from "../kernel/mod.ts";
-import type { Platform } from "../oci/mod.ts";
+import { encodeRuntimeConfig, type Platform } from "../oci/mod.ts";
 import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { claimName, generateName, releaseName } from "./containers/names.ts";
 import {
@@ -164,7 +164,7 @@ async function writeAll(
       fs.writeFileSync(file.path, file.text);
       readable(file.path, 0o644);
     }
-    fs.writeFileSync(`${directory}/config.json`, stringifyJson(run.specification.config), { mode: 0o600 });
+    fs.writeFileSync(`${directory}/config.json`, encodeRuntimeConfig(run.specification.config), { mode: 0o600 });
     fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });
     fs.writeFileSync(`${state}/reasons.json`, encodeReasons(run.plan), { mode: 0o600 });
     if (options.cidFile !== undefined) {

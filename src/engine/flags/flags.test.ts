@@ -207,7 +207,7 @@ test("process values", () => {
   assert.deepEqual(parseEntrypoint('["a","b c"]'), ["a", "b c"]);
   assert.deepEqual(parseEntrypoint("[odd"), ["[odd"]);
   assert.deepEqual(parseSysctl("net/core/somaxconn=10"), ["net.core.somaxconn", "10"]);
-  for (const text of ["a=1", "net.core.somaxconn", "net..x=1", "../x=1", "net.a b=1"]) {
+  for (const text of ["a=1", "net.core.somaxconn", "net..x=1", "../x=1", "net.a b=1", "/etc/passwd=1"]) {
     assert.throws(() => parseSysctl(text), invalid, text);
   }
   assert.deepEqual(parsePlatform("linux/arm64/v8"), { os: "linux", architecture: "arm64", variant: "v8" });

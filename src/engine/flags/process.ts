@@ -1,6 +1,6 @@
 /** Values of the flags about the process: --ulimit, --stop-signal, --entrypoint, --sysctl, --platform. */
 import * as os from "node:os";
-import { type Platform, type Rlimit, type RlimitType, rlimitTypes } from "../../oci/mod.ts";
+import { type Platform, type Rlimit, type RlimitType, rlimitTypes, sysctlPath } from "../../oci/mod.ts";
 import { badValue } from "./bad-flag.ts";
 
 /** RLIM_INFINITY */
@@ -74,13 +74,15 @@ export function parseEntrypoint(text: string): readonly string[] {
   return [text];
 }
 
-/** `NAME=VALUE`; names may use `/` for `.`, as sysctl(8). */
+/** `NAME=VALUE`, the name spelled as for sysctl(8): with dots or with slashes. */
 export function parseSysctl(text: string): readonly [string, string] {
   const equals = text.indexOf("=");
-  const name = text.slice(0, Math.max(equals, 0)).trim().replaceAll("/", ".");
-  if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$/.test(name)) {
+  const path = sysctlPath(text.slice(0, Math.max(equals, 0)).trim());
+  if (path === undefined) {
     throw badValue("--sysctl", text, "expected NAME=VALUE", "for example --sysctl net.core.somaxconn=1024");
   }
+  // Dots between the parts, whichever was typed: so that the same parameter is never there twice.
+  const name = path.replace(/[./]/g, (separator) => (separator === "." ? "/" : "."));
   return [name, text.slice(equals + 1).trim()];
 }
 

@@ -1,9 +1,9 @@
 /** /etc/hosts, /etc/hostname and /etc/resolv.conf, made for the container and bound into it; and its sysctls. */
-import type { Mount } from "../../oci/mod.ts";
+import { type Mount, sysctlNamespace, sysctlPath } from "../../oci/mod.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
 import { lastContiguousId } from "../id-maps.ts";
-import type { SpecInput } from "./input.ts";
+import { inUserNamespace, type SpecInput } from "./input.ts";
 import { isPrivate } from "./namespaces.ts";
 import { byDefault, byFlag, byHost, type Notebook, type Sourced, sourced } from "./notebook.ts";
 import { containerHostname } from "./process.ts";
@@ -91,10 +91,6 @@ function resolvConf(input: SpecInput): Sourced<string> {
   return sourced(`${lines.join("\n")}\n`, byFlag(flag));
 }
 
-/** Sysctls that belong to a namespace (sysctl/net.rst, sysctl/kernel.rst): others would change the host. */
-const ofIpc = /^(kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+)$/;
-const ofUts = /^kernel\.(domainname|hostname)$/;
-
 /** linux.sysctl. Error: `flag-conflict` for one that is not the container's own. */
 export function sysctls(input: SpecInput, notebook: Notebook): Readonly<Record<string, string>> {
   const list = new Map<string, Sourced<string>>();
@@ -122,13 +118,12 @@ function pingGroups(input: SpecInput, value: string): Sourced<string> {
 }
 
 function requireOwn(input: SpecInput, name: string): void {
-  const type = name.startsWith("net.")
-    ? "network"
-    : ofIpc.test(name)
-      ? "ipc"
-      : ofUts.test(name)
-        ? "uts"
-        : undefined;
+  const type = sysctlNamespace(sysctlPath(name) ?? "");
+  const own =
+    type === "user"
+      ? inUserNamespace(input)
+      : (type === "network" || type === "ipc" || type === "uts") && isPrivate(input, type);
+  if (own) return;
   if (type === undefined) {
     throw conflict(
       "--sysctl",
@@ -136,12 +131,9 @@ function requireOwn(input: SpecInput, name: string): void {
       "set it on the host with sysctl(8)",
     );
   }
-  if (!isPrivate(input, type)) {
-    const flag = `--${type}`;
-    throw conflict(
-      "--sysctl",
-      `${name} would change the host, whose ${type} namespace ${flag} shares`,
-      `leave out ${flag}=host`,
-    );
-  }
+  throw conflict(
+    "--sysctl",
+    `${name} would change the host, whose ${type} namespace the container shares`,
+    `give the container a ${type} namespace of its own`,
+  );
 }
