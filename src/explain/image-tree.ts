@@ -135,12 +135,12 @@ export class ImageTree {
     return found;
   }
 
-  /** Visible regular files. */
+  /** What is visible and no directory. */
   total(): { readonly files: number; readonly bytes: number } {
     let files = 0;
     let bytes = 0;
     walk(this.root, "", (_path, node) => {
-      if (node.type !== "file") return;
+      if (node.type === "directory") return;
       files += 1;
       bytes += node.bytes;
     });

@@ -100,12 +100,18 @@ function choose(words: readonly string[]): Chosen {
 }
 
 function unknownCommand(name: string): VitrineError {
+  const group = registry.find(({ subcommands }) => subcommands && findEntry(subcommands, name));
+  if (group !== undefined) return noCommand(name, `${group.name} ${name}`);
   const close = nearest(
     name,
     registry
       .filter((entry) => entry.hidden !== true)
       .flatMap((entry) => [entry.name, ...(entry.aliases ?? [])]),
   );
+  return noCommand(name, close);
+}
+
+function noCommand(name: string, close: string | undefined): VitrineError {
   return new VitrineError("invalid", `unknown command: ${name}`, {
     code: "unknown-command",
     operand: name,
