@@ -3,6 +3,7 @@
 export * from "./capabilities.ts";
 export * from "./constants.ts";
 export * from "./encode.ts";
+export * from "./helper.ts";
 export {
   type HostReader,
   type HostSelf,

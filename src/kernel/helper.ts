@@ -1,0 +1,55 @@
+/** Starting the helper: how the engine becomes the monitor. */
+import { spawnSync } from "node:child_process";
+import { constants } from "node:os";
+import { VitrineError } from "../base/mod.ts";
+
+/**
+ * What the helper and what it starts (newuidmap, the program that explains a failure) get of the environment. A
+ * container's own variables are in its plan; BUN_*, LD_* and the like stop here.
+ */
+const passedOn = [
+  "PATH",
+  "HOME",
+  "USER",
+  "TERM",
+  "NO_COLOR",
+  "COLORTERM",
+  "LANG",
+  "LC_ALL",
+  "XDG_RUNTIME_DIR",
+  "XDG_DATA_HOME",
+];
+
+type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
+
+/**
+ * Replaces this process by `vitrine-helper run PLAN`: same pid, same start time, same standard streams, so that no
+ * JavaScript stays behind the container. Never returns; where the runtime cannot execve (node before 23.11), the
+ * helper runs as a child and its exit status is passed on. Error: `helper-not-started`.
+ */
+export function becomeHelper(helperPath: string, planPath: string): never {
+  const env: Record<string, string> = {};
+  for (const name of passedOn) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  const args = ["vitrine-helper", "run", planPath];
+  const { execve } = process as unknown as { readonly execve?: Execve };
+  try {
+    if (typeof execve === "function") return execve.call(process, helperPath, args, env);
+  } catch (cause) {
+    throw notStarted(helperPath, cause);
+  }
+  const done = spawnSync(helperPath, args.slice(1), { env, stdio: "inherit", argv0: args[0] });
+  if (done.error !== undefined) throw notStarted(helperPath, done.error);
+  process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));
+}
+
+function notStarted(helperPath: string, cause: unknown): VitrineError {
+  return new VitrineError("unavailable", `cannot start the helper ${helperPath}`, {
+    code: "helper-not-started",
+    operand: helperPath,
+    hint: "install vitrine-helper again, beside vitrine or in ../libexec/vitrine",
+    cause,
+  });
+}
