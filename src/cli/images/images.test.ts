@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { formatDigest } from "../../oci/mod.ts";
 import type { ImageRow, Store } from "../../store/mod.ts";
 import { imageFilter, untilTime } from "./filters.ts";
 import { matchesReference, nameParts, newName, shortId } from "./names.ts";
@@ -56,8 +57,8 @@ describe("filters of images", () => {
   const now = Date.UTC(2026, 0, 31);
   const row = (fields: Partial<ImageRow>): ImageRow => ({
     name: "docker.io/library/alpine:latest",
-    id: `sha256:${"a".repeat(64)}`,
-    digest: `sha256:${"d".repeat(64)}`,
+    id: formatDigest("sha256", "a".repeat(64)),
+    digest: formatDigest("sha256", "d".repeat(64)),
     platform: undefined,
     created: now - 1000,
     size: 1,
@@ -66,7 +67,7 @@ describe("filters of images", () => {
     dangling: false,
     ...fields,
   });
-  const middle = row({ id: `sha256:${"b".repeat(64)}`, created: now - 5000 });
+  const middle = row({ id: formatDigest("sha256", "b".repeat(64)), created: now - 5000 });
   // Only what filters use.
   const store = { resolve: () => middle, list: () => [middle] } as unknown as Store;
   const holds = (filters: readonly string[], fields: Partial<ImageRow> = {}): boolean =>
