@@ -5,6 +5,9 @@ import { type Draft, invalid } from "./draft.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { absolute } from "./paths.ts";
 
+/** Bound where a user namespace may not mount message queues; few containers have it themselves. */
+export const hostMqueue = "/dev/mqueue";
+
 export const mountSection = "config.md#mounts";
 export const mountOptionsSection = "config.md#linux-mount-options";
 
@@ -62,6 +65,8 @@ export function bindSources(config: RuntimeConfig, bundle: string): string[] {
   for (const entry of readMounts(config, bundle)) {
     if (isBind(entry)) {
       sources.push(entry.source);
+    } else if (entry.type === "mqueue") {
+      sources.push(hostMqueue);
     }
   }
   return sources;

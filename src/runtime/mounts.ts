@@ -8,6 +8,7 @@ import { mountCgroup } from "./cgroup-mount.ts";
 import { type Draft, invalid, unsupported } from "./draft.ts";
 import {
   bindFromHost,
+  hostMqueue,
   isBind,
   type MountEntry,
   makeMountPoint,
@@ -75,15 +76,22 @@ function mountOrBind(draft: Draft, entry: MountEntry, owned: boolean, hostPath: 
   bindFromHost(draft, entry, hostPath);
 }
 
+/** Left out where it cannot be had, when nobody asked for it. */
 function mountMqueue(draft: Draft, entry: MountEntry): void {
-  if (!draft.input.host.mqueue) {
-    if (draft.origin(entry.pointer).by !== "default") {
-      throw unsupported("mqueue-unsupported", entry.pointer, "this kernel has no POSIX message queues");
-    }
-    draft.note(entry.pointer, "left out: this kernel has no POSIX message queues");
+  const owned = draft.owns("ipc") || !draft.inUserNamespace;
+  const problem = !draft.input.host.mqueue
+    ? "this kernel has no POSIX message queues"
+    : !owned && draft.input.sourceKinds.get(hostMqueue) === "missing"
+      ? `a user namespace may not mount those of the host's ipc namespace, and there is no ${hostMqueue}`
+      : undefined;
+  if (problem === undefined) {
+    mountOrBind(draft, entry, owned, hostMqueue);
     return;
   }
-  mountOrBind(draft, entry, draft.owns("ipc"), "/dev/mqueue");
+  if (draft.origin(entry.pointer).by !== "default") {
+    throw unsupported("mqueue-unsupported", entry.pointer, problem);
+  }
+  draft.note(entry.pointer, `left out: ${problem}`);
 }
 
 /** `gid=5` (tty) fails where the user namespace has no such group. */

@@ -320,28 +320,43 @@ function compileCase(one: Case): { readonly plan: Plan; readonly base: string } 
       : {}),
   };
   const sourceKinds = gatherSourceKinds(config, base);
-  const input = { config, origins: new Map(), host, container: placement, sourceKinds };
+  const input = {
+    config,
+    origins: new Map([["", { by: "default" as const }]]),
+    host,
+    container: placement,
+    sourceKinds,
+  };
   // The probe is told what to look at, which the plan says: it is compiled twice.
   const looks = probeArguments(compile(input));
   const process = { ...config.process!, args: ["/bin/probe", "--json", ...looks] };
   return { plan: compile({ ...input, config: { ...config, process } }), base };
 }
 
+/** Runs a plan and returns what the probe saw. */
+function look(plan: Plan, base: string): ProbeFacts {
+  const file = path.join(base, "plan");
+  fs.writeFileSync(file, encodePlan(plan));
+  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+  assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
+  return JSON.parse(done.stdout) as ProbeFacts;
+}
+
+function whyNot(one: Case): string | undefined {
+  if (!fs.existsSync(helper) || !fs.existsSync(probe))
+    assert.fail("build the helper and the probe first: make build");
+  if (one.rootOnly === true && !isRoot) return "needs root";
+  if (one.needsRange === true && !isRoot && idMap("uid").length === 1) return "needs subordinate ids";
+  return !isRoot && !host.userNamespace.unprivilegedAllowed ? "user namespaces are off" : undefined;
+}
+
 for (const one of cases) {
   test(`what is inside is what the plan said: ${one.name}`, async (t) => {
-    if (!fs.existsSync(helper) || !fs.existsSync(probe))
-      assert.fail("build the helper and the probe first: make build");
-    if (one.rootOnly === true && !isRoot) return cannotRun(t, "needs root");
-    if (one.needsRange === true && !isRoot && idMap("uid").length === 1)
-      return cannotRun(t, "needs subordinate ids");
-    if (!isRoot && !host.userNamespace.unprivilegedAllowed) return cannotRun(t, "user namespaces are off");
+    const reason = whyNot(one);
+    if (reason !== undefined) return cannotRun(t, reason);
     const before = census();
     const { plan, base } = compileCase(one);
-    const file = path.join(base, "plan");
-    fs.writeFileSync(file, encodePlan(plan));
-    const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
-    assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
-    const seen = JSON.parse(done.stdout) as ProbeFacts;
+    const seen = look(plan, base);
     checkPlan(plan, seen);
     one.more?.(seen, plan);
     assert.deepEqual({ ...readExitFile(path.join(base, "exit")), time: 0 }, { code: 0, signal: 0, time: 0 });
@@ -356,4 +371,36 @@ function describeFailure(plan: Plan, stderr: string): string {
   const planned = index === undefined ? undefined : plan.ops[Number(index)];
   const text = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString(16) : value);
   return planned === undefined ? "" : JSON.stringify({ stage: planned.stage, ...planned.op }, text);
+}
+
+/** The comparison itself: a plan of which one op was not carried out must not pass. */
+const omissions: readonly Plan["ops"][number]["op"]["op"][] = [
+  "setHostname",
+  "setUmask",
+  "noNewPrivileges",
+  "dropBoundingSet",
+  "seccomp",
+  "maskPath",
+  "readonlyPath",
+  "mountAttributes",
+  "newSession",
+  "makeSymlink",
+];
+for (const omitted of omissions) {
+  test(`an op that is not carried out is seen: ${omitted}`, (t) => {
+    const whole = cases[0]!;
+    const reason = whyNot(whole);
+    if (reason !== undefined) return cannotRun(t, reason);
+    const { plan, base } = compileCase({
+      ...whole,
+      config: { ...whole.config, root: { path: "", readonly: true } },
+      process: { ...whole.process, user: { uid: 0, gid: 0, umask: 0o077 } },
+      // Without no_new_privs a late filter is refused, which would be seen before anything else.
+      linux: { ...whole.linux, ...(omitted === "noNewPrivileges" ? { seccomp: undefined } : {}) },
+    });
+    const crippled = { ops: plan.ops.filter(({ op }) => op.op !== omitted) };
+    assert.notEqual(crippled.ops.length, plan.ops.length);
+    const seen = look(crippled, base);
+    assert.throws(() => checkPlan(plan, seen), assert.AssertionError);
+  });
 }
