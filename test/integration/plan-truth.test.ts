@@ -184,7 +184,7 @@ const cases: readonly Case[] = [
         source: "tmpfs",
         options: ["tmpcopyup", "nodev", "size=1m"],
       },
-      { destination: "/data/nested", type: "tmpfs", options: ["mode=700"] },
+      { destination: "/data/sub", type: "tmpfs", options: ["mode=700"] },
     ],
     more: (seen) => {
       assert.equal(seen.paths["/etc/one"]?.readonly, true);
