@@ -253,9 +253,14 @@ describe("images", () => {
     fails(["save", "--format", "tar", "one:1"], 125, /oci-archive/);
     fails(["save", "nothing-here", "-o", path.join(world.directory, "n.tar")], 125, /nothing-here/);
     assert.equal(fs.existsSync(path.join(world.directory, "n.tar")), false);
-    const { status, stderr } = world.run(["--root", "/proc/vitrine", "--runroot", "/proc/vitrine", "load"], {
-      input: fs.readFileSync(probe),
-    });
+    const { status, stderr } = world.run([
+      "--root",
+      "/proc/vitrine",
+      "--runroot",
+      "/proc/run",
+      "import",
+      probe,
+    ]);
     assert.equal(status, 125);
     assert.match(stderr, /^error: .*\nhint: /);
   });
