@@ -1,0 +1,276 @@
+/**
+ * Each op as the kernel calls that the helper makes for it, with their real arguments. The text holds what the image
+ * and the user wrote as it is: renderers escape it for the terminal.
+ */
+
+import { quoted } from "../base/mod.ts";
+import { type IdMapRange, type Op, type OpName, type OpPath, summarizeFilter } from "../kernel/mod.ts";
+import {
+  bitList,
+  capabilityText,
+  clearedAttributeNames,
+  clockName,
+  cloneFlagNames,
+  ioPriorityText,
+  limitText,
+  memoryPolicyText,
+  modeNames,
+  mountAttributeNames,
+  octal,
+  personalityText,
+  propagationNames,
+  rlimitName,
+  schedulerFlagNames,
+  schedulerName,
+  seccompFlagNames,
+  unmountFlagNames,
+} from "./flags.ts";
+
+type OpOf<Name extends OpName> = Extract<Op, { readonly op: Name }>;
+type Describer = { readonly [Name in OpName]: (op: OpOf<Name>) => readonly string[] };
+
+/** The kernel calls of one op, in order. */
+export function callsOf(op: Op): readonly string[] {
+  // The table's entry for op.op takes exactly that op; TypeScript cannot follow this through the union.
+  const describe = describers[op.op] as (op: Op) => readonly string[];
+  return describe(op);
+}
+
+/** `root:/proc` is /proc of the container's root filesystem; a path of the host stands as it is. */
+export function pathText(path: OpPath): string {
+  return path.base === "host" ? path.path : `${path.base}:${path.path}`;
+}
+
+const text = (value: string): string => quoted(value, 200);
+
+function dataText(data: Uint8Array): string {
+  if (data.length > 4096) return `${data.length} bytes`;
+  const decoded = new TextDecoder().decode(data);
+  return decoded.includes("\ufffd") ? `${data.length} bytes` : quoted(decoded, 80);
+}
+
+function mapText(ranges: readonly IdMapRange[], separator: string): string {
+  return ranges.map((range) => `${range.containerID} ${range.hostID} ${range.size}`).join(separator);
+}
+
+/** A descriptor's file, by name, for calls that take one. */
+const describers: Describer = {
+  joinNamespace: (op) => [
+    `open(${pathText(op.path)})`,
+    `setns(fd, ${op.type === 0 ? "0" : cloneFlagNames(op.type)})`,
+  ],
+  clone: (op) => [
+    `clone3(${cloneFlagNames(op.flags)})`,
+    ...(op.dieWithMonitor ? ["prctl(PR_SET_PDEATHSIG, SIGKILL)"] : []),
+  ],
+  idMap: (op) => [
+    ...(op.denySetgroups ? ['write(/proc/PID/setgroups, "deny")'] : []),
+    op.newuidmap === ""
+      ? `write(/proc/PID/uid_map, "${mapText(op.uids, "\\n")}")`
+      : `execve(${op.newuidmap} PID ${mapText(op.uids, " ")})`,
+    op.newgidmap === ""
+      ? `write(/proc/PID/gid_map, "${mapText(op.gids, "\\n")}")`
+      : `execve(${op.newgidmap} PID ${mapText(op.gids, " ")})`,
+  ],
+  barrier: (op) => [`wait for the other side (barrier ${op.id})`],
+  cgroupAttach: (op) => [`write(${pathText(op.path)}/cgroup.procs, PID)`],
+  setTimeOffset: (op) => [
+    `write(/proc/self/timens_offsets, "${clockName(op.clock)} ${op.seconds} ${op.nanoseconds}")`,
+  ],
+  supervise: (op) => [
+    ...(op.pidFile === "" ? [] : [`write(${op.pidFile}, PID)`]),
+    `poll, waitpid${op.forwardSignals ? ", signals passed on" : ""}${op.relayInput ? ", stdin relayed to the terminal" : ""}`,
+    ...(op.exitFile === "" ? [] : [`write(${op.exitFile}, the exit status)`]),
+  ],
+  reportFailure: (op) => [`on a failed op: execve(${op.argv.map(text).join(" ")})`],
+  runProgram: (op) => [
+    `fork, execve(${text(op.path)}, [${op.argv.map(text).join(", ")}])${op.timeoutSeconds === 0 ? "" : `, at most ${op.timeoutSeconds} s`}`,
+  ],
+  newSession: () => ["setsid()"],
+  sessionKeyring: (op) => [`keyctl(KEYCTL_JOIN_SESSION_KEYRING, ${text(op.name)})`, "keyctl(KEYCTL_SETPERM)"],
+  pipeStreams: () => ["pipe2, dup2 in place of stdin, stdout and stderr that are the user's terminal"],
+  unshareNamespaces: (op) => [`unshare(${cloneFlagNames(op.flags)})`],
+  awaitExecute: () => ["wait until init has become the program"],
+
+  setRoot: (op) => [`openat(${pathText(op.path)}, O_PATH | O_DIRECTORY) = root`],
+  setWork: (op) => [`openat(${pathText(op.path)}, O_PATH | O_DIRECTORY) = work`],
+
+  mountPropagation: (op) => [
+    `mount_setattr(${pathText(op.path)}${op.recursive ? ", AT_RECURSIVE" : ""}, propagation ${propagationNames(op.propagation)})`,
+  ],
+  mountFilesystem: (op) => [
+    `fsopen(${text(op.fstype)})`,
+    ...(op.source === "" || op.source === op.fstype ? [] : [`fsconfig(source=${op.source})`]),
+    ...op.options.map((option) => `fsconfig(${option})`),
+    `fsmount(${mountAttributeNames(op.attributes)})`,
+    `move_mount(${pathText(op.target)})`,
+  ],
+  bindMount: (op) => [
+    `open_tree(${pathText(op.source)}, OPEN_TREE_CLONE${op.recursive ? " | AT_RECURSIVE" : ""})`,
+    ...bindAttributes(op),
+    ...(op.idMapNamespace === "" ? [] : [`mount_setattr(MOUNT_ATTR_IDMAP, ${op.idMapNamespace})`]),
+    `move_mount(${pathText(op.target)})`,
+  ],
+  mountAttributes: (op) => [
+    `mount_setattr(${pathText(op.path)}${op.recursive ? ", AT_RECURSIVE" : ""}${attributeChange(op.set, op.clear)})`,
+  ],
+  makeMountPoint: (op) => [
+    `openat2(${pathText(op.path)}), else ${op.file ? "create an empty file" : "mkdirat"}`,
+  ],
+  pivotRoot: (op) =>
+    op.noPivot
+      ? ["mount(root, /, MS_MOVE)", "chroot(.)"]
+      : ["pivot_root(root, old root)", "umount2(old root, MNT_DETACH)", "chdir(/)"],
+  maskPath: (op) => [
+    `openat2(${pathText(op.path)}, O_PATH)`,
+    "move_mount(/dev/null over a file | an empty read-only tmpfs over a directory)",
+  ],
+  readonlyPath: (op) => [
+    `open_tree(${pathText(op.path)}, OPEN_TREE_CLONE | AT_RECURSIVE)`,
+    "mount_setattr(set MOUNT_ATTR_RDONLY)",
+    "move_mount(over itself)",
+  ],
+  unmount: (op) => [`umount2(${pathText(op.path)}, ${unmountFlagNames(op.flags)})`],
+  tmpCopyUp: (op) => [
+    `fsopen("tmpfs")`,
+    ...op.options.map((option) => `fsconfig(${option})`),
+    `fsmount(${mountAttributeNames(op.attributes)})`,
+    `copy of ${pathText(op.target)}`,
+    `move_mount(${pathText(op.target)})`,
+  ],
+
+  makeDirectory: (op) => [
+    `mkdirat(${pathText(op.path)}, ${octal(op.mode)})${op.parents ? " with its parents" : ""}`,
+  ],
+  writeFile: (op) => [
+    `openat2(${pathText(op.path)}, O_WRONLY${op.create ? " | O_CREAT | O_TRUNC" : ""}${op.create ? `, ${octal(op.mode)}` : ""})`,
+    `write(${dataText(op.data)})`,
+  ],
+  makeSymlink: (op) => [`symlinkat(${text(op.target)}, ${pathText(op.path)})`],
+  makeNode: (op) => [
+    `mknodat(${pathText(op.path)}, ${modeNames(op.mode)}, ${op.major}:${op.minor})`,
+    ...(op.uid === 0 && op.gid === 0 ? [] : [`fchownat(${op.uid}, ${op.gid})`]),
+  ],
+  removeTree: (op) => [`unlinkat(${pathText(op.path)} and all below it)`],
+  removeDirectory: (op) => [
+    `unlinkat(${pathText(op.path)}, AT_REMOVEDIR)${op.retryMilliseconds === 0 ? "" : `, tried for ${op.retryMilliseconds} ms`}`,
+  ],
+  rename: (op) => [
+    `renameat2(${pathText(op.from)}, ${pathText(op.to)}${op.noReplace ? ", RENAME_NOREPLACE" : ""})`,
+  ],
+  copyTree: (op) => [`copy_file_range(${pathText(op.from)} and all below it, ${pathText(op.to)})`],
+  changeOwner: (op) => [`fchownat(${pathText(op.path)}, ${op.uid}, ${op.gid}, AT_SYMLINK_NOFOLLOW)`],
+  changeMode: (op) => [`fchmod(${pathText(op.path)}, ${octal(op.mode)})`],
+  syncTree: (op) => [`syncfs(${pathText(op.path)})`],
+
+  setHostname: (op) => [`sethostname(${text(op.name)})`],
+  setDomainname: (op) => [`setdomainname(${text(op.name)})`],
+  loopbackUp: () => ["ioctl(SIOCSIFFLAGS, lo, IFF_UP)"],
+  setRlimit: (op) => [
+    `prlimit64(${rlimitName(op.resource)}, soft ${limitText(op.soft)}, hard ${limitText(op.hard)})`,
+  ],
+  setUmask: (op) => [`umask(${octal(op.mask)})`],
+  noNewPrivileges: () => ["prctl(PR_SET_NO_NEW_PRIVS, 1)"],
+  setPersonality: (op) => [`personality(${personalityText(op.persona)})`],
+  setScheduler: (op) => [`sched_setattr(${schedulerText(op)})`],
+  setIoPriority: (op) => [`ioprio_set(${ioPriorityText(op.priority)})`],
+  dropBoundingSet: (op) => [`prctl(PR_CAPBSET_DROP, all but: ${capabilityText(op.keep)})`],
+  setUser: (op) => [
+    op.skipGroups ? "setgroups left out: it is denied here" : `setgroups([${op.groups.join(", ")}])`,
+    `setresgid(${op.gid}, ${op.gid}, ${op.gid})`,
+    `setresuid(${op.uid}, ${op.uid}, ${op.uid})`,
+  ],
+  setCapabilities: (op) => [
+    `capset(${capabilitySets(op)})`,
+    ...(op.ambient === 0n ? [] : [`prctl(PR_CAP_AMBIENT, ${capabilityText(op.ambient)})`]),
+  ],
+  seccomp: (op) => [
+    `seccomp(SECCOMP_SET_MODE_FILTER, ${seccompFlagNames(op.flags)}, ${op.program.length / 8} instructions)`,
+    ...filterLines(op.program),
+    ...(op.listenerPath === "" ? [] : [`sendmsg(${op.listenerPath}, the listener)`]),
+  ],
+  apparmorProfile: (op) => [`write(/proc/self/attr/apparmor/exec, ${text(`exec ${op.profile}`)})`],
+  selinuxLabel: (op) => [`write(/proc/self/attr/exec, ${text(op.label)})`],
+  changeDirectory: (op) => [
+    ...(op.create ? [`mkdirat(root:${op.path}, 0755) where missing`] : []),
+    `chdir(${text(op.path)})`,
+    "getcwd() is inside the root",
+  ],
+  openTerminal: (op) => [
+    "open(/dev/pts/ptmx)",
+    `ioctl(TIOCSWINSZ, ${op.columns} x ${op.rows})`,
+    ...(op.uid === 0 ? [] : [`fchown(terminal, ${op.uid})`]),
+    ...(op.bindConsole ? ["move_mount(terminal over root:/dev/console)"] : []),
+    "setsid()",
+    "ioctl(TIOCSCTTY)",
+    "dup2(terminal, 0 1 2)",
+    op.consoleSocket === ""
+      ? "sendmsg(the other end to the monitor)"
+      : `sendmsg(the other end to ${op.consoleSocket})`,
+  ],
+  standardInput: (op) => [op.mode === 0 ? "stdin is the caller's" : "open(/dev/null), dup2(null, 0)"],
+  closeDescriptors: (op) => [`close_range(${op.first}, ~0, CLOSE_RANGE_CLOEXEC)`],
+  awaitStart: (op) => [`open(${op.fifo}), poll: wait for start`],
+  execute: (op) => [
+    `execve(${op.argv.map(text).join(" ")})`,
+    `environment: ${op.env.length === 0 ? "empty" : op.env.map((each) => quoted(each, 400)).join(" ")}`,
+  ],
+  initReaper: () => ["fork, waitpid: stay as pid 1, pass signals on, reap"],
+  cpuAffinity: (op) => [`sched_setaffinity(CPUs ${bitList(op.mask)})`],
+  memoryPolicy: (op) => [`set_mempolicy(${memoryPolicyText(op.mode, op.flags)}, nodes ${bitList(op.nodes)})`],
+
+  layerEntry: (op) => [`make ${text(layerPath(op.path))}`],
+  layerData: (op) => [`pwrite(${op.data.length} bytes at ${op.offset})`],
+  layerWhiteout: (op) => [`hide ${text(layerPath(op.path))}`],
+  layerOpaque: (op) => [`hide what is below in ${text(layerPath(op.path))}`],
+  layerEnd: (op) => ["utimensat", ...(op.sync ? ["syncfs"] : [])],
+  layerOptions: () => [],
+};
+
+function attributeChange(set: bigint, clear: bigint): string {
+  const parts: string[] = [];
+  if (set !== 0n) parts.push(`set ${mountAttributeNames(set)}`);
+  if (clear !== 0n) parts.push(`clear ${clearedAttributeNames(clear)}`);
+  return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
+}
+
+function bindAttributes(op: OpOf<"bindMount">): readonly string[] {
+  const change = attributeChange(op.set, op.clear);
+  const tree = op.recursiveAttributes ? "AT_RECURSIVE, " : "";
+  return [
+    ...(change === "" ? [] : [`mount_setattr(${tree}${change.slice(2)})`]),
+    ...(op.propagation === 0 ? [] : [`mount_setattr(propagation ${propagationNames(op.propagation)})`]),
+  ];
+}
+
+/** Sets that are the same are named once. */
+function capabilitySets(op: OpOf<"setCapabilities">): string {
+  const effective = capabilityText(op.effective);
+  const permitted = capabilityText(op.permitted);
+  const both =
+    op.effective === op.permitted
+      ? `effective and permitted: ${effective}`
+      : `effective: ${effective}; permitted: ${permitted}`;
+  return `${both}; inheritable: ${capabilityText(op.inheritable)}`;
+}
+
+function schedulerText(op: OpOf<"setScheduler">): string {
+  const parts = [schedulerName(op.policy)];
+  if (op.flags !== 0n) parts.push(schedulerFlagNames(op.flags));
+  if (op.nice !== 0) parts.push(`nice ${op.nice}`);
+  if (op.priority !== 0) parts.push(`priority ${op.priority}`);
+  if (op.runtime !== 0n) parts.push(`runtime ${op.runtime} of ${op.period} ns, deadline ${op.deadline} ns`);
+  return parts.join(", ");
+}
+
+function filterLines(program: Uint8Array): readonly string[] {
+  const summary = summarizeFilter(program);
+  if (summary === undefined) return [];
+  const outcomes = summary.outcomes.map(([outcome, calls]) => `${outcome} ${calls}`).join(", ");
+  const conditional = summary.conditional.length === 0 ? "" : `, by arguments ${summary.conditional.length}`;
+  return [`${summary.machine} system calls: ${outcomes}${conditional}; unknown ones ${summary.unknown}`];
+}
+
+function layerPath(path: string | Uint8Array): string {
+  return typeof path === "string" ? path : new TextDecoder().decode(path);
+}
