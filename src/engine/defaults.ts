@@ -174,7 +174,7 @@ export const defaults = {
   readonlyTmpfs: row(
     "podman",
     "--read-only-tmpfs=false",
-    ["/run", "/tmp", "/var/tmp"],
+    { "/run": "mode=0755", "/tmp": "mode=1777", "/var/tmp": "mode=1777" },
     "a read-only root without a place for temporary files breaks most programs",
   ),
   imageVolumes: row(

@@ -164,7 +164,9 @@ async function writeAll(
       fs.writeFileSync(file.path, file.text);
       readable(file.path, 0o644);
     }
-    fs.writeFileSync(`${directory}/config.json`, encodeRuntimeConfig(run.specification.config), { mode: 0o600 });
+    fs.writeFileSync(`${directory}/config.json`, encodeRuntimeConfig(run.specification.config), {
+      mode: 0o600,
+    });
     fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });
     fs.writeFileSync(`${state}/reasons.json`, encodeReasons(run.plan), { mode: 0o600 });
     if (options.cidFile !== undefined) {

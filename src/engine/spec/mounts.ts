@@ -184,9 +184,9 @@ function requested(
     }
   }
   if (options.readOnly && options.readOnlyTmpfs) {
-    for (const target of defaults.readonlyTmpfs.value) {
+    for (const [target, mode] of Object.entries(defaults.readonlyTmpfs.value)) {
       if (targets.has(target)) continue;
-      list.push(sourced(tmpfs(target, ["rw", "nosuid", "nodev", "tmpcopyup"]), byDefault));
+      list.push(sourced(tmpfs(target, ["rw", "nosuid", "nodev", mode, "tmpcopyup"]), byDefault));
     }
   }
   return list;
