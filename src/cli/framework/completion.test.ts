@@ -41,7 +41,12 @@ describe("completeLine offers", () => {
     assert.equal(await also("save", "--output=./", ""), "none");
   });
   it("images, by short names until something else was typed", async () => {
-    assert.deepEqual(await offered("inspect", ""), ["alpine:latest", "cccccccccccc", "quay.io/team/app:1.2"]);
+    assert.deepEqual(await offered("inspect", ""), [
+      "alpine:latest",
+      "cccccccccccc",
+      "hello",
+      "quay.io/team/app:1.2",
+    ]);
     assert.deepEqual(await offered("rmi", "alpine", "q"), ["quay.io/team/app:1.2"]);
     assert.deepEqual(await offered("inspect", "docker.io/"), ["docker.io/library/alpine:latest"]);
     assert.deepEqual(await offered("inspect", "cccc"), ["cccccccccccc"]);

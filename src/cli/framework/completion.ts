@@ -179,12 +179,14 @@ async function imageNames(current: string, context: Context): Promise<readonly s
   const { familiarReference } = await import("../../image/mod.ts");
   const { parsed, shortId } = await import("../images/names.ts");
   const store = await context.store();
-  return store.list().flatMap(({ name, id }) => {
+  const listed = store.list().flatMap(({ name, id }) => {
     if (name === undefined) return [shortId(id)];
     const reference = parsed(name);
     const short = reference === undefined ? name : familiarReference(reference);
     return current === "" || short.startsWith(current) ? [short] : [name, shortId(id)];
   });
+  // The image that the executable carries is there even when it is not yet in the store.
+  return ["hello", ...listed];
 }
 
 async function containerNames(context: Context): Promise<readonly string[]> {

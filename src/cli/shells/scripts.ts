@@ -67,12 +67,18 @@ function __vitrine_complete
     set -l words (commandline -opc) (commandline -ct)
     set -l lines ($words[1] __complete $words[2..-1] 2>/dev/null)
     set -l current (commandline -ct)
+    set -l flag (string match -r '^--[^=]*=' -- $current)
+    set -l path (string replace -r '^--[^=]*=' '' -- $current)
     for line in $lines
         switch $line
             case ':files'
-                __fish_complete_path (string replace -r '^--[^=]*=' '' -- $current)
+                for found in (__fish_complete_path $path)
+                    echo $flag$found
+                end
             case ':directories'
-                __fish_complete_directories (string replace -r '^--[^=]*=' '' -- $current)
+                for found in (__fish_complete_directories $path)
+                    echo $flag$found
+                end
             case ':*'
             case '*'
                 echo $line
