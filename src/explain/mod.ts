@@ -1,4 +1,6 @@
 /** The door of `explain/`: plans, failures and hosts made readable. Reads values, does nothing. */
+export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
 export { explainPlan } from "./plan.ts";
+export { renderImage } from "./render-image.ts";
 export { renderPlan, renderPlanJson } from "./render-plan.ts";
 export * from "./types.ts";
