@@ -1,6 +1,6 @@
 /** The container's cgroup: where, made, filled, removed (config-linux.md#control-groups). */
 
-import type { HostFacts } from "../kernel/mod.ts";
+import type { HostFacts, Op } from "../kernel/mod.ts";
 import { bytesOf } from "./bytes.ts";
 import { hierarchyOf } from "./cgroup-devices.ts";
 import type { CgroupWrite } from "./cgroup-limits.ts";
@@ -54,7 +54,7 @@ export interface CgroupPlan {
   readonly writes: readonly CgroupWrite[];
 }
 
-/** Monitor, while init mounts: makes the cgroup, limits it, puts init into it. */
+/** Monitor, while init mounts: makes the cgroup, limits it, puts init into it (or lets it, in `enterCgroup`). */
 export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
   if (plan.directories.length === 0) {
     return;
@@ -73,8 +73,22 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
     }
   }
   writeAll(draft, plan.writes);
+  if (!movesItself(draft)) {
+    attach(plan, (op) => draft.monitor(op, pathReason));
+  }
+}
+
+/**
+ * v1 lets a thread move itself without the lock that waits for an RCU grace period (10 ms); in a user namespace init may
+ * not write to the host's cgroup any more, and v2 has no such way.
+ */
+function movesItself(draft: Draft): boolean {
+  return draft.input.container.cgroup.mode === "v1" && !draft.inUserNamespace;
+}
+
+function attach(plan: CgroupPlan, add: (op: Op) => void): void {
   for (const directory of plan.directories) {
-    draft.monitor({ op: "cgroupAttach", path: { base: "host", path: directory } }, pathReason);
+    add({ op: "cgroupAttach", path: { base: "host", path: directory } });
   }
 }
 
@@ -95,6 +109,9 @@ export function enterCgroup(draft: Draft, plan: CgroupPlan): void {
   }
   if (plan.directories.length > 0) {
     draft.barrier({ pointer: "/linux/cgroupsPath", section });
+    if (movesItself(draft)) {
+      attach(plan, (op) => draft.init(op, pathReason));
+    }
   }
   enterCgroupNamespace(draft);
 }
