@@ -26,7 +26,9 @@ export type Seen =
   | { readonly kind: "directory"; readonly parts: readonly Part[] }
   | { readonly kind: "link"; readonly target: string }
   | { readonly kind: "file"; readonly file: string; readonly stat: fs.Stats }
-  | { readonly kind: "special" };
+  | { readonly kind: "special" }
+  /** A directory on the way belongs to a mapped id and lets nobody else in. */
+  | { readonly kind: "denied" };
 
 /** The roots of an image's layers, topmost first; undefined when it is not unpacked. */
 export function treesOf(context: StoreContext, diffIDs: readonly Digest[]): readonly Part[] | undefined {
@@ -48,6 +50,7 @@ export function partOf({ directory, row }: UnpackedLayer): Part {
 /** See `Store.readImageFile`. */
 export function readFileOf(trees: readonly Part[], file: string): Uint8Array | undefined {
   const seen = lookUp(trees, file, true);
+  if (seen?.kind === "denied") throw denied(file);
   if (seen?.kind !== "file") return undefined;
   if (seen.stat.size > largestFile) {
     throw new VitrineError("invalid", `${file} of the image has ${seen.stat.size} bytes`, {
@@ -57,12 +60,26 @@ export function readFileOf(trees: readonly Part[], file: string): Uint8Array | u
     });
   }
   // A layer does not change once it is there; O_NOFOLLOW all the same.
-  const fd = fs.openSync(seen.file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  let fd: number;
+  try {
+    fd = fs.openSync(seen.file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === "EACCES") throw denied(file);
+    throw error;
+  }
   try {
     return fs.readFileSync(fd);
   } finally {
     fs.closeSync(fd);
   }
+}
+
+function denied(file: string): VitrineError {
+  return new VitrineError("denied", `${file} of the image can only be read by its owner`, {
+    code: "image-file-denied",
+    operand: file,
+    hint: "its owner in the image is another user id here",
+  });
 }
 
 /** What the merged trees show at a path; undefined when nothing. `followLast` as stat, else as lstat. */
@@ -80,7 +97,7 @@ export function lookUp(trees: readonly Part[], file: string, followLast: boolean
       continue;
     }
     const seen = childOf(last.parts, name);
-    if (seen === undefined) return undefined;
+    if (seen === undefined || seen.kind === "denied") return seen;
     if (seen.kind === "link") {
       const isLast = todo.every((rest) => rest === "" || rest === ".");
       if (isLast && !followLast) return seen;
@@ -107,6 +124,7 @@ function childOf(parts: readonly Part[], name: string): Seen | undefined {
     const here = path.join(part.directory, name);
     const stat = lstat(here);
     if (stat === undefined) continue;
+    if (stat === "denied") return { kind: "denied" };
     if (!stat.isDirectory()) {
       if (found.length > 0 || isWhiteout(stat)) break;
       if (stat.isSymbolicLink()) return { kind: "link", target: fs.readlinkSync(here) };
@@ -119,12 +137,13 @@ function childOf(parts: readonly Part[], name: string): Seen | undefined {
   return found.length === 0 ? undefined : { kind: "directory", parts: found };
 }
 
-function lstat(file: string): fs.Stats | undefined {
+function lstat(file: string): fs.Stats | "denied" | undefined {
   try {
     return fs.lstatSync(file);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ENAMETOOLONG") return undefined;
+    if (errno === "EACCES") return "denied";
     throw error;
   }
 }

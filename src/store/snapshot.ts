@@ -100,6 +100,7 @@ function makeUpper(upper: string, layers: readonly UnpackedLayer[]): void {
   if (root === undefined) return;
   if (root.uid !== 0 || root.gid !== 0) ownUpper(upper, root.uid, root.gid);
   if (root.mode !== 0o755) fs.chmodSync(upper, root.mode);
+  fs.utimesSync(upper, root.mtime, root.mtime);
 }
 
 /** A root directory that is not root's is rare; rootless it stays the user's own. */

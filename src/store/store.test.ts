@@ -428,7 +428,7 @@ test("a snapshot is an overlay, topmost layer first, and needs every layer", asy
   fs.mkdirSync(container, { recursive: true });
   assert.equal(store.isUnpacked(image), false);
   refuses("image-not-unpacked", () => store.snapshot(image, container));
-  const trees = fakeUnpack(store, made.diffIDs, { rootEntry: { mode: 0o711, uid: 0, gid: 0 } });
+  const trees = fakeUnpack(store, made.diffIDs, { rootEntry: { mode: 0o711, uid: 0, gid: 0, mtime: 5.5 } });
   assert.equal(store.isUnpacked(image), true);
   const snapshot = store.snapshot(image, container);
   assert.deepEqual(snapshot, {

@@ -185,7 +185,17 @@ export interface LayerRow {
   /** Entries and attributes left out because they imitate marks of the overlay. */
   readonly forgeries: number;
   /** Attributes of `/`, where the layer has an entry for it. */
-  readonly rootEntry?: { readonly mode: number; readonly uid: number; readonly gid: number };
+  readonly rootEntry?: RootEntry;
+}
+
+/** What a layer says of `/`. */
+export interface RootEntry {
+  readonly mode: number;
+  /** As in the image. */
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds since the epoch, with a fraction. */
+  readonly mtime: number;
 }
 
 /**
@@ -228,7 +238,8 @@ export interface Store {
   previewSnapshot(image: StoredImage, containerDir: string): Snapshot;
   /**
    * A file of the unpacked image, its path resolved as inside the container (links never leave the layers);
-   * undefined when it is not there or not a regular file. Errors: `image-file-too-large` (1 MiB).
+   * undefined when it is not there or not a regular file. Errors: `image-file-too-large` (1 MiB), `image-file-denied`
+   * (rootless, where only a mapped id may read it).
    */
   readImageFile(image: StoredImage, path: string): Uint8Array | undefined;
   /** The image as a source for `copyImage`: the chosen manifest, or the whole root with `wholeIndex`. */

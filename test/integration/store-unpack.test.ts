@@ -35,6 +35,16 @@ async function viewOf(world: TestStore, name: string, wrap: readonly string[] = 
     : treeOfOverlay(mount, path.join(world.directory, "merged"), wrap);
 }
 
+/** The time of `/` has passed through node's utimes, which keeps microseconds; other tools make up times of some. */
+function withoutTimes(tree: Tree, ...names: readonly string[]): Tree {
+  return new Map(
+    [...tree].map(([name, line]) => [
+      name,
+      ["", ...names].includes(name) ? line.replace(/ -?\d+\.\d+$/, "") : line,
+    ]),
+  );
+}
+
 const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
 
 const everything: readonly TarInput[] = [
@@ -76,7 +86,8 @@ test("every kind of entry arrives as the archive says", async () => {
     assert.match(view.get(name)!, /^directory 755 0:0 /);
     view.delete(name);
   }
-  assert.deepEqual(differences(view, expected), []);
+  assert.deepEqual(differences(withoutTimes(view), withoutTimes(expected)), []);
+  assert.match(view.get("")!, / 1500000000\.12345/);
   const row = world.store.layerRow(world.store.resolve("all"), 0);
   assert.equal(row?.entries, members.length);
 });
@@ -148,17 +159,24 @@ for (const driver of ["overlay", "copy"] as const) {
     await world.store.put(made.source);
     const view = await viewOf(world, "layers");
     assert.deepEqual([...view.keys()].sort(), visible);
+    // A directory that is only implied stays as it was (where entries are made in the very tree, its time moves).
     assert.match(
       view.get("etc")!,
-      /^directory 750 3:4 1111\.22$/,
-      "a directory that is only implied stays as it was",
+      driver === "overlay" ? /^directory 750 3:4 1111\.22$/ : /^directory 750 3:4 /,
     );
     assert.match(view.get("etc/replaced")!, /^file 600 /);
     const image = world.store.resolve("layers");
     const read = (name: string) => world.store.readImageFile(image, name);
-    assert.equal(Buffer.from(read("/etc/replaced")!).toString(), "new");
+    // /etc is 0750 and of another id than the user's own.
+    if (isRoot) assert.equal(Buffer.from(read("/etc/replaced")!).toString(), "new");
+    else
+      assert.throws(
+        () => read("/etc/replaced"),
+        (error) => error instanceof VitrineError && error.code === "image-file-denied",
+      );
+    assert.equal(Buffer.from(read("/late/mine")!).toString(), "mine");
     for (const gone of [
-      "/etc/removed",
+      ...(isRoot ? ["/etc/removed"] : []),
       "/opaque/hidden",
       "/opaque/sub/hidden",
       "/tree/a/b/c",
@@ -185,7 +203,10 @@ test("umoci unpacks the same image to the same tree", async (t) => {
   });
   await world.store.put(made.source);
   const view = await viewOf(world, "all");
-  assert.deepEqual(differences(view, await byUmoci(world, "all")), []);
+  // Directories that no layer names, and one that umoci touches when it applies a whiteout, have the time of unpacking.
+  const untimed = ["deep", `deep/${"long-name-".repeat(15)}`, "tree", "again"];
+  const theirs = await byUmoci(world, "all");
+  assert.deepEqual(differences(withoutTimes(view, ...untimed), withoutTimes(theirs, ...untimed)), []);
 });
 
 async function byUmoci(world: TestStore, name: string): Promise<Tree> {
@@ -219,9 +240,10 @@ for (const name of ["alpine.tar.gz", "debian.tar"] as const) {
       assert.equal(row?.skippedDevices, expected.size - made.length);
       expected = new Map(made);
     }
-    assert.deepEqual(differences(view, expected), []);
+    assert.deepEqual(differences(withoutTimes(view), withoutTimes(expected)), []);
     if (isRoot && findProgram("umoci") !== undefined) {
-      assert.deepEqual(differences(view, await byUmoci(world, "distribution")), []);
+      const theirs = await byUmoci(world, "distribution");
+      assert.deepEqual(differences(withoutTimes(view), withoutTimes(theirs)), []);
     }
     await world.store.remove("distribution");
     assert.deepEqual(fs.readdirSync(path.join(world.store.root, "tmp")), []);

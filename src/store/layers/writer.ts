@@ -11,6 +11,7 @@ import {
   VitrineError,
 } from "../../base/mod.ts";
 import type { Op } from "../../kernel/mod.ts";
+import type { RootEntry } from "../types.ts";
 import { DirectoryNode, LayerTree, type Node, type Place, pathError } from "./tree.ts";
 
 /** Where the ops go: an apply session, or a list in tests. */
@@ -45,7 +46,7 @@ export interface LayerCounts {
   unmappedOwners: number;
   /** Entries and attributes that would have forged marks of the overlay. */
   forgeries: number;
-  rootEntry?: { readonly mode: number; readonly uid: number; readonly gid: number };
+  rootEntry?: RootEntry;
 }
 
 const whiteoutPrefix = ".wh.";
@@ -249,7 +250,8 @@ export class LayerWriter implements TarHandler {
     }
     const { names, values } = this.xattrsOf(entry);
     this.tree.root.implied = false;
-    this.counts.rootEntry = { mode: entry.mode, uid: entry.uid, gid: entry.gid };
+    const mtime = entry.mtimeSeconds + entry.mtimeNanoseconds / 1e9;
+    this.counts.rootEntry = { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime };
     this.out.op({
       ...emptyEntry,
       path: raw("."),
