@@ -11,6 +11,8 @@ import { parseRunOptions, type RunFlags, runOptionTable } from "./run-options.ts
 /** Flags of explain and of run in one table; `platform` is run's. */
 const options = { ...explainOptions, ...runOptionTable } as const satisfies OptionTable;
 
+const pipeWidth = 120;
+
 /** `args` are those after `explain run`; flags of explain may also have stood before `run`. */
 export async function explainRun(
   invocation: Invocation<typeof explainOptions>,
@@ -53,6 +55,9 @@ export async function explainRun(
   }
   for (const warning of specification.warnings) context.log("warn", warning);
   const view = option("syscalls") === true ? "syscalls" : "groups";
-  context.out(renderPlan(explanation, { ...renderOptions(context), view, defaultsOnly }));
+  const { width, color } = renderOptions(context);
+  // Calls are one a line for grep; columns need a width even in a pipe.
+  const columns = view === "groups" && !Number.isFinite(width) ? pipeWidth : width;
+  context.out(renderPlan(explanation, { width: columns, color, view, defaultsOnly }));
   return 0;
 }

@@ -60,6 +60,7 @@ export async function dispatch(
           options: command.options,
           stopAtFirstPositional: command.stopAtFirstPositional === true,
           helpCommand,
+          globals: globalOptions,
         });
     if (parsed.help) {
       const help = await import("./help.ts");

@@ -130,6 +130,19 @@ describe("parseLine reads flags as pflag does", () => {
     fails(["--constructor"], "unknown-flag");
   });
 
+  it("says that a global flag goes before the command", () => {
+    const rules = {
+      options,
+      stopAtFirstPositional: false,
+      helpCommand: "h",
+      globals: { root: { type: "string", help: "" } },
+    } as const;
+    assert.throws(
+      () => parseLine(["--root", "/x"], rules),
+      (error: { hint?: string }) => /before the command/.test(error.hint ?? ""),
+    );
+  });
+
   it("refuses a missing value and one that is not among the choices", () => {
     fails(["--name"], "flag-needs-value");
     fails(["-e"], "flag-needs-value");

@@ -20,6 +20,8 @@ export interface ParseRules {
   readonly stopAtFirstPositional: boolean;
   /** What to type for help, e.g. `vitrine run --help`. */
   readonly helpCommand: string;
+  /** Flags that belong before the command: said when one is unknown here. */
+  readonly globals?: OptionTable;
 }
 
 const helpOption: OptionDefinition = { type: "boolean", help: "show this help" };
@@ -48,7 +50,7 @@ export function parseLine(args: readonly string[], rules: ParseRules): ParsedLin
   };
   const lookUp = (typed: string): NamedOption => {
     const found = names.get(typed);
-    if (found === undefined) throw unknownFlag(typed, names, rules.helpCommand);
+    if (found === undefined) throw unknownFlag(typed, names, rules);
     return found;
   };
 
@@ -196,7 +198,7 @@ function missingValue(typed: string, helpCommand: string): VitrineError {
 function unknownFlag(
   typed: string,
   names: ReadonlyMap<string, NamedOption>,
-  helpCommand: string,
+  { helpCommand, globals }: ParseRules,
 ): VitrineError {
   const isLong = typed.startsWith("--");
   const known = [...names].flatMap(([name, { definition }]) =>
@@ -206,6 +208,11 @@ function unknownFlag(
   return new VitrineError("invalid", `${isLong ? "unknown flag" : "unknown shorthand flag"}: ${typed}`, {
     code: "unknown-flag",
     operand: typed,
-    hint: close === undefined ? `see '${helpCommand}'` : `did you mean '--${close}'? See '${helpCommand}'`,
+    hint:
+      globals !== undefined && isLong && Object.hasOwn(globals, typed.slice(2))
+        ? `${typed} goes before the command: vitrine ${typed} … COMMAND`
+        : close === undefined
+          ? `see '${helpCommand}'`
+          : `did you mean '--${close}'? See '${helpCommand}'`,
   });
 }

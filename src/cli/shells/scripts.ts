@@ -73,11 +73,11 @@ function __vitrine_complete
         switch $line
             case ':files'
                 for found in (__fish_complete_path $path)
-                    echo $flag$found
+                    echo "$flag$found"
                 end
             case ':directories'
                 for found in (__fish_complete_directories $path)
-                    echo $flag$found
+                    echo "$flag$found"
                 end
             case ':*'
             case '*'
