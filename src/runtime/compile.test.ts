@@ -312,6 +312,17 @@ test("a profile is compiled when no filter is given", () => {
   assert.ok((opsOf(plan, "seccomp")[0]?.program.length ?? 0) > 8);
 });
 
+test("a profile that asks an agent is refused", () => {
+  const seccomp = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath: "/run/agent.sock",
+    syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }],
+  } as const;
+  const input = { ...withConfig(rootInput, { linux: { seccomp } }), seccompFilter: undefined };
+  assert.equal(refusal(input).code, "seccomp-notify-unsupported");
+  assert.equal(opsOf(compile(rootInput), "seccomp")[0]?.listenerPath, "");
+});
+
 test("both stages meet at the same barriers in the same order", () => {
   const plan = compile(
     withConfig(userInput, { hooks: { prestart: [{ path: "/bin/a" }], poststart: [{ path: "/bin/b" }] } }),

@@ -1,13 +1,14 @@
 /** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
 
 import { type SeccompFilter, seccompFilter } from "../kernel/mod.ts";
-import { type LinuxSeccomp, runtimeSpecVersion } from "../oci/mod.ts";
-import { bytesOf } from "./bytes.ts";
+import type { LinuxSeccomp } from "../oci/mod.ts";
 import { type Draft, unsupported } from "./draft.ts";
-import { stateJson } from "./hooks.ts";
 import { processOf } from "./process.ts";
 
 const pointer = "/linux/seccomp";
+
+/** SECCOMP_FILTER_FLAG_NEW_LISTENER: set by the compiler when a rule notifies. */
+const newListener = 8;
 
 /** Without no_new_privs installing a filter takes CAP_SYS_ADMIN: it happens before capabilities are dropped. */
 export function installEarly(draft: Draft): void {
@@ -37,6 +38,10 @@ function install(draft: Draft): void {
     );
   }
   const filter = draft.input.seccompFilter ?? compileHere(draft, profile);
+  // The agent is to be told init's pid twice (config-linux.md#the-container-process-state).
+  if ((filter.flags & newListener) !== 0) {
+    throw unsupported("seccomp-notify-unsupported", pointer, "SCMP_ACT_NOTIFY is not supported yet");
+  }
   for (const warning of filter.warnings) {
     draft.note(pointer, warning);
   }
@@ -45,8 +50,8 @@ function install(draft: Draft): void {
       op: "seccomp",
       program: filter.program,
       flags: filter.flags,
-      listenerPath: profile.listenerPath ?? "",
-      listenerState: listenerState(draft, profile.listenerPath, profile.listenerMetadata),
+      listenerPath: "",
+      listenerState: new Uint8Array(),
     },
     { pointer, section: "config-linux.md#seccomp" },
   );
@@ -62,19 +67,4 @@ function compileHere(draft: Draft, profile: LinuxSeccomp): SeccompFilter {
     );
   }
   return seccompFilter(profile, arch);
-}
-
-/** What the agent at listenerPath reads (config-linux.md#the-container-process-state); the helper fills the pid in. */
-function listenerState(draft: Draft, path: string | undefined, metadata: string | undefined): Uint8Array {
-  if (path === undefined || path === "") {
-    return new Uint8Array();
-  }
-  const state = {
-    ociVersion: runtimeSpecVersion,
-    fds: ["seccompFd"],
-    pid: 0,
-    ...(metadata === undefined ? {} : { metadata }),
-    state: stateJson(draft, "creating"),
-  };
-  return bytesOf(JSON.stringify(state));
 }

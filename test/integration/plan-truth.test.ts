@@ -3,7 +3,7 @@
  * Plans are compiled here and run by the helper itself; no image, no store and no engine stand between.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -101,6 +101,10 @@ interface Case {
   /** The user lane needs more than one id. */
   readonly needsRange?: boolean;
   readonly userNamespaceForRoot?: boolean;
+  /** The user lane maps its own id alone, without the setuid tools. */
+  readonly singleId?: boolean;
+  /** Changes to where and how it runs; `base` is the case's own directory. */
+  readonly placement?: (base: string) => Partial<ContainerPlacement>;
   readonly more?: (seen: ProbeFacts, plan: Plan) => void;
 }
 
@@ -219,6 +223,54 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: "one id",
+    singleId: true,
+    linux: isRoot ? {} : { uidMappings: idMap("uid").slice(0, 1), gidMappings: idMap("gid").slice(0, 1) },
+  },
+  {
+    name: "a terminal",
+    process: { terminal: true },
+    placement: () => ({ terminal: { rows: 33, columns: 99 }, stdin: "inherit" }),
+    more: (seen) => {
+      assert.equal(seen.descriptors["0"], "/dev/pts/0");
+      assert.equal(seen.descriptors["1"], "/dev/pts/0");
+      assert.equal(seen.sid, seen.pid);
+    },
+  },
+  {
+    name: "a reaper as pid 1",
+    placement: () => ({ init: true }),
+    more: (seen) => assert.deepEqual([seen.pid > 1, seen.ppid], [true, 1]),
+  },
+  {
+    name: "a directory as root",
+    placement: (base) => {
+      fs.mkdirSync(`${base}/lower/proc`, { recursive: true });
+      return { root: { type: "directory", path: `${base}/lower` } };
+    },
+  },
+  {
+    name: "a root filesystem that is shared",
+    linux: { rootfsPropagation: "rshared" },
+    more: (seen) => {
+      const line = seen.mountinfo.find((one) => one.split(" ")[4] === "/");
+      assert.match(line ?? "", / shared:\d+ /);
+    },
+  },
+  {
+    name: "no cgroup",
+    rootOnly: true,
+    process: { capabilities: { bounding: allNames(), effective: allNames(), permitted: allNames() } },
+    placement: () => ({ cgroup: { mode: "none", reason: "test" } }),
+    more: (seen) => {
+      assert.equal((BigInt(`0x${seen.CapBnd}`) >> 27n) & 1n, 0n, "CAP_MKNOD");
+      assert.deepEqual(
+        seen.cgroup.filter((line) => line.includes("vitrine")),
+        [],
+      );
+    },
+  },
+  {
     name: "privileged",
     process: { capabilities: { bounding: allNames(), effective: allNames(), permitted: allNames() } },
     linux: { resources: isRoot ? { devices: [{ allow: true, access: "rwm" }] } : undefined },
@@ -315,7 +367,8 @@ function compileCase(one: Case): { readonly plan: Plan; readonly base: string } 
     exitFile: path.join(base, "exit"),
     reportFailure: [],
     removeTrees: [],
-    ...(!isRoot && hasTools(host)
+    ...one.placement?.(base),
+    ...(!isRoot && one.singleId !== true && hasTools(host)
       ? { idMapTools: { newuidmap: host.subordinateIds.newuidmap, newgidmap: host.subordinateIds.newgidmap } }
       : {}),
   };
@@ -349,6 +402,112 @@ function whyNot(one: Case): string | undefined {
   if (one.needsRange === true && !isRoot && idMap("uid").length === 1) return "needs subordinate ids";
   return !isRoot && !host.userNamespace.unprivilegedAllowed ? "user namespaces are off" : undefined;
 }
+
+/** A process in namespaces of its own, to be joined. */
+test("what is inside is what the plan said: namespaces of another process", async (t) => {
+  if (!isRoot) return cannotRun(t, "needs root");
+  const holder = spawn("unshare", ["-n", "-i", "-u", "--pid", "--fork", "--kill-child", "sleep", "60"]);
+  try {
+    const child = await firstChild(holder.pid ?? 0);
+    const { plan, base } = compileCase({
+      name: "joined",
+      namespaces: ["mount"],
+      linux: {
+        namespaces: [
+          { type: "network", path: `/proc/${child}/ns/net` },
+          { type: "ipc", path: `/proc/${child}/ns/ipc` },
+          { type: "mount" },
+          { type: "pid", path: `/proc/${child}/ns/pid` },
+        ],
+      },
+    });
+    checkPlan(plan, look(plan, base));
+  } finally {
+    holder.kill("SIGKILL");
+  }
+});
+
+async function firstChild(pid: number): Promise<number> {
+  for (let tries = 0; tries < 200; tries++) {
+    const text = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    if (text !== "") return Number(text.split(" ")[0]);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return assert.fail("unshare made no child");
+}
+
+test("a startContainer hook is a program of the container", (t) => {
+  const reason = whyNot(cases[0]!);
+  if (reason !== undefined) return cannotRun(t, reason);
+  const run = (program: string) => {
+    const hooks = { startContainer: [{ path: program }] };
+    const { plan, base } = compileCase({ ...cases[0]!, config: { hooks } });
+    const file = path.join(base, "plan");
+    fs.writeFileSync(file, encodePlan(plan));
+    return spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+  };
+  // Each is on one side alone.
+  assert.ok(!fs.existsSync("/bin/probe") && fs.existsSync("/bin/sh"));
+  assert.equal(run("/bin/probe").status, 0);
+  const refused = run("/bin/sh");
+  assert.deepEqual([refused.status, refused.stdout], [125, ""]);
+});
+
+test("hooks run where and when the spec says", (t) => {
+  const reason = whyNot(cases[0]!);
+  if (reason !== undefined) return cannotRun(t, reason);
+  const log = path.join(fs.mkdtempSync(path.join(directory, "hooks-")), "log");
+  const hook = (name: string) => ({
+    path: "/bin/sh",
+    args: ["sh", "-c", `echo ${name} $(readlink /proc/self/ns/mnt) $(cat) >>${log}`],
+    env: ["PATH=/bin:/usr/bin"],
+  });
+  const { plan, base } = compileCase({
+    ...cases[0]!,
+    config: {
+      annotations: { note: 'say "hi"' },
+      hooks: {
+        prestart: [hook("prestart")],
+        createRuntime: [hook("createRuntime"), hook("createRuntime2")],
+        createContainer: [hook("createContainer")],
+        startContainer: [{ path: "/bin/probe" }],
+        poststart: [hook("poststart")],
+        poststop: [hook("poststop")],
+      },
+    },
+  });
+  const file = path.join(base, "plan");
+  fs.writeFileSync(file, encodePlan(plan));
+  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+  assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
+  const seen = JSON.parse(done.stdout) as ProbeFacts;
+  const lines = fs.readFileSync(log, "utf8").trim().split("\n");
+  const names = lines.map((line) => line.split(" ")[0]);
+  const expected = [
+    "prestart",
+    "createRuntime",
+    "createRuntime2",
+    "createContainer",
+    "poststart",
+    "poststop",
+  ];
+  assert.deepEqual(names, expected);
+  const ours = fs.readlinkSync("/proc/self/ns/mnt");
+  for (const line of lines) {
+    const [name = "", namespace, ...state] = line.split(" ");
+    const inside = name === "createContainer";
+    assert.equal(namespace, inside ? seen.namespaces["mnt"] : ours, name);
+    const parsed = JSON.parse(state.join(" ")) as {
+      id: string;
+      pid: number;
+      bundle: string;
+      annotations: object;
+    };
+    assert.deepEqual([parsed.id, parsed.bundle], [path.basename(base), base]);
+    assert.ok(parsed.pid > 1 || inside, `${name}: ${line}`);
+    assert.deepEqual(parsed.annotations, { note: 'say "hi"' });
+  }
+});
 
 for (const one of cases) {
   test(`what is inside is what the plan said: ${one.name}`, async (t) => {

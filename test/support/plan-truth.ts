@@ -118,7 +118,7 @@ const readable = new Set([
 export function checkPlan(plan: Plan, seen: ProbeFacts): void {
   checkNamespaces(plan, seen);
   checkMounts(plan, seen);
-  const credentials = checkers(seen);
+  const credentials = checkers(plan, seen);
   for (const planned of plan.ops) {
     const check = credentials[planned.op.op];
     if (check !== undefined && planned.stage !== "cleanup") {
@@ -132,7 +132,7 @@ type Checkers = { readonly [Name in Op["op"]]?: (op: Extract<Op, { op: Name }>, 
 
 const mask = (hex: string) => BigInt(`0x${hex}`);
 
-function checkers(seen: ProbeFacts): Checkers {
+function checkers(plan: Plan, seen: ProbeFacts): Checkers {
   const path = (name: string): PathFacts =>
     seen.paths[name] ?? assert.fail(`the probe did not look at ${name}`);
   return {
@@ -169,7 +169,11 @@ function checkers(seen: ProbeFacts): Checkers {
       assert.deepEqual(seen.args, argv);
       assert.deepEqual(seen.env, env);
     },
-    newSession: () => assert.equal(seen.sid, seen.pid, "a session of its own"),
+    newSession: () => {
+      // Under a reaper the session is that of pid 1.
+      const leader = plan.ops.some(({ op }) => op.op === "initReaper") ? seen.ppid : seen.pid;
+      assert.ok(seen.sid === leader || seen.sid === seen.pid, `session ${seen.sid}, process ${seen.pid}`);
+    },
     standardInput: ({ mode }) => {
       if (mode === 1) assert.equal(seen.descriptors["0"], "/dev/null");
     },
