@@ -1,4 +1,5 @@
 /** The door of `explain/`: plans, failures and hosts made readable. Reads values, does nothing. */
+export { explainFailure } from "./failure.ts";
 export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
 export { explainPlan } from "./plan.ts";
 export { renderImage } from "./render-image.ts";
