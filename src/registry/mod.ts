@@ -1,2 +1,3 @@
 /** The door of `registry/`: the distribution spec 1.1, from both sides. */
 export * from "./protocol/mod.ts";
+export * from "./server/mod.ts";

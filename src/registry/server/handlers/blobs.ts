@@ -1,0 +1,105 @@
+/** Blobs: pull, delete (spec.md, end-2, end-10). */
+import type { Digest } from "../../../oci/mod.ts";
+import { headerNames, matchesEntityTag } from "../../protocol/headers.ts";
+import { formatContentRange, resolveRange } from "../../protocol/ranges.ts";
+import { RegistryError } from "../errors.ts";
+import type { Exchange } from "../http/exchange.ts";
+import { sendBlob } from "../http/send-blob.ts";
+import type { Service } from "../service.ts";
+import { readDigest } from "./requests.ts";
+
+/** A year: what a digest names never changes. */
+const cacheForever = "public, max-age=31536000, immutable";
+const cacheForeverPrivate = "private, max-age=31536000, immutable";
+
+export async function getBlob(
+  service: Service,
+  exchange: Exchange,
+  name: string,
+  text: string,
+): Promise<void> {
+  const digest = readDigest(text);
+  const { size } = await findBlob(service, name, digest);
+  if (exchange.method === "HEAD") service.repositories.noteSeen(digest);
+  const entityTag = `"${digest}"`;
+  const headers = {
+    "Content-Type": "application/octet-stream",
+    "Accept-Ranges": "bytes",
+    "Cache-Control": service.access.open ? cacheForever : cacheForeverPrivate,
+    ETag: entityTag,
+    [headerNames.contentDigest]: digest,
+  };
+  const condition = exchange.header("if-none-match");
+  if (condition !== undefined && matchesEntityTag(condition, entityTag)) {
+    exchange.send(304, headers);
+    return;
+  }
+  if (exchange.method === "HEAD") {
+    exchange.send(200, { ...headers, "Content-Length": size });
+    return;
+  }
+  const reader = await service.repositories.storage.blobs.open(digest);
+  if (reader === undefined || reader.size !== size) {
+    await reader?.close();
+    throw new RegistryError(500, "UNKNOWN", {
+      message: `blob ${digest} is damaged in the registry's storage: push it again`,
+    });
+  }
+  try {
+    // A range of something else than what the client has (If-Range) is answered with all of it.
+    const ifRange = exchange.header("if-range");
+    const range =
+      ifRange !== undefined && ifRange !== entityTag
+        ? undefined
+        : resolveRange(exchange.header("range"), size);
+    if (range === "unsatisfiable") {
+      throw new RegistryError(416, "SIZE_INVALID", {
+        message: `the blob has ${size} bytes`,
+        headers: { "Content-Range": `bytes */${size}` },
+      });
+    }
+    const first = range?.first ?? 0;
+    const length = range === undefined ? size : range.last - range.first + 1;
+    exchange.begin(range === undefined ? 200 : 206, {
+      ...headers,
+      "Content-Length": length,
+      ...(range !== undefined && { "Content-Range": formatContentRange(range, size) }),
+    });
+    await sendBlob(exchange, reader, first, length);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function findBlob(service: Service, name: string, digest: Digest): Promise<{ readonly size: number }> {
+  const { repositories, upstream } = service;
+  const record = await repositories.blob(name, digest);
+  if (record !== undefined) return record;
+  if (upstream !== undefined && (await upstream.blob(name, digest))) {
+    const fetched = await repositories.blob(name, digest);
+    if (fetched !== undefined) return fetched;
+  }
+  throw new RegistryError(404, "BLOB_UNKNOWN", { detail: { name, digest } });
+}
+
+/** The repository forgets it; the bytes go with the next collection when no other repository has them. */
+export async function deleteBlob(
+  service: Service,
+  exchange: Exchange,
+  name: string,
+  text: string,
+): Promise<void> {
+  service.policy.requireDeletes();
+  const digest = readDigest(text);
+  const { repositories } = service;
+  const removed = await repositories.exclusively(name, () => repositories.unlinkBlob(name, digest));
+  if (!removed) throw new RegistryError(404, "BLOB_UNKNOWN", { detail: { name, digest } });
+  service.events.emit({
+    type: "delete",
+    what: "blob",
+    repository: name,
+    digest,
+    ...(exchange.identity?.user !== undefined && { user: exchange.identity.user }),
+  });
+  exchange.send(202, {});
+}

@@ -1,0 +1,201 @@
+/** One request with its response: what handlers read from and answer on. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { VitrineError } from "../../../base/mod.ts";
+import { encodeErrors } from "../../protocol/error-codes.ts";
+import type { Identity } from "../access/types.ts";
+import { RegistryError } from "../errors.ts";
+
+export type Headers = Readonly<Record<string, string | number | readonly string[]>>;
+
+/** What an unread body may still send after the answer, so that the client reads the answer instead of a reset. */
+const drainBytes = 8 * 1024 * 1024;
+const drainMilliseconds = 2000;
+
+export interface BodyGuard {
+  /** A body must bring this many bytes … */
+  readonly progressBytes: number;
+  /** … in each span of this length, or the request ends with 408. */
+  readonly progressMilliseconds: number;
+}
+
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly method: string;
+  /** As it was sent, without the query. */
+  readonly path: string;
+  readonly started = performance.now();
+  identity: Identity | undefined;
+  /** For the access log and metrics; handlers set what they know. */
+  repository: string | undefined;
+  operation = "other";
+  receivedBytes = 0;
+  sentBytes = 0;
+  /** Whether the server itself is at work, so that a silent socket is no idle one. */
+  working = true;
+  /** Texts for `Warning` headers. */
+  readonly warnings: string[] = [];
+  private readonly search: string;
+  private readonly guard: BodyGuard;
+  private parameters: URLSearchParams | undefined;
+  private extra: Record<string, string> | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, guard: BodyGuard) {
+    this.request = request;
+    this.response = response;
+    this.guard = guard;
+    this.method = request.method ?? "GET";
+    const target = request.url ?? "/";
+    const question = target.indexOf("?");
+    this.path = question === -1 ? target : target.slice(0, question);
+    this.search = question === -1 ? "" : target.slice(question + 1);
+  }
+
+  get query(): URLSearchParams {
+    this.parameters ??= new URLSearchParams(this.search);
+    return this.parameters;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return typeof value === "string" ? value : value?.join(", ");
+  }
+
+  /** A header for the answer, whichever it will be. */
+  setHeader(name: string, value: string): void {
+    this.extra ??= {};
+    this.extra[name] = value;
+  }
+
+  /** `Content-Length` of the request; undefined without one (chunked). */
+  get contentLength(): number | undefined {
+    const text = this.request.headers["content-length"];
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** Whether the request has a body at all. */
+  get hasBody(): boolean {
+    return this.request.headers["transfer-encoding"] !== undefined || (this.contentLength ?? 0) > 0;
+  }
+
+  /**
+   * The request's body. It ends with an error when the connection breaks (kind unavailable, `body-cut`) or when it
+   * stalls (`body-stalled`).
+   */
+  async *body(): AsyncGenerator<Uint8Array, void> {
+    const { progressBytes, progressMilliseconds } = this.guard;
+    let stalled = false;
+    let before = this.receivedBytes;
+    let waiting = false;
+    const timer = setInterval(() => {
+      // Only what the client owes counts: not the time that our own disk takes.
+      if (waiting && this.receivedBytes - before < progressBytes) {
+        stalled = true;
+        this.request.destroy();
+      }
+      before = this.receivedBytes;
+    }, progressMilliseconds);
+    this.working = false;
+    try {
+      waiting = true;
+      for await (const chunk of this.request as AsyncIterable<Uint8Array>) {
+        waiting = false;
+        this.receivedBytes += chunk.length;
+        yield chunk;
+        waiting = true;
+      }
+      if (!this.request.complete) throw new Error("incomplete");
+    } catch (cause) {
+      if (!stalled && this.request.complete) throw cause;
+      throw new VitrineError(
+        "unavailable",
+        stalled ? "the request's body stalled" : "the connection broke in the request's body",
+        { code: stalled ? "body-stalled" : "body-cut", cause },
+      );
+    } finally {
+      clearInterval(timer);
+      this.working = true;
+    }
+  }
+
+  /** All of a small body. Error: 413 beyond `most`, before reading when `Content-Length` tells. */
+  async smallBody(most: number): Promise<Uint8Array> {
+    const refuse = (): never => {
+      throw new RegistryError(413, "SIZE_INVALID", { message: `more than the ${most} bytes allowed` });
+    };
+    if ((this.contentLength ?? 0) > most) refuse();
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of this.body()) {
+      bytes += chunk.length;
+      if (bytes > most) refuse();
+      chunks.push(chunk);
+    }
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+  }
+
+  /** Answers with all of a body. For HEAD, `Content-Length` is that of the body, which is not sent. */
+  send(status: number, headers: Headers, body?: Uint8Array | string): void {
+    const bytes = typeof body === "string" ? Buffer.from(body) : body;
+    this.begin(status, bytes === undefined ? headers : { ...headers, "Content-Length": bytes.length });
+    if (bytes === undefined || this.method === "HEAD") {
+      this.response.end();
+    } else {
+      this.sentBytes += bytes.length;
+      this.response.end(bytes);
+    }
+  }
+
+  /** Sends status and headers; the body follows on `response`. */
+  begin(status: number, headers: Headers): void {
+    const all: Record<string, string | number | string[]> = {
+      "Docker-Distribution-API-Version": "registry/2.0",
+      "X-Content-Type-Options": "nosniff",
+      ...this.extra,
+      ...(headers as Record<string, string | number | string[]>),
+    };
+    if (status !== 204 && status !== 304 && all["Content-Length"] === undefined) all["Content-Length"] = 0;
+    if (this.bodyIsUnread()) {
+      all["Connection"] = "close";
+      this.drain();
+    }
+    this.response.writeHead(status, all);
+  }
+
+  json(status: number, headers: Headers, value: unknown): void {
+    this.send(status, { "Content-Type": "application/json", ...headers }, `${JSON.stringify(value)}\n`);
+  }
+
+  fail(error: RegistryError): void {
+    if (this.response.headersSent) {
+      // Too late for a status: the client must see that the body is not whole.
+      this.response.destroy();
+      return;
+    }
+    const { code, message, detail } = error;
+    const body = encodeErrors([{ code, message, detail }]);
+    this.send(error.status, { ...error.headers, "Content-Type": "application/json" }, body);
+  }
+
+  private bodyIsUnread(): boolean {
+    return this.hasBody && !this.request.complete && !this.request.destroyed;
+  }
+
+  /** Reads a little more of a body that nobody wants, then closes the connection. */
+  private drain(): void {
+    const { request } = this;
+    let left = drainBytes;
+    const end = (): void => {
+      request.socket?.destroy();
+    };
+    const timer = setTimeout(end, drainMilliseconds);
+    timer.unref();
+    request.on("data", (chunk: Uint8Array) => {
+      left -= chunk.length;
+      if (left < 0) end();
+    });
+    request.on("error", () => undefined);
+    request.on("close", () => clearTimeout(timer));
+    request.resume();
+  }
+}

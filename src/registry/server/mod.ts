@@ -1,0 +1,10 @@
+/** The server's side of the distribution spec. */
+export { openAccess } from "./access/open.ts";
+export type { Access, Action, Identity } from "./access/types.ts";
+export { RegistryError } from "./errors.ts";
+export type { EventSink, RegistryEvent } from "./events.ts";
+export type { Exchange } from "./http/exchange.ts";
+export type { PolicyOptions, RepositoryRule, Retention } from "./policy.ts";
+export { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";
+export { type FilesystemStorage, openFilesystemStorage } from "./storage/filesystem.ts";
+export type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "./storage/types.ts";

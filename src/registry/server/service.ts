@@ -1,0 +1,36 @@
+/** What handlers work with. */
+import type { Access } from "./access/types.ts";
+import type { EventSink } from "./events.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Policy } from "./policy.ts";
+import type { Repositories } from "./repositories.ts";
+import type { UploadArea } from "./uploads.ts";
+
+export interface ServiceLimits {
+  readonly manifestBytes: number;
+  readonly blobBytes: number;
+  /** Tags in one push. */
+  readonly tagsPerPush: number;
+  /** Entries of one page of a list, asked for or not. */
+  readonly pageEntries: number;
+}
+
+export interface Service {
+  readonly repositories: Repositories;
+  readonly uploads: UploadArea;
+  readonly access: Access;
+  readonly policy: Policy;
+  readonly limits: ServiceLimits;
+  readonly events: EventSink;
+  readonly metrics: Metrics;
+  readonly upstream: Upstream | undefined;
+  now(): number;
+}
+
+/** A registry that missing content is fetched from (a pull-through cache). */
+export interface Upstream {
+  /** Makes the manifest present in `name`, or up to date for a tag; resolves when it is there or cannot be had. */
+  manifest(name: string, reference: { readonly tag?: string; readonly digest?: string }): Promise<void>;
+  /** Makes the blob present in `name`; false when the upstream does not have it. */
+  blob(name: string, digest: string): Promise<boolean>;
+}

@@ -1,0 +1,111 @@
+/** Blobs as the files `blobs/ALG/HEX` of an OCI image layout. */
+import * as fs from "node:fs/promises";
+import * as path from "node:path";
+import { errnoOf, readHandleStream } from "../../../base/mod.ts";
+import { type Digest, digestAlgorithms, isDigest, splitDigest } from "../../../oci/mod.ts";
+import type { DurableFiles } from "./file-writes.ts";
+import type { BlobReader, BlobStat, BlobStore } from "./types.ts";
+
+export class FileBlobs implements BlobStore {
+  private readonly root: string;
+  private readonly files: DurableFiles;
+
+  /** `root`: the directory `blobs`. */
+  constructor(root: string, files: DurableFiles) {
+    this.root = root;
+    this.files = files;
+  }
+
+  async stat(digest: Digest): Promise<BlobStat | undefined> {
+    try {
+      const { size, mtimeMs } = await fs.stat(this.pathOf(digest));
+      return { size, modified: mtimeMs };
+    } catch (error) {
+      return missing(error);
+    }
+  }
+
+  async open(digest: Digest): Promise<BlobReader | undefined> {
+    const file = this.pathOf(digest);
+    let handle: fs.FileHandle;
+    try {
+      handle = await fs.open(file, "r");
+    } catch (error) {
+      return missing(error);
+    }
+    try {
+      const { size, mtimeMs } = await handle.stat();
+      return {
+        size,
+        modified: mtimeMs,
+        stream: (start, length) => readHandleStream(handle, { start, length }, digest),
+        read: async (buffer, position) => {
+          const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+          return bytesRead;
+        },
+        close: () => handle.close(),
+      };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    return this.files.write(this.pathOf(digest), bytes);
+  }
+
+  /** Over a blob that is there as well: what came now was verified now, and heals one that rotted on disk. */
+  async adopt(digest: Digest, file: string): Promise<void> {
+    const handle = await fs.open(file, "r+");
+    try {
+      await handle.chmod(0o644);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await this.files.move(file, this.pathOf(digest));
+  }
+
+  async touch(digest: Digest): Promise<boolean> {
+    const now = new Date();
+    try {
+      await fs.utimes(this.pathOf(digest), now, now);
+      return true;
+    } catch (error) {
+      return missing(error) ?? false;
+    }
+  }
+
+  delete(digest: Digest): Promise<boolean> {
+    return this.files.remove(this.pathOf(digest));
+  }
+
+  async *list(): AsyncGenerator<BlobStat & { readonly digest: Digest }, void> {
+    for (const algorithm of Object.keys(digestAlgorithms)) {
+      let directory: Awaited<ReturnType<typeof fs.opendir>>;
+      try {
+        directory = await fs.opendir(path.join(this.root, algorithm));
+      } catch (error) {
+        missing(error);
+        continue;
+      }
+      for await (const entry of directory) {
+        const digest = `${algorithm}:${entry.name}`;
+        if (!isDigest(digest)) continue;
+        const stat = await this.stat(digest);
+        if (stat !== undefined) yield { ...stat, digest };
+      }
+    }
+  }
+
+  pathOf(digest: Digest): string {
+    const { algorithm, hex } = splitDigest(digest);
+    return path.join(this.root, algorithm, hex);
+  }
+}
+
+function missing(error: unknown): undefined {
+  if (errnoOf(error) !== "ENOENT") throw error;
+  return undefined;
+}

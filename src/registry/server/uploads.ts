@@ -1,0 +1,277 @@
+/**
+ * Uploads under way: `DIRECTORY/ID/data` grows, `DIRECTORY/ID/upload.json` says to whom it belongs. They outlive the
+ * process; what a new process finds is hashed again from the file, since a hash's inner state cannot be kept.
+ */
+import { randomUUID } from "node:crypto";
+import * as fs from "node:fs/promises";
+import * as path from "node:path";
+import {
+  type ByteStream,
+  createHasher,
+  errnoOf,
+  type Hasher,
+  readFileStream,
+  VitrineError,
+} from "../../base/mod.ts";
+import type { DigestAlgorithm } from "../../oci/mod.ts";
+import { type Digest, formatDigest } from "../../oci/mod.ts";
+
+const idGrammar = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** Bytes gathered before they are written together. */
+const writeBytes = 1024 * 1024;
+
+export class UploadArea {
+  private readonly directory: string;
+  private readonly open = new Map<string, Upload>();
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get active(): number {
+    return this.open.size;
+  }
+
+  /** Begins an upload for a repository. `algorithm` is the one its digest is expected to have. */
+  async create(repository: string, algorithm: DigestAlgorithm): Promise<Upload> {
+    const id = randomUUID();
+    const directory = path.join(this.directory, id);
+    await fs.mkdir(directory, { recursive: true });
+    await fs.writeFile(path.join(directory, "upload.json"), JSON.stringify({ repository, algorithm }));
+    const file = await fs.open(path.join(directory, "data"), "wx", 0o600);
+    return this.remember(new Upload(id, repository, directory, file, 0, algorithm));
+  }
+
+  /** The upload of that id in that repository; undefined when there is none. */
+  async find(repository: string, id: string): Promise<Upload | undefined> {
+    if (!idGrammar.test(id)) return undefined;
+    const upload = this.open.get(id) ?? (await this.reopen(id));
+    return upload?.repository === repository ? upload : undefined;
+  }
+
+  /** Removes uploads that nothing was added to for `milliseconds`; returns how many. */
+  async sweep(milliseconds: number, now: number): Promise<number> {
+    let removed = 0;
+    for (const id of await fs.readdir(this.directory)) {
+      if (!idGrammar.test(id) || this.open.get(id)?.busy === true) continue;
+      const directory = path.join(this.directory, id);
+      const stat = await fs.stat(path.join(directory, "data")).catch(() => fs.stat(directory));
+      if (now - stat.mtimeMs < milliseconds) continue;
+      await this.open.get(id)?.discard();
+      await fs.rm(directory, { recursive: true, force: true });
+      removed += 1;
+    }
+    return removed;
+  }
+
+  /** Closes the files; the uploads stay for the next process. */
+  async close(): Promise<void> {
+    for (const upload of [...this.open.values()]) await upload.release();
+  }
+
+  private async reopen(id: string): Promise<Upload | undefined> {
+    const directory = path.join(this.directory, id);
+    let header: unknown;
+    let file: fs.FileHandle;
+    try {
+      header = JSON.parse(await fs.readFile(path.join(directory, "upload.json"), "utf8"));
+      file = await fs.open(path.join(directory, "data"), "r+");
+    } catch (error) {
+      // Begun but for a crash between its files: as good as none, and swept in time.
+      if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+    const { size } = await file.stat();
+    const raced = this.open.get(id);
+    if (raced !== undefined || !isHeader(header)) {
+      await file.close();
+      return raced;
+    }
+    return this.remember(new Upload(id, header.repository, directory, file, size, header.algorithm));
+  }
+
+  private remember(upload: Upload): Upload {
+    this.open.set(upload.id, upload);
+    upload.onEnd = () => this.open.delete(upload.id);
+    return upload;
+  }
+}
+
+function isHeader(
+  value: unknown,
+): value is { readonly repository: string; readonly algorithm: DigestAlgorithm } {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "repository" in value &&
+    typeof value.repository === "string" &&
+    "algorithm" in value &&
+    (value.algorithm === "sha256" || value.algorithm === "sha512")
+  );
+}
+
+export class Upload {
+  readonly id: string;
+  readonly repository: string;
+  onEnd: () => void = () => undefined;
+  private readonly directory: string;
+  private readonly file: fs.FileHandle;
+  private readonly algorithm: DigestAlgorithm;
+  /** Undefined where it has not seen every byte. */
+  private hasher: Hasher | undefined;
+  private bytes: number;
+  private user: { readonly stop: () => void; readonly done: Promise<void> } | undefined;
+  private closed = false;
+
+  constructor(
+    id: string,
+    repository: string,
+    directory: string,
+    file: fs.FileHandle,
+    size: number,
+    algorithm: DigestAlgorithm,
+  ) {
+    this.id = id;
+    this.repository = repository;
+    this.directory = directory;
+    this.file = file;
+    this.bytes = size;
+    this.algorithm = algorithm;
+    this.hasher = size === 0 ? createHasher(algorithm) : undefined;
+  }
+
+  /** How many bytes it holds. */
+  get size(): number {
+    return this.bytes;
+  }
+
+  get busy(): boolean {
+    return this.user !== undefined;
+  }
+
+  /** Whether it is committed or discarded. */
+  get ended(): boolean {
+    return this.closed;
+  }
+
+  get path(): string {
+    return path.join(this.directory, "data");
+  }
+
+  /**
+   * Runs `body` as the only request on this upload. A client whose connection broke comes back before the server notices:
+   * the newer request takes over, `stop` ends the older one.
+   */
+  async use<T>(stop: () => void, body: () => Promise<T>): Promise<T> {
+    while (this.user !== undefined) {
+      this.user.stop();
+      await this.user.done;
+    }
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    this.user = { stop, done };
+    try {
+      return await body();
+    } finally {
+      this.user = undefined;
+      resolve();
+    }
+  }
+
+  /**
+   * Appends a stream. When the stream breaks, what came of it stays: the client may go on from there. When the disk
+   * fails, the upload is cut back to what it held before the write that failed.
+   * Error: `upload-too-large` beyond `maxBytes` of the whole.
+   */
+  async append(source: ByteStream, maxBytes: number): Promise<void> {
+    let gathered: Uint8Array[] = [];
+    let length = 0;
+    let hashed = this.bytes;
+    let writing: Promise<void> = Promise.resolve();
+    // A failure is thrown by the await below, not by nobody.
+    const begin = (): void => {
+      const chunks = gathered;
+      const position = hashed - length;
+      const bytes = length;
+      gathered = [];
+      length = 0;
+      writing = writing.then(() => this.write(chunks, position, bytes));
+      writing.catch(() => undefined);
+    };
+    try {
+      try {
+        for await (const chunk of source) {
+          if (hashed + chunk.length > maxBytes) throw tooLarge(maxBytes);
+          this.hasher?.update(chunk);
+          gathered.push(chunk);
+          length += chunk.length;
+          hashed += chunk.length;
+          if (length >= writeBytes) {
+            await writing;
+            begin();
+          }
+        }
+      } finally {
+        if (length > 0) begin();
+        await writing;
+      }
+    } catch (error) {
+      if (this.bytes !== hashed) {
+        this.hasher = undefined;
+        await this.file.truncate(this.bytes).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  private async write(chunks: Uint8Array[], position: number, bytes: number): Promise<void> {
+    let at = position;
+    let rest = chunks;
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.file.writev(rest, at);
+      at += bytesWritten;
+      rest = unwritten(rest, bytesWritten);
+    }
+    this.bytes = position + bytes;
+  }
+
+  /** The digest of what it holds; no byte may follow. */
+  async digest(algorithm: DigestAlgorithm): Promise<Digest> {
+    if (this.hasher !== undefined && algorithm === this.algorithm) {
+      const digest = formatDigest(algorithm, this.hasher.hex());
+      this.hasher = undefined;
+      return digest;
+    }
+    const hasher = createHasher(algorithm);
+    for await (const chunk of readFileStream(this.path)) hasher.update(chunk);
+    return formatDigest(algorithm, hasher.hex());
+  }
+
+  /** Ends it after its file was taken over, or with its file. */
+  async discard(): Promise<void> {
+    await this.release();
+    await fs.rm(this.directory, { recursive: true, force: true });
+  }
+
+  /** Closes the file only. */
+  async release(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    this.onEnd();
+    await this.file.close();
+  }
+}
+
+function unwritten(chunks: readonly Uint8Array[], written: number): Uint8Array[] {
+  let left = written;
+  for (const [index, chunk] of chunks.entries()) {
+    if (left < chunk.length) return [chunk.subarray(left), ...chunks.slice(index + 1)];
+    left -= chunk.length;
+  }
+  return [];
+}
+
+function tooLarge(maxBytes: number): VitrineError {
+  return new VitrineError("invalid", `the blob is larger than the ${maxBytes} bytes allowed`, {
+    code: "upload-too-large",
+  });
+}
