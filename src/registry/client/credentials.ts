@@ -1,0 +1,266 @@
+/**
+ * Who we are to a registry: podman's auth.json (containers-auth.json(5)) and docker's config.json, which have one format,
+ * and the programs that keep passwords for them.
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import {
+  errnoOf,
+  type JsonValue,
+  parseJson,
+  quoted,
+  VitrineError,
+  writeFileAtomically,
+} from "../../base/mod.ts";
+import { eraseWithHelper, getFromHelper, storeWithHelper } from "./credential-helper.ts";
+import type { Credentials, Environment } from "./types.ts";
+
+/** Docker Hub has an old address of its own in these files. */
+const hub = "docker.io";
+const hubKey = "https://index.docker.io/v1/";
+const mostBytes = 4 * 1024 * 1024;
+
+export interface AuthFileOptions {
+  readonly environment: Environment;
+  readonly uid: number;
+  /** `--authfile`: this file and no other. */
+  readonly authFile?: string;
+}
+
+interface AuthFile {
+  readonly path: string;
+  readonly content: Readonly<Record<string, JsonValue | undefined>>;
+}
+
+/** Where credentials are looked for, in order: podman's files first, then docker's. */
+export function authFiles(options: AuthFileOptions): readonly string[] {
+  const { environment, uid, authFile } = options;
+  const named = authFile ?? (environment["REGISTRY_AUTH_FILE"] || undefined);
+  if (named !== undefined) return [named];
+  const { HOME, XDG_CONFIG_HOME, DOCKER_CONFIG } = environment;
+  const config = XDG_CONFIG_HOME || (HOME ? path.join(HOME, ".config") : undefined);
+  const docker = DOCKER_CONFIG || (HOME ? path.join(HOME, ".docker") : undefined);
+  return [
+    sessionFile(environment, uid),
+    ...(config === undefined ? [] : [path.join(config, "containers/auth.json")]),
+    ...(docker === undefined ? [] : [path.join(docker, "config.json")]),
+  ];
+}
+
+/** Gone at the end of the session, as podman's: a password is not kept longer than asked. */
+function sessionFile({ XDG_RUNTIME_DIR }: Environment, uid: number): string {
+  const directory = XDG_RUNTIME_DIR || `/run/containers/${uid}`;
+  return XDG_RUNTIME_DIR ? path.join(directory, "containers/auth.json") : path.join(directory, "auth.json");
+}
+
+/**
+ * The credentials for `registry/name`: the longest key of a file that leads to it, file by file.
+ * Errors: `auth-file-invalid`, `auth-file-unreadable`, `credential-helper-failed`; `auth-file-missing` for a file that was named.
+ */
+export async function findCredentials(
+  registry: string,
+  name: string | undefined,
+  options: AuthFileOptions,
+): Promise<Credentials | undefined> {
+  for (const file of readFiles(options)) {
+    const helper = helperOf(file, registry);
+    if (helper !== undefined) {
+      const found = await getFromHelper(helper, serverName(registry), options.environment);
+      if (found !== undefined) return found;
+    }
+    const auths = object(file.content["auths"]);
+    for (const key of keysFor(registry, name)) {
+      const entry = auths[key] ?? legacyEntry(auths, key);
+      const found = entry === undefined ? undefined : credentialsOf(entry, file.path, key);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+/** `host/a/b`, `host/a`, `host`, and what docker writes for Docker Hub. */
+function keysFor(registry: string, name: string | undefined): readonly string[] {
+  const parts = name?.split("/") ?? [];
+  const keys = parts.map((_, at) => [registry, ...parts.slice(0, parts.length - at)].join("/"));
+  return [...keys, registry, ...(registry === hub ? [hubKey, "index.docker.io"] : [])];
+}
+
+/** Docker wrote keys as URLs once: `https://host/v1/`. */
+function legacyEntry(
+  auths: Readonly<Record<string, JsonValue | undefined>>,
+  key: string,
+): JsonValue | undefined {
+  const match = Object.keys(auths).find((stored) => {
+    const plain = stored.replace(/^https?:\/\//, "");
+    return plain !== stored && plain.replace(/\/(?:v[12]\/?)?$/, "") === key;
+  });
+  return match === undefined ? undefined : auths[match];
+}
+
+/** What Docker's files and helpers call a registry. */
+export function serverName(registry: string): string {
+  return registry === hub ? hubKey : registry;
+}
+
+function helperOf(file: AuthFile, registry: string): string | undefined {
+  const helpers = object(file.content["credHelpers"]);
+  const own =
+    helpers[registry] ?? (registry === hub ? (helpers["index.docker.io"] ?? helpers[hubKey]) : undefined);
+  const chosen = own ?? file.content["credsStore"];
+  return typeof chosen === "string" && chosen !== "" ? chosen : undefined;
+}
+
+function credentialsOf(entry: JsonValue, file: string, key: string): Credentials | undefined {
+  const fields = object(entry);
+  const text = (name: string): string => (typeof fields[name] === "string" ? (fields[name] as string) : "");
+  if (text("identitytoken") !== "") return { kind: "identity", identityToken: text("identitytoken") };
+  if (text("registrytoken") !== "") return { kind: "token", registryToken: text("registrytoken") };
+  if (text("auth") === "") {
+    return text("username") === ""
+      ? undefined
+      : { kind: "password", user: text("username"), password: text("password") };
+  }
+  const pair = Buffer.from(text("auth"), "base64").toString("utf8");
+  const colon = pair.indexOf(":");
+  if (colon < 1) {
+    throw new VitrineError("invalid", `${file}: auth of ${quoted(key)} is not base64 of USER:PASSWORD`, {
+      code: "auth-file-invalid",
+      operand: file,
+      hint: "log in again: vitrine login REGISTRY",
+    });
+  }
+  // Docker pads with NUL.
+  return {
+    kind: "password",
+    user: pair.slice(0, colon),
+    password: pair.slice(colon + 1).replace(/\0+$/, ""),
+  };
+}
+
+function readFiles(options: AuthFileOptions): readonly AuthFile[] {
+  const named = options.authFile !== undefined || Boolean(options.environment["REGISTRY_AUTH_FILE"]);
+  return authFiles(options).flatMap((file) => {
+    const content = readAuthFile(file);
+    if (content === undefined && named && options.authFile !== undefined) {
+      throw new VitrineError("not-found", `there is no file ${quoted(file)}`, {
+        code: "auth-file-missing",
+        operand: file,
+        hint: "vitrine login --authfile makes it",
+      });
+    }
+    return content === undefined ? [] : [{ path: file, content }];
+  });
+}
+
+function readAuthFile(file: string): Readonly<Record<string, JsonValue | undefined>> | undefined {
+  let bytes: Uint8Array;
+  try {
+    bytes = fs.readFileSync(file);
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return undefined;
+    throw new VitrineError("denied", `cannot read ${file}: ${errno ?? "unknown error"}`, {
+      code: "auth-file-unreadable",
+      operand: file,
+      cause,
+    });
+  }
+  // A file made with `touch` to have its mode.
+  if (bytes.length === 0) return {};
+  try {
+    return object(parseJson(bytes, { maxBytes: mostBytes, name: file }));
+  } catch (cause) {
+    throw new VitrineError("invalid", `${file}: ${(cause as Error).message}`, {
+      code: "auth-file-invalid",
+      operand: file,
+      hint: "mend it, or move it away and log in again",
+      cause,
+    });
+  }
+}
+
+function object(value: JsonValue | undefined): Readonly<Record<string, JsonValue | undefined>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, JsonValue | undefined>>)
+    : {};
+}
+
+/**
+ * Keeps credentials under `key` (`host` or `host/namespace`) where a later look finds them: with the helper that is
+ * configured, else in the first file. Returns where.
+ */
+export async function keepCredentials(
+  key: string,
+  credentials: Credentials,
+  options: AuthFileOptions,
+): Promise<string> {
+  const file = authFiles(options)[0]!;
+  const content = readAuthFile(file) ?? {};
+  const registry = key.split("/")[0]!;
+  const helper = helperOf({ path: file, content }, registry);
+  if (helper !== undefined && key === registry && credentials.kind !== "token") {
+    await storeWithHelper(helper, serverName(key), credentials, options.environment);
+    return `docker-credential-${helper}`;
+  }
+  // docker and skopeo know Docker Hub by its old key in docker's own file.
+  const stored = path.basename(file) === "config.json" ? serverName(key) : key;
+  const auths = { ...object(content["auths"]), [stored]: entryOf(credentials) };
+  writeAuthFile(file, { ...content, auths });
+  return file;
+}
+
+function entryOf(credentials: Credentials): JsonValue {
+  switch (credentials.kind) {
+    case "password":
+      return { auth: Buffer.from(`${credentials.user}:${credentials.password}`).toString("base64") };
+    case "identity":
+      return { identitytoken: credentials.identityToken };
+    case "token":
+      return { registrytoken: credentials.registryToken };
+  }
+}
+
+/** Removes what is kept under `key` from every file and helper. Returns whether there was something. */
+export async function dropCredentials(key: string, options: AuthFileOptions): Promise<boolean> {
+  let found = false;
+  const registry = key.split("/")[0]!;
+  for (const file of readFiles(options)) {
+    const helper = helperOf(file, registry);
+    if (helper !== undefined && key === registry) {
+      found = (await eraseWithHelper(helper, serverName(key), options.environment)) || found;
+    }
+    const { [key]: own, [serverName(key)]: other, ...rest } = object(file.content["auths"]);
+    if (own === undefined && other === undefined) continue;
+    writeAuthFile(file.path, { ...file.content, auths: rest });
+    found = true;
+  }
+  return found;
+}
+
+/** `logout --all`: empties every file. Returns the keys that were there. */
+export function dropAllCredentials(options: AuthFileOptions): readonly string[] {
+  const keys: string[] = [];
+  for (const file of readFiles(options)) {
+    const auths = Object.keys(object(file.content["auths"]));
+    if (auths.length === 0) continue;
+    keys.push(...auths);
+    writeAuthFile(file.path, { ...file.content, auths: {} });
+  }
+  return keys;
+}
+
+function writeAuthFile(file: string, content: Readonly<Record<string, JsonValue | undefined>>): void {
+  // A link stays one: dotfiles often are.
+  const target = fs.existsSync(file) ? fs.realpathSync(file) : file;
+  try {
+    fs.mkdirSync(path.dirname(target), { recursive: true, mode: 0o700 });
+    writeFileAtomically(target, `${JSON.stringify(content, undefined, "\t")}\n`, { mode: 0o600 });
+  } catch (cause) {
+    throw new VitrineError("denied", `cannot write ${target}: ${errnoOf(cause) ?? "unknown error"}`, {
+      code: "auth-file-unwritable",
+      operand: target,
+      hint: "choose another with --authfile FILE",
+      cause,
+    });
+  }
+}
