@@ -2,6 +2,9 @@ import { VitrineError } from "../../base/mod.ts";
 import type { Platform } from "../../oci/mod.ts";
 import type { Store, StoredImage } from "../../store/mod.ts";
 
+/** `helloName` of embedded-hello.ts, without loading it (a test holds them together). */
+export const embeddedName = "localhost/hello:latest";
+
 /**
  * The image a user means: what the store has under that name, else the image that the executable carries. An
  * `image-not-found` of the store gets a hint of what to do next.
@@ -15,16 +18,16 @@ export async function resolveImage(
     return store.resolve(reference, platform);
   } catch (error) {
     if (!(error instanceof VitrineError && error.code === "image-not-found")) throw error;
-    // Checked before the import: the embedded image is large, and wanted once in a lifetime.
     if (!/^(?:localhost\/)?hello(?::latest)?$/.test(reference)) throw withHint(error, reference);
-    const { helloName, loadHello } = await import("../embedded-hello.ts");
     try {
-      return store.resolve(helloName, platform);
+      return store.resolve(embeddedName, platform);
     } catch (second) {
       if (!(second instanceof VitrineError && second.code === "image-not-found")) throw second;
     }
+    // Imported only now: the image is large, and comes into a store once.
+    const { loadHello } = await import("../embedded-hello.ts");
     await loadHello(store);
-    return store.resolve(helloName, platform);
+    return store.resolve(embeddedName, platform);
   }
 }
 
