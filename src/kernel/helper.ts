@@ -1,5 +1,4 @@
 /** Starting the helper: how the engine becomes the monitor. */
-import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import { VitrineError } from "../base/mod.ts";
 
@@ -40,6 +39,8 @@ export function becomeHelper(helperPath: string, planPath: string): never {
   } catch (cause) {
     throw notStarted(helperPath, cause);
   }
+  // Loaded where it is needed: its start costs a millisecond of every run.
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const done = spawnSync(helperPath, args.slice(1), { env, stdio: "inherit", argv0: args[0] });
   if (done.error !== undefined) throw notStarted(helperPath, done.error);
   process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));

@@ -1,7 +1,6 @@
 /** The helper in stage apply, with the id map of the store: fed with ops for a layer, or run once for a few. */
-import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
-import * as util from "node:util";
 import { VitrineError } from "../base/mod.ts";
 import { FrameWriter, type IdMapRange, type Op } from "../kernel/mod.ts";
 import { diskError, type StoreContext } from "./context.ts";
@@ -36,6 +35,7 @@ function mapText(ranges: readonly IdMapRange[]): string {
 export function applySync(context: StoreContext, ops: readonly Op[]): ApplyResult {
   const writer = new FrameWriter();
   for (const op of ops) writer.op(op, "apply");
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const done = spawnSync(context.helperPath, helperArguments(context), {
     input: writer.bytes(),
     maxBuffer: outputBytes,
@@ -68,7 +68,7 @@ function resultOf(context: StoreContext, stdout: string, stderr: string): ApplyR
 }
 
 function failed(context: StoreContext, errno: number | undefined, detail: string): VitrineError {
-  const name = errno === undefined ? undefined : util.getSystemErrorName(-errno);
+  const name = errno === undefined ? undefined : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
   const cause = Object.assign(new Error(detail), { code: name });
   // A full or read-only disk is the disk's fault; a refused call need not be.
   const disk =
@@ -106,6 +106,7 @@ class Session implements ApplySession {
 
   constructor(context: StoreContext) {
     this.context = context;
+    const { spawn } = process.getBuiltinModule("node:child_process");
     this.child = spawn(context.helperPath, helperArguments(context), { stdio: ["pipe", "pipe", "pipe"] });
     const output = gather(this.child.stdout);
     const errors = gather(this.child.stderr);
