@@ -36,7 +36,7 @@ function syscallLines(ops: readonly ExplainedOp[], options: PlanRenderOptions): 
   const paint = palette(options.color);
   const numberWidth = String(ops.at(-1)?.index ?? 0).length;
   const stageWidth = longest(ops.map((op) => op.stage));
-  const callWidth = Math.max(options.width - numberWidth - stageWidth - 4, 20);
+  const callWidth = Math.max(options.width - numberWidth - stageWidth - 4, 8);
   return ops.flatMap((op) =>
     op.calls.flatMap((call) => {
       const cells: readonly Cell[] = [
