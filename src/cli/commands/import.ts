@@ -6,7 +6,6 @@ import { interruptible } from "../framework/interrupt.ts";
 import { readStdin } from "../framework/stdin.ts";
 import { newName } from "../images/names.ts";
 import { watched } from "../images/progress.ts";
-import { temporaryDirectory } from "../images/temporary.ts";
 
 export const command = defineCommand({
   description: `Makes an image of one layer from a tarball of a root filesystem, plain or compressed, and prints its ID. --change
@@ -56,7 +55,7 @@ export const command = defineCommand({
         platform,
         created: creationTime(context.environment["SOURCE_DATE_EPOCH"], context.now()),
         names,
-        temporaryDirectory: temporaryDirectory(store),
+        temporaryDirectory: store.temporaryDirectory(),
       });
       try {
         const source = watched(archive.images[0]!, guard, options.quiet ? undefined : "Importing");

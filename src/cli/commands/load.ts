@@ -4,7 +4,6 @@ import { defineCommand } from "../framework/command.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { readStdin } from "../framework/stdin.ts";
 import { watched } from "../images/progress.ts";
-import { temporaryDirectory } from "../images/temporary.ts";
 
 export const command = defineCommand({
   description: `Takes every image of an archive into the store: a docker-archive or an OCI archive, plain or compressed with
@@ -32,7 +31,7 @@ export const command = defineCommand({
     const store = await context.store();
     await interruptible(async (guard) => {
       const archive = await openArchive(stdin === undefined ? options.input! : guard.guard(stdin), {
-        temporaryDirectory: temporaryDirectory(store),
+        temporaryDirectory: store.temporaryDirectory(),
       });
       try {
         for (const image of archive.images) {

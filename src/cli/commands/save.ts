@@ -19,7 +19,6 @@ import { type Context, OutputClosed } from "../framework/context.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { watched } from "../images/progress.ts";
 import { resolveImage } from "../images/resolve.ts";
-import { temporaryDirectory } from "../images/temporary.ts";
 
 const formats = ["docker-archive", "oci-archive", "oci-dir"] as const;
 
@@ -74,7 +73,7 @@ export const command = defineCommand({
         await writeLayoutDirectory(images, target!);
         return;
       }
-      const stream = encodeArchive(images, format, { temporaryDirectory: temporaryDirectory(store) });
+      const stream = encodeArchive(images, format, { temporaryDirectory: store.temporaryDirectory() });
       if (target === undefined) await copyToStdout(guard.guard(stream));
       else await writeArchiveFile(guard.guard(stream), target);
     });
