@@ -15,7 +15,7 @@ const standard = ["null", "zero", "full", "random", "urandom", "tty", "console",
   (name) => `/dev/${name}`,
 );
 /** Terminals of the host are not handed out by --privileged, as docker and podman have it. */
-const terminals = /^\/dev\/(tty\d*|tty[A-Z].*|vcs.*|pts|shm|mqueue|fd|std.*)$/;
+const terminals = /^\/dev\/(tty\d*|tty[A-Z].*|vcs.*|(pts|shm|mqueue)\/.*)$/;
 
 /** Error: `device-not-found`. */
 export function devices(input: SpecInput, notebook: Notebook): DevicesPart {

@@ -33,8 +33,15 @@ export class Notebook {
     return value;
   }
 
-  /** Notes the origin of each at `pointer/INDEX`. */
+  /** Notes the origin of each at `pointer/INDEX`, and of the whole at `pointer`. */
   list<T>(pointer: string, items: readonly Sourced<T>[]): readonly T[] {
+    const [first] = items;
+    // What serves the whole list is there for whoever asked the most: a flag before the image before a default.
+    const whole =
+      items.find(({ origin }) => origin.by === "flag") ??
+      items.find(({ origin }) => origin.by === "image") ??
+      first;
+    if (whole !== undefined && !this.origins.has(pointer)) this.note(pointer, whole.origin);
     return items.map((item, index) => this.value(`${pointer}/${index}`, item));
   }
 
