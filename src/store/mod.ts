@@ -1,3 +1,2 @@
-export { probeOverlay } from "./driver.ts";
 export { openStore } from "./store.ts";
 export type * from "./types.ts";
