@@ -1,7 +1,9 @@
 /** The door of `explain/`: plans, failures and hosts made readable. Reads values, does nothing. */
+export { diagnose } from "./doctor.ts";
 export { explainFailure } from "./failure.ts";
 export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
 export { explainPlan } from "./plan.ts";
+export { renderDiagnosis, renderDiagnosisJson } from "./render-doctor.ts";
 export { renderImage } from "./render-image.ts";
 export { renderPlan, renderPlanJson } from "./render-plan.ts";
 export * from "./types.ts";

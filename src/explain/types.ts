@@ -1,7 +1,7 @@
 /** The values that explain/ makes and renders. Everything here is plain data: `--format json` prints it as it is. */
 
 import type { VitrineError } from "../base/mod.ts";
-import type { HostFacts, OpFailure, Plan, Stage } from "../kernel/mod.ts";
+import type { HostFacts, Stage, UserTrials } from "../kernel/mod.ts";
 
 /** The parts of a plan as people think of them, in the order they are shown. */
 export const planGroups = [
@@ -80,31 +80,23 @@ export interface Diagnosis {
   readonly worst: Severity;
 }
 
-// The doors' signatures, for callers:
-export type ExplainPlan = (plan: Plan) => PlanExplanation;
-export type RenderPlan = (explanation: PlanExplanation, options: PlanRenderOptions) => string;
-/** JSON text with bigints as decimal strings, two spaces of indentation, a final newline. */
-export type RenderPlanJson = (
-  explanation: PlanExplanation,
-  options: Pick<PlanRenderOptions, "defaultsOnly">,
-) => string;
-export type ExplainFailure = (plan: Plan, failure: OpFailure) => ContainerFailure;
-
 /** What a failed op means for people, and the exit status of `run`: 125, 126 or 127 as Docker's. */
 export interface ContainerFailure {
   readonly error: VitrineError;
   readonly exitCode: 125 | 126 | 127;
 }
 
-/** What `doctor` needs to look at beside the host facts; each of them answers, none throws. */
+/** What `diagnose` looks at: facts and trials as values. */
 export interface DoctorProbes {
   readonly host: HostFacts;
-  /** Tries a real overlay mount in a child; see `probeOverlay` in kernel/. */
+  /** Absolute path of vitrine-helper, undefined where it is missing. */
+  readonly helper: string | undefined;
+  readonly user: UserTrials;
+  /** A real overlay, mounted as a container would get it. */
   readonly overlay: OverlayProbeResult;
-  /** By name of the tool: its absolute path, or undefined. */
+  /** By name of the tool: its absolute path. */
   readonly tools: ReadonlyMap<string, string>;
   readonly store: StoreProbeResult;
-  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 export type OverlayProbeResult =
