@@ -16,7 +16,6 @@ import {
   parseEntrypoint,
   parseEnvironment,
   parseHostname,
-  parseIdMap,
   parseInteger,
   parseIpcMode,
   parseLabels,
@@ -40,7 +39,6 @@ import {
   type ResourceOptions,
   type RunOptions,
   readEnvironmentFile,
-  type UserNamespaceMode,
   unsupportedFlag,
 } from "../engine/mod.ts";
 import type { OptionTable, OptionValues } from "./framework/command.ts";
@@ -247,18 +245,6 @@ export const runOptionTable = {
     section: isolation,
     help: "user namespace: private, host, keep-id[:uid=N,gid=N]",
   },
-  uidmap: {
-    type: "strings",
-    value: "CTR:HOST:SIZE",
-    section: isolation,
-    help: "map uids into a user namespace (root)",
-  },
-  gidmap: {
-    type: "strings",
-    value: "CTR:HOST:SIZE",
-    section: isolation,
-    help: "map gids into a user namespace (root)",
-  },
 
   // network
   network: {
@@ -420,6 +406,8 @@ export const runOptionTable = {
     help: "publish a port",
   },
   "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
+  uidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map uids" },
+  gidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map gids" },
   restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
   "log-driver": {
     type: "string",
@@ -510,7 +498,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     uts: map(flags.uts, (text) => parseNamespaceMode("--uts", text)),
     cgroupns: map(flags.cgroupns, (text) => parseNamespaceMode("--cgroupns", text)),
     time: map(flags.timens, (text) => parseNamespaceMode("--timens", text)),
-    userns: userNamespaceOf(flags),
+    userns: map(flags.userns, parseUserNamespaceMode),
 
     mounts: [
       ...flags.volume.map((text) => parseVolume(text, directory)),
@@ -572,18 +560,6 @@ function platformOf(flags: RunFlags) {
   if (platform !== undefined) return parsePlatform(platform);
   if (arch === undefined) return undefined;
   return parsePlatform([os ?? "linux", arch, ...(variant === undefined ? [] : [variant])].join("/"));
-}
-
-function userNamespaceOf(flags: RunFlags): UserNamespaceMode | undefined {
-  const { userns, uidmap, gidmap } = flags;
-  if (uidmap.length + gidmap.length === 0) return map(userns, parseUserNamespaceMode);
-  if (userns !== undefined && userns !== "private" && userns !== "") {
-    throw unsupportedFlag("--userns", "--uidmap and --gidmap exclude --userns", "leave --userns out");
-  }
-  // Podman too takes the one for both where only one is given.
-  const uids = uidmap.map((text) => parseIdMap("--uidmap", text));
-  const gids = gidmap.map((text) => parseIdMap("--gidmap", text));
-  return { mode: "map", uids: uids.length > 0 ? uids : gids, gids: gids.length > 0 ? gids : uids };
 }
 
 function imageVolumesOf(text: string): RunOptions["imageVolumes"] {
@@ -658,6 +634,13 @@ function refuseLater(flags: RunFlags): void {
       "--publish",
       "publishing ports is not supported yet: it needs a bridge network",
       "use --network host: the program's ports are then the host's",
+    );
+  }
+  if (flags.uidmap.length + flags.gidmap.length > 0) {
+    throw unsupportedFlag(
+      "--uidmap",
+      "--uidmap and --gidmap are not supported yet",
+      "use --userns=keep-id, or leave them out",
     );
   }
   if (flags.restart !== undefined && flags.restart !== "no" && flags.restart !== "") {

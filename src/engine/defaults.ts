@@ -35,7 +35,7 @@ export const defaults = {
   ),
   userNamespace: row(
     "both",
-    "--userns --uidmap --gidmap",
+    "--userns",
     { root: false, unprivileged: true },
     "root gets one only on demand, since files of mapped ids need layers unpacked for the map; without privilege nothing works without one",
   ),

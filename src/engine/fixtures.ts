@@ -159,6 +159,7 @@ export function specInput(
     hostname: "machine",
     readRootFile: (path) => (files[path] === undefined ? undefined : new TextEncoder().encode(files[path])),
     readHostFile: (path) => hostFiles[path],
+    hostExists: () => true,
     hostDevices: (path) =>
       path === "/dev/fuse"
         ? [{ path, type: "c", major: 10, minor: 229, mode: 0o666, uid: 0, gid: 0 }]

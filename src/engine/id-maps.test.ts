@@ -3,29 +3,11 @@ import { test } from "node:test";
 import { bareUserHost, rootHost, userHost } from "./fixtures.ts";
 import { chooseIds, lastContiguousId, toHostId } from "./id-maps.ts";
 
-test("root runs under the host's ids unless maps are given", () => {
+test("root runs under the host's ids, and is told what it cannot have", () => {
   assert.deepEqual(chooseIds(rootHost).ids, { kind: "none" });
-  const uids = [{ containerID: 0, hostID: 100000, size: 65536 }];
-  assert.deepEqual(chooseIds(rootHost, { mode: "map", uids, gids: uids }).ids, {
-    kind: "range",
-    uids,
-    gids: uids,
-    newuidmap: "",
-    newgidmap: "",
-  });
+  assert.deepEqual(chooseIds(rootHost, { mode: "host" }).ids, { kind: "none" });
+  assert.throws(() => chooseIds(rootHost, { mode: "private" }), { code: "flag-unsupported" });
   assert.throws(() => chooseIds(rootHost, { mode: "keep-id" }), { code: "flag-conflict" });
-});
-
-test("ranges that overlap are refused, on either side", () => {
-  const uids = [
-    { containerID: 0, hostID: 100000, size: 10 },
-    { containerID: 9, hostID: 200000, size: 10 },
-  ];
-  const gids = [{ containerID: 0, hostID: 100000, size: 10 }];
-  assert.throws(() => chooseIds(rootHost, { mode: "map", uids, gids }), { code: "flag-conflict" });
-  assert.throws(() => chooseIds(rootHost, { mode: "map", uids: gids, gids: uids }), {
-    code: "flag-conflict",
-  });
 });
 
 test("a user with subordinate ids is 0, the range follows", () => {

@@ -5,7 +5,7 @@
 import { VitrineError } from "../base/mod.ts";
 import type { HostFacts, IdMapRange, SubordinateRange } from "../kernel/mod.ts";
 import type { StoreIds } from "../store/mod.ts";
-import { conflict } from "./flags/bad-flag.ts";
+import { conflict, unsupportedFlag } from "./flags/bad-flag.ts";
 import type { UserNamespaceMode } from "./options.ts";
 
 export interface IdChoice {
@@ -19,73 +19,53 @@ export interface IdChoice {
 /** The id that files of ids outside the map seem to have (/proc/sys/kernel/overflowuid). */
 const highestId = 2 ** 32 - 2;
 
-/** Errors: `flag-conflict`, `user-namespaces-disabled`. */
-export function chooseIds(host: HostFacts, mode: UserNamespaceMode = { mode: "private" }): IdChoice {
-  const privileged = host.identity.euid === 0;
-  if (mode.mode === "map") return mapped(host, mode.uids, mode.gids);
-  if (privileged) return ofRoot(mode);
+/** Errors: `flag-conflict`, `flag-unsupported`, `user-namespaces-disabled`. */
+export function chooseIds(host: HostFacts, mode?: UserNamespaceMode): IdChoice {
+  if (host.identity.euid === 0) return ofRoot(mode);
   requireUserNamespaces(host);
   const { uids, gids, newuidmap, newgidmap } = host.subordinateIds;
   if (uids.length === 0 || gids.length === 0 || newuidmap === "" || newgidmap === "") {
     return single(host, mode);
   }
   const { euid, egid } = host.identity;
-  const tools = { newuidmap, newgidmap };
-  switch (mode.mode) {
-    case "keep-id": {
-      const uid = mode.uid ?? euid;
-      const gid = mode.gid ?? egid;
-      return {
-        ids: { kind: "range", uids: around(uid, euid, uids), gids: around(gid, egid, gids), ...tools },
-        warnings: [],
-        defaultUser: { uid, gid },
-      };
-    }
-    default:
-      return {
-        ids: { kind: "range", uids: around(0, euid, uids), gids: around(0, egid, gids), ...tools },
-        warnings: [],
-      };
-  }
+  const { uid, gid } = idsOf(host, mode);
+  return {
+    ids: {
+      kind: "range",
+      uids: around(uid, euid, uids),
+      gids: around(gid, egid, gids),
+      newuidmap,
+      newgidmap,
+    },
+    warnings: [],
+    ...(mode?.mode === "keep-id" ? { defaultUser: { uid, gid } } : {}),
+  };
 }
 
-function ofRoot(mode: UserNamespaceMode): IdChoice {
-  switch (mode.mode) {
+/** What the caller's own ids are in the container. */
+function idsOf(host: HostFacts, mode: UserNamespaceMode | undefined): { uid: number; gid: number } {
+  if (mode?.mode !== "keep-id") return { uid: 0, gid: 0 };
+  return { uid: mode.uid ?? host.identity.euid, gid: mode.gid ?? host.identity.egid };
+}
+
+/** Docker's and podman's root runs in the user namespace it was started in. */
+function ofRoot(mode: UserNamespaceMode | undefined): IdChoice {
+  switch (mode?.mode) {
+    case undefined:
     case "host":
       return { ids: { kind: "none" }, warnings: [] };
     case "private":
-      // Docker's and podman's root runs in the user namespace it was started in.
-      return { ids: { kind: "none" }, warnings: [] };
-    default:
+      throw unsupportedFlag(
+        "--userns",
+        "a user namespace for root's containers is not supported yet",
+        "run vitrine as another user: every container then has one",
+      );
+    case "keep-id":
       throw conflict(
         "--userns",
-        `--userns=${mode.mode} is for users other than root`,
-        "as root, give maps: --uidmap 0:100000:65536 --gidmap 0:100000:65536",
+        "--userns=keep-id is for users other than root",
+        "leave it out, or use --user",
       );
-  }
-}
-
-function mapped(host: HostFacts, uids: readonly IdMapRange[], gids: readonly IdMapRange[]): IdChoice {
-  requireDisjoint("--uidmap", uids);
-  requireDisjoint("--gidmap", gids);
-  const { newuidmap, newgidmap } = host.subordinateIds;
-  const tools = host.identity.euid === 0 ? { newuidmap: "", newgidmap: "" } : { newuidmap, newgidmap };
-  return { ids: { kind: "range", uids, gids, ...tools }, warnings: [] };
-}
-
-function requireDisjoint(flag: string, ranges: readonly IdMapRange[]): void {
-  for (const side of ["containerID", "hostID"] as const) {
-    const sorted = [...ranges].sort((left, right) => left[side] - right[side]);
-    for (const [index, range] of sorted.entries()) {
-      const next = sorted[index + 1];
-      if (next !== undefined && range[side] + range.size > next[side]) {
-        throw conflict(
-          flag,
-          `the ranges of ${flag} overlap at ${next[side]}`,
-          "each id may stand in one range only",
-        );
-      }
-    }
   }
 }
 
@@ -108,18 +88,14 @@ function requireUserNamespaces(host: HostFacts): void {
   });
 }
 
-function single(host: HostFacts, mode: UserNamespaceMode): IdChoice {
+function single(host: HostFacts, mode: UserNamespaceMode | undefined): IdChoice {
   const { euid, egid, userName } = host.identity;
-  const name = userName === "" ? String(euid) : userName;
-  const { newuidmap, newgidmap, uids, gids } = host.subordinateIds;
+  const { newuidmap, newgidmap } = host.subordinateIds;
   const remedy =
     newuidmap === "" || newgidmap === ""
       ? "install newuidmap and newgidmap (package uidmap or shadow-utils)"
-      : uids.length === 0 || gids.length === 0
-        ? `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`
-        : "run 'vitrine doctor'";
-  const uid = mode.mode === "keep-id" ? (mode.uid ?? euid) : 0;
-  const gid = mode.mode === "keep-id" ? (mode.gid ?? egid) : 0;
+      : `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${userName === "" ? euid : userName}`;
+  const { uid, gid } = idsOf(host, mode);
   return {
     ids: {
       kind: "single",
@@ -129,7 +105,7 @@ function single(host: HostFacts, mode: UserNamespaceMode): IdChoice {
     warnings: [
       `only your own id is mapped into the container: other users, chown and packages that use them will not work; ${remedy}`,
     ],
-    ...(mode.mode === "keep-id" ? { defaultUser: { uid, gid } } : {}),
+    ...(mode?.mode === "keep-id" ? { defaultUser: { uid, gid } } : {}),
   };
 }
 

@@ -24,7 +24,6 @@ export {
 } from "./flags/environment.ts";
 export { parseMount, parseTmpfs, parseVolume } from "./flags/mounts.ts";
 export {
-  parseIdMap,
   parseIpcMode,
   parseNamespaceMode,
   parseNetworkMode,

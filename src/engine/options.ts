@@ -3,7 +3,6 @@
  * these. A field is `undefined` (a list empty) where nobody asked, so that a default and its origin stay visible.
  * Lists keep the order in which the flags stood.
  */
-import type { IdMapRange } from "../kernel/mod.ts";
 import type { LinuxDeviceRule, Platform, Rlimit, RootfsPropagation } from "../oci/mod.ts";
 
 /** A value and the flag it came from, e.g. `--env-file`. */
@@ -32,9 +31,7 @@ export type UserNamespaceMode =
   | { readonly mode: "host" }
   | { readonly mode: "private" }
   /** The caller's own id keeps its number (or gets `uid`, `gid`) in the container. */
-  | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number }
-  /** `--uidmap`, `--gidmap` */
-  | { readonly mode: "map"; readonly uids: readonly IdMapRange[]; readonly gids: readonly IdMapRange[] };
+  | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number };
 
 export type ReadOnly =
   | "writable"

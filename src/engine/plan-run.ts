@@ -109,6 +109,7 @@ export function planRun(
       hostname: deps.hostname,
       readRootFile: rootReader(source),
       readHostFile,
+      hostExists: deps.exists,
       hostDevices,
       callerOpenFiles: callerOpenFiles(deps.parentPid),
     },

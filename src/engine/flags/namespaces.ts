@@ -1,5 +1,4 @@
 /** --network, --pid, --ipc, --uts, --cgroupns, --timens and --userns. */
-import type { IdMapRange } from "../../kernel/mod.ts";
 import type { IpcMode, NamespaceMode, NetworkMode, UserNamespaceMode } from "../options.ts";
 import { badValue, unsupportedFlag } from "./bad-flag.ts";
 
@@ -70,11 +69,7 @@ export function parseUserNamespaceMode(text: string): UserNamespaceMode {
     case "nomap":
     case "container":
     case "ns":
-      throw unsupportedFlag(
-        flag,
-        `--userns=${text} is not supported yet`,
-        "use keep-id or private; as root --uidmap and --gidmap",
-      );
+      throw unsupportedFlag(flag, `--userns=${text} is not supported yet`, "use keep-id, or leave it out");
     default:
       throw badValue(flag, text, "unknown mode", "one of host, private, keep-id");
   }
@@ -83,15 +78,4 @@ export function parseUserNamespaceMode(text: string): UserNamespaceMode {
 function split(text: string): readonly [string, string | undefined] {
   const colon = text.indexOf(":");
   return colon < 0 ? [text, undefined] : [text.slice(0, colon), text.slice(colon + 1)];
-}
-
-/** `--uidmap CONTAINER:HOST:SIZE` */
-export function parseIdMap(flag: string, text: string): IdMapRange {
-  const match = /^(\d{1,10}):(\d{1,10})(?::(\d{1,10}))?$/.exec(text);
-  const [containerID, hostID, size] = (match?.slice(1) ?? []).map((part) => Number(part ?? 1));
-  if (containerID === undefined || hostID === undefined || size === undefined || size === 0) {
-    throw badValue(flag, text, "expected CONTAINER-ID:HOST-ID:SIZE", "for example 0:100000:65536");
-  }
-  if (Math.max(containerID, hostID) + size > 2 ** 32 - 1) throw badValue(flag, text, "ids end at 4294967294");
-  return { containerID, hostID, size };
 }

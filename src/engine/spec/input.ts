@@ -42,6 +42,7 @@ export interface SpecInput {
   readonly readRootFile: (path: string) => Uint8Array | undefined;
   /** A small text file of the host; undefined: not there. */
   readonly readHostFile: (path: string) => string | undefined;
+  readonly hostExists: (path: string) => boolean;
   /** The device node at a path, or all below a directory; empty: none there. */
   readonly hostDevices: (path: string) => readonly HostDevice[];
   /** The caller's soft limit of open files; undefined: not known. The JavaScript runtime raised our own at its start. */

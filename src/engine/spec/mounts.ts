@@ -97,6 +97,7 @@ function shm(input: SpecInput): readonly Sourced<Mount>[] {
   const destination = "/dev/shm";
   if (ipc?.mode === "none") return [];
   if (ipc?.mode === "host") {
+    if (!input.hostExists(destination)) return [];
     return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
   }
   return [
@@ -116,6 +117,7 @@ function mqueue(input: SpecInput): readonly Sourced<Mount>[] {
   const destination = "/dev/mqueue";
   if (!input.host.mqueue) return [];
   if (input.options.ipc?.mode === "host") {
+    if (!input.hostExists(destination)) return [];
     return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
   }
   return [

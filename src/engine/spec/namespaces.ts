@@ -78,8 +78,7 @@ function timeNamespaces(input: SpecInput): boolean {
 
 function userNamespaceOrigin(input: SpecInput) {
   const { userns } = input.options;
-  if (userns?.mode === "map") return byFlag("--uidmap");
-  if (userns !== undefined && userns.mode !== "private" && userns.mode !== "host") return byFlag("--userns");
+  if (userns?.mode === "keep-id") return byFlag("--userns");
   return byHost("not root: without a user namespace an unprivileged user can make no other");
 }
 
