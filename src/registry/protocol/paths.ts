@@ -32,11 +32,12 @@ export function parseApiPath(path: string): ApiPath | "name-invalid" | undefined
   if (path === paths.catalog) return { kind: "catalog" };
   let segments: string[];
   try {
-    // Decoded one by one: an encoded slash stays inside its segment, where no grammar lets it pass.
     segments = path.slice(4).split("/").map(decodeURIComponent);
   } catch {
     return undefined;
   }
+  // An encoded slash is no separator, and no grammar here has a slash within a segment.
+  if (segments.some((segment) => segment.includes("/"))) return "name-invalid";
   const found = match(segments);
   if (found === undefined) return undefined;
   return isRepositoryName(found.name) ? found : "name-invalid";

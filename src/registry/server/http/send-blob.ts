@@ -1,7 +1,15 @@
-/** A blob onto a connection: the next piece is read from disk while the last one is sent, in two buffers that are reused. */
+/**
+ * A blob onto a connection: the next piece is read from disk while the last one is sent, in buffers that are reused. A
+ * new buffer for each piece would cost more than the copy, and the collector would let them pile up.
+ */
 import type { ServerResponse } from "node:http";
+import { VitrineError } from "../../../base/mod.ts";
 import type { BlobReader } from "../storage/types.ts";
 import type { Exchange } from "./exchange.ts";
+
+const pieceBytes = 512 * 1024;
+const mostIdleBuffers = 32;
+const idleBuffers: Uint8Array[] = [];
 
 /** Sends `length` bytes from `first` and ends the response. When the client is gone it returns early, without an error. */
 export async function sendBlob(
@@ -10,27 +18,86 @@ export async function sendBlob(
   first: number,
   length: number,
 ): Promise<void> {
-  const { response } = exchange;
   exchange.working = false;
+  if (reader.read === undefined || length < pieceBytes) await sendStream(exchange, reader, first, length);
+  else await sendPieces(exchange, reader.read, first, length);
+}
+
+async function sendPieces(
+  exchange: Exchange,
+  read: NonNullable<BlobReader["read"]>,
+  first: number,
+  length: number,
+): Promise<void> {
+  const { response } = exchange;
+  const buffers = [takeBuffer(), takeBuffer()] as const;
+  /** When each buffer may be filled again, and what says so: its write is done, or nobody is there any more. */
+  const free: Promise<void>[] = [Promise.resolve(), Promise.resolve()];
+  const release: (() => void)[] = [];
+  response.once("close", () => {
+    for (const resolve of release) resolve();
+  });
+  const end = first + length;
+  let turn = 0;
+  for (let position = first; position < end; turn ^= 1) {
+    await free[turn];
+    if (response.destroyed) return;
+    const buffer = buffers[turn]!;
+    const wanted = Math.min(pieceBytes, end - position);
+    const bytes = await read(wanted === pieceBytes ? buffer : buffer.subarray(0, wanted), position);
+    if (bytes === 0) throw truncated(end - position);
+    if (response.destroyed) return;
+    position += bytes;
+    exchange.sentBytes += bytes;
+    const last = position === end;
+    free[turn] = new Promise((resolve) => {
+      release[turn] = resolve;
+      const piece = bytes === pieceBytes ? buffer : buffer.subarray(0, bytes);
+      if (last) response.end(piece, () => resolve());
+      else response.write(piece, () => resolve());
+    });
+  }
+  await Promise.all(free);
+  // Of a connection that broke, a write may still hold its buffer.
+  if (!response.destroyed) for (const buffer of buffers) giveBuffer(buffer);
+}
+
+async function sendStream(
+  exchange: Exchange,
+  reader: BlobReader,
+  first: number,
+  length: number,
+): Promise<void> {
+  const { response } = exchange;
   if (length === 0) {
     response.end();
     return;
   }
-  const closed = new Promise<"closed">((resolve) => response.once("close", () => resolve("closed")));
+  const closed = whenClosed(response);
   for await (const piece of reader.stream(first, length)) {
-    if (response.destroyed || (await write(response, piece, closed)) === "closed") return;
+    if (response.destroyed) return;
     exchange.sentBytes += piece.length;
+    if (!response.write(piece)) {
+      await Promise.race([new Promise((resolve) => response.once("drain", resolve)), closed]);
+    }
   }
   response.end();
 }
 
-/** Resolves when the response takes more. */
-async function write(
-  response: ServerResponse,
-  piece: Uint8Array,
-  closed: Promise<"closed">,
-): Promise<"closed" | undefined> {
-  if (response.write(piece)) return undefined;
-  const drained = new Promise<undefined>((resolve) => response.once("drain", () => resolve(undefined)));
-  return Promise.race([drained, closed]);
+function whenClosed(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => response.once("close", () => resolve()));
+}
+
+function takeBuffer(): Uint8Array {
+  return idleBuffers.pop() ?? Buffer.allocUnsafeSlow(pieceBytes);
+}
+
+function giveBuffer(buffer: Uint8Array): void {
+  if (idleBuffers.length < mostIdleBuffers) idleBuffers.push(buffer);
+}
+
+function truncated(missing: number): VitrineError {
+  return new VitrineError("corrupt", `a stored blob ends ${missing} bytes early`, {
+    code: "content-truncated",
+  });
 }

@@ -29,7 +29,8 @@ export interface FilesystemStorage extends RegistryStorage {
  * Opens ROOT, making it when it is missing (mode 0700), and holds its lock until disposed.
  * Errors: `registry-root-in-use` (another process serves it), `directory-not-private`, `registry-root-foreign`.
  */
-export async function openFilesystemStorage(root: string): Promise<FilesystemStorage> {
+export async function openFilesystemStorage(directory: string): Promise<FilesystemStorage> {
+  const root = path.resolve(directory);
   makeRoot(root);
   const release = await hold(path.join(root, "lock"), root);
   try {
