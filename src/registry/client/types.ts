@@ -125,7 +125,7 @@ export interface RegistryClient {
   /** The digest that a tag has now, by HEAD; undefined when it is not there. Mirrors as in `source`. */
   head(reference: ImageReference): Promise<Descriptor | undefined>;
   /** For everything but pulling: the primary location, no mirrors. */
-  repository(reference: Pick<ImageReference, "domain" | "path">): Repository;
+  repository(reference: Pick<ImageReference, "domain" | "path">): Promise<Repository>;
   /** What a name without registry may stand for, by registries.conf; the first is tried first. */
   candidates(text: string): Promise<readonly ImageReference[]>;
   /** `/v2/` answers with these credentials. Errors: `registry-unauthorized`, `registry-unsupported`. */

@@ -1,0 +1,217 @@
+/** The door to registries: configuration, credentials, connections and mirrors behind one value. */
+import { VitrineError } from "../../base/mod.ts";
+import type { ImageReference } from "../../image/mod.ts";
+import { paths } from "../protocol/mod.ts";
+import { Agents } from "./agents.ts";
+import { loadCertificates } from "./certificates.ts";
+import {
+  type Endpoint,
+  endpointsFor,
+  entryFor,
+  loadRegistriesConfig,
+  type RegistriesConfig,
+} from "./config.ts";
+import { findCredentials } from "./credentials.ts";
+import { responseError } from "./failures.ts";
+import { fetchLists, listOfTexts } from "./lists.ts";
+import { openRepository } from "./repository.ts";
+import { Session } from "./session.ts";
+import { shortNameCandidates } from "./short-names.ts";
+import { registrySource } from "./source.ts";
+import { defaultTiming, Transport } from "./transport.ts";
+import type { ClientOptions, Credentials, RegistryClient, Repository } from "./types.ts";
+
+/** Nothing is read or connected until a method is called. */
+export function openRegistryClient(options: ClientOptions): RegistryClient {
+  return new Client(options);
+}
+
+class Client implements RegistryClient {
+  private readonly options: ClientOptions;
+  private readonly systemDirectory: string;
+  private readonly insecure = new Set<string>();
+  private readonly agents: Agents;
+  private readonly transport: Transport;
+  private readonly sessions = new Map<string, Session>();
+  private readonly warned = new Set<string>();
+  private config: Promise<RegistriesConfig> | undefined;
+
+  constructor(options: ClientOptions) {
+    this.options = options;
+    this.systemDirectory = options.systemDirectory ?? "/etc";
+    const timing = { ...defaultTiming, ...options.timing };
+    this.agents = new Agents({
+      environment: options.environment,
+      connectTimeout: timing.connect,
+      tls: (host) => ({
+        verify: options.tlsVerify !== false && !(options.tlsVerify === undefined && this.insecure.has(host)),
+        certificates: loadCertificates(host, {
+          environment: options.environment,
+          directory: options.certificateDirectory,
+          systemDirectory: this.systemDirectory,
+        }),
+      }),
+    });
+    this.transport = new Transport({
+      agents: this.agents,
+      timing,
+      userAgent: options.userAgent ?? "vitrine",
+      onNote: (text) => options.onNote?.(text),
+    });
+  }
+
+  async source(reference: ImageReference) {
+    const { repository, value } = await this.fromFirst(reference, (candidate) =>
+      candidate.getManifest(askedFor(reference)),
+    );
+    return registrySource(reference, repository, value);
+  }
+
+  async head(reference: ImageReference) {
+    const { value } = await this.fromFirst(reference, async (repository) => {
+      const found = await repository.headManifest(askedFor(reference));
+      if (found !== undefined) return found;
+      throw new VitrineError("not-found", `${repository.registry} does not have it`, {
+        code: "manifest-unknown",
+        operand: askedFor(reference),
+      });
+    }).catch((error: unknown) => {
+      if (error instanceof VitrineError && error.code === "manifest-unknown") return { value: undefined };
+      throw error;
+    });
+    return value;
+  }
+
+  async repository(reference: Pick<ImageReference, "domain" | "path">) {
+    const endpoint = endpointsFor(await this.loadConfig(), reference).at(-1)!;
+    return this.open(endpoint, reference);
+  }
+
+  async candidates(text: string) {
+    return shortNameCandidates(text, await this.loadConfig());
+  }
+
+  async verifyLogin(registry: string, credentials: Credentials) {
+    const config = await this.loadConfig();
+    const insecure = entryFor(config, { domain: registry, path: "" })?.insecure === true;
+    if (insecure) this.insecure.add(registry);
+    const session = this.newSession(registry, insecure, async () => credentials);
+    const response = await session.send({ method: "GET", target: paths.base, scopes: [] });
+    if (response.status === 200) {
+      await response.discard();
+      return { credentials };
+    }
+    if (response.status === 404) {
+      await response.discard();
+      throw new VitrineError("unsupported", `${registry} is no registry: it has no /v2/`, {
+        code: "registry-unsupported",
+        operand: registry,
+        hint: "check the address and the port",
+      });
+    }
+    const error = await responseError(response, registry);
+    if (response.status !== 401) throw error;
+    throw new VitrineError("denied", `${registry} does not accept the user name and password`, {
+      code: "registry-unauthorized",
+      operand: registry,
+      cause: error,
+    });
+  }
+
+  async catalog(registry: string) {
+    const config = await this.loadConfig();
+    const insecure = entryFor(config, { domain: registry, path: "" })?.insecure === true;
+    const session = this.session(registry, insecure);
+    const scopes = [{ type: "registry", name: "catalog", actions: ["*"] }];
+    const names: string[] = [];
+    for await (const page of fetchLists(session, paths.catalog, scopes, registry)) {
+      names.push(...listOfTexts(page, "repositories"));
+    }
+    return names;
+  }
+
+  close(): void {
+    this.agents.close();
+  }
+
+  private loadConfig(): Promise<RegistriesConfig> {
+    this.config ??= loadRegistriesConfig({
+      environment: this.options.environment,
+      uid: this.options.uid,
+      systemDirectory: this.systemDirectory,
+    });
+    return this.config;
+  }
+
+  /** Tries the places in order; the last one's error is the one that counts. */
+  private async fromFirst<T>(
+    reference: ImageReference,
+    ask: (repository: Repository) => Promise<T>,
+  ): Promise<{ readonly repository: Repository; readonly value: T }> {
+    const endpoints = endpointsFor(await this.loadConfig(), reference);
+    for (const [at, endpoint] of endpoints.entries()) {
+      const repository = this.open(endpoint, reference);
+      try {
+        return { repository, value: await ask(repository) };
+      } catch (error) {
+        if (at === endpoints.length - 1 || !(error instanceof VitrineError)) throw error;
+        this.options.onNote?.(`mirror ${endpoint.domain} left out: ${error.message}`);
+      }
+    }
+    throw new Error("a reference leads to one endpoint at least");
+  }
+
+  private open(endpoint: Endpoint, reference: Pick<ImageReference, "domain" | "path">): Repository {
+    // A mirror at a path of its own is told by the path what it mirrors.
+    const proxies =
+      endpoint.isMirror && endpoint.domain !== reference.domain && endpoint.path === reference.path;
+    return openRepository({
+      session: this.session(endpoint.domain, endpoint.insecure),
+      name: endpoint.path,
+      namespace: proxies ? reference.domain : undefined,
+      timing: this.transport.timing,
+      onNote: (text) => this.options.onNote?.(text),
+    });
+  }
+
+  private session(registry: string, insecure: boolean): Session {
+    if (insecure) this.insecure.add(registry);
+    let session = this.sessions.get(registry);
+    if (session === undefined) {
+      const { environment, uid, authFile, credentials } = this.options;
+      session = this.newSession(
+        registry,
+        insecure,
+        async (name) =>
+          credentials ?? (await findCredentials(registry, name, { environment, uid, authFile })),
+      );
+      this.sessions.set(registry, session);
+    }
+    return session;
+  }
+
+  private newSession(
+    registry: string,
+    insecure: boolean,
+    credentials: (name: string | undefined) => Promise<Credentials | undefined>,
+  ): Session {
+    return new Session({
+      transport: this.transport,
+      registry,
+      tlsVerify: this.options.tlsVerify,
+      insecure,
+      credentials,
+      onWarning: (text) => {
+        const key = `${registry} ${text}`;
+        if (this.warned.has(key)) return;
+        this.warned.add(key);
+        this.options.onWarning?.(registry, text);
+      },
+    });
+  }
+}
+
+/** A digest says more than a tag beside it. */
+function askedFor(reference: ImageReference): string {
+  return reference.digest ?? reference.tag ?? "latest";
+}

@@ -1,0 +1,334 @@
+/** Blobs to a registry (spec.md#pushing-blobs): not at all where it has them, mounted, in one request, or in chunks. */
+import { type ByteStream, VitrineError } from "../../base/mod.ts";
+import { type Digest, splitDigest } from "../../oci/mod.ts";
+import { type AccessScope, headerNames, parseUploadedRange, paths } from "../protocol/mod.ts";
+import { isTransient, responseError } from "./failures.ts";
+import type { HttpResponse } from "./http.ts";
+import type { Session } from "./session.ts";
+import type { BlobOutcome, OutgoingBlob, Timing } from "./types.ts";
+
+export interface UploadTarget {
+  readonly session: Session;
+  readonly name: string;
+  readonly timing: Timing;
+  readonly onNote: (text: string) => void;
+}
+
+/** An upload that the registry has begun: where the next bytes go, and how many it has. */
+interface Upload {
+  readonly url: URL;
+  readonly offset: number;
+  /** `OCI-Chunk-Min-Length` */
+  readonly leastChunk: number;
+}
+
+/** Where the registry refuses a whole blob in one request for its size. */
+const fallbackChunkBytes = 16 * 1024 * 1024;
+/** Repositories that are asked for a mount; each costs a request when it has nothing. */
+const mostMounts = 3;
+
+const contentType = { "content-type": "application/octet-stream" };
+
+/** Errors: `upload-broken`, `upload-digest-refused`, those of `responseError` and of the blob's source. */
+export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Promise<BlobOutcome> {
+  const begun = await begin(target, blob);
+  if (begun === "mounted") return "mounted";
+  let upload: Upload = begun;
+  let chunkBytes = blob.chunkBytes;
+  for (let failures = 0; ; ) {
+    try {
+      await fill(target, blob, upload, chunkBytes);
+      return "uploaded";
+    } catch (error) {
+      if (error instanceof ChunksWanted) {
+        if (chunkBytes !== undefined) throw error.reason;
+        chunkBytes = fallbackChunkBytes;
+        upload = await restart(target, blob, upload);
+        continue;
+      }
+      if (!isTransient(error) && !(error instanceof OffsetLost)) {
+        await cancel(target, upload);
+        throw error;
+      }
+      failures += 1;
+      if (failures >= target.timing.attempts) {
+        await cancel(target, upload);
+        throw broken(blob, failures, error);
+      }
+      target.onNote(`${(error as Error).message}: going on with ${blob.descriptor.digest}`);
+      if (failures > 1) await sleep(target.timing.backoff * 2 ** (failures - 2));
+      upload = await resume(target, blob, upload);
+      // A proxy may cut off what is too large instead of saying so.
+      if (failures > 1 && upload.offset === 0) chunkBytes ??= fallbackChunkBytes;
+    }
+  }
+}
+
+/** POST: a mount where a repository may have the blob, else an upload. */
+async function begin(target: UploadTarget, blob: OutgoingBlob): Promise<Upload | "mounted"> {
+  const { digest } = blob.descriptor;
+  for (const from of (blob.mountFrom ?? []).filter((name) => name !== target.name).slice(0, mostMounts)) {
+    const query = new URLSearchParams({ mount: digest, from });
+    const pull: AccessScope = { type: "repository", name: from, actions: ["pull"] };
+    const response = await send(target, "POST", `${paths.uploads(target.name)}?${query}`, [pull]);
+    if (response.status === 201) {
+      await response.discard();
+      return "mounted";
+    }
+    // 202: the registry has begun an upload instead.
+    if (response.status === 202) return readUpload(target, response, 0);
+    // No access to the other repository is no reason not to upload.
+    await response.discard();
+  }
+  return start(target, digest);
+}
+
+async function start(target: UploadTarget, digest: Digest): Promise<Upload> {
+  const { algorithm } = splitDigest(digest);
+  const query = algorithm === "sha256" ? "" : `?digest-algorithm=${algorithm}`;
+  const response = await send(target, "POST", `${paths.uploads(target.name)}${query}`);
+  if (response.status !== 202) throw await responseError(response, target.name);
+  return readUpload(target, response, 0);
+}
+
+/** Sends what is missing from `upload.offset` on, and closes. */
+async function fill(
+  target: UploadTarget,
+  blob: OutgoingBlob,
+  upload: Upload,
+  chunkBytes: number | undefined,
+): Promise<void> {
+  const { descriptor } = blob;
+  if (chunkBytes === undefined && upload.offset === 0) {
+    const body = { length: descriptor.size, open: () => watched(blob, 0) };
+    return close(target, blob, upload.url, body);
+  }
+  const length = Math.max(chunkBytes ?? fallbackChunkBytes, upload.leastChunk);
+  let at = upload;
+  const pieces = new Pieces(watched(blob, upload.offset));
+  try {
+    while (at.offset < descriptor.size) {
+      const bytes = Math.min(length, descriptor.size - at.offset);
+      const response = await target.session.send({
+        method: "PATCH",
+        target: at.url,
+        headers: { ...contentType, "content-range": `${at.offset}-${at.offset + bytes - 1}` },
+        // Taken from the running source, so it cannot be sent twice: a fault begins anew from what the registry has.
+        body: { length: bytes, open: () => pieces.next(bytes) },
+        scopes: scopesOf(target),
+        repeatable: false,
+      });
+      if (response.status === 416) {
+        await response.discard();
+        throw new OffsetLost(at);
+      }
+      if (response.status !== 202) throw await responseError(response, descriptor.digest, "blob-unknown");
+      const next = await readUpload(target, response, at.offset + bytes);
+      if (next.offset !== at.offset + bytes) throw new OffsetLost(next);
+      at = { ...next, leastChunk: upload.leastChunk };
+    }
+    // The source is read to its end, so that it has verified itself before the registry is told to keep it.
+    await pieces.finish();
+  } finally {
+    await pieces.stop();
+  }
+  await close(target, blob, at.url);
+}
+
+/** PUT: with the blob as its body, or after the last chunk. */
+async function close(
+  target: UploadTarget,
+  blob: OutgoingBlob,
+  upload: URL,
+  body?: { readonly length: number; readonly open: () => ByteStream },
+): Promise<void> {
+  const { digest } = blob.descriptor;
+  const url = new URL(upload);
+  // Appended as text: the query that is there may hold a signature.
+  url.search += `${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
+  const response = await target.session.send({
+    method: "PUT",
+    target: url,
+    headers: contentType,
+    body,
+    scopes: scopesOf(target),
+    repeatable: false,
+  });
+  if (response.status === 201 || response.status === 204) {
+    await response.discard();
+    return;
+  }
+  const { status } = response;
+  const error = await responseError(response, digest);
+  // Proxies in front of registries limit one request's body.
+  if (body !== undefined && (status === 413 || status === 405 || status === 411))
+    throw new ChunksWanted(error);
+  const { code } = (error.cause ?? {}) as { readonly code?: unknown };
+  if (code === "DIGEST_INVALID") {
+    throw new VitrineError("corrupt", `the registry received other bytes than ${digest}`, {
+      code: "upload-digest-refused",
+      operand: digest,
+      hint: "something on the way changes content; try again",
+      cause: error,
+    });
+  }
+  throw error;
+}
+
+/** What the registry has of it by now (spec.md#pushing-a-blob-in-chunks, end-13); a new upload where it has forgotten. */
+async function resume(target: UploadTarget, blob: OutgoingBlob, upload: Upload): Promise<Upload> {
+  const response = await send(target, "GET", upload.url);
+  if (response.status === 204 || response.status === 202) {
+    const found = await readUpload(target, response, undefined);
+    // `0-0` may be none or one byte: from the beginning then.
+    if (found.offset > 1 && found.offset <= blob.descriptor.size) {
+      return { ...found, leastChunk: upload.leastChunk };
+    }
+  } else {
+    await response.discard();
+  }
+  return restart(target, blob, upload);
+}
+
+async function restart(target: UploadTarget, blob: OutgoingBlob, upload: Upload): Promise<Upload> {
+  await cancel(target, upload);
+  return start(target, blob.descriptor.digest);
+}
+
+/** spec.md#cancel-a-blob-upload: whether it works does not matter. */
+async function cancel(target: UploadTarget, upload: Upload): Promise<void> {
+  try {
+    const { session } = target;
+    const response = await session.send({
+      method: "DELETE",
+      target: upload.url,
+      scopes: scopesOf(target),
+      repeatable: false,
+    });
+    await response.discard();
+  } catch {
+    // The upload ends by itself.
+  }
+}
+
+async function readUpload(
+  target: UploadTarget,
+  response: HttpResponse,
+  sent: number | undefined,
+): Promise<Upload> {
+  const location = response.headers.get("location");
+  await response.discard();
+  if (location === undefined) {
+    throw new VitrineError("unavailable", `${target.session.registry} does not say where a blob is to go`, {
+      code: "registry-malformed-response",
+      operand: target.session.registry,
+    });
+  }
+  const held = parseUploadedRange(response.headers.get("range") ?? "");
+  const least = Number(response.headers.get(headerNames.chunkMinLength) ?? 0);
+  return {
+    url: target.session.locate(location, response.url),
+    offset: sent === 0 ? 0 : (held ?? sent ?? 0),
+    leastChunk: Number.isSafeInteger(least) && least > 0 ? Math.min(least, mostChunkBytes) : 0,
+  };
+}
+
+/** A registry that wants larger ones wants the blob in one piece. */
+const mostChunkBytes = 1024 * 1024 * 1024;
+
+function send(
+  target: UploadTarget,
+  method: "POST" | "GET",
+  place: string | URL,
+  more: readonly AccessScope[] = [],
+): Promise<HttpResponse> {
+  // An upload too many ends by itself: POST may be tried again.
+  return target.session.send({
+    method,
+    target: place,
+    scopes: [...scopesOf(target), ...more],
+    repeatable: true,
+  });
+}
+
+function scopesOf(target: UploadTarget): readonly AccessScope[] {
+  return [{ type: "repository", name: target.name, actions: ["pull", "push"] }];
+}
+
+/** The source from `start` on: it begins anew (it verifies the whole), and what the registry has is passed over. */
+async function* watched(blob: OutgoingBlob, start: number): AsyncGenerator<Uint8Array, void> {
+  let left = start;
+  for await (const chunk of blob.open()) {
+    const fresh = left >= chunk.length ? undefined : chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
+    if (fresh === undefined) continue;
+    blob.onProgress?.(fresh.length);
+    yield fresh;
+  }
+}
+
+/** One running stream, handed out in bodies of given lengths. */
+class Pieces {
+  private readonly iterator: AsyncIterator<Uint8Array>;
+  private rest: Uint8Array = new Uint8Array(0);
+
+  constructor(source: ByteStream) {
+    this.iterator = source[Symbol.asyncIterator]();
+  }
+
+  async *next(length: number): AsyncGenerator<Uint8Array, void> {
+    let left = length;
+    while (left > 0) {
+      if (this.rest.length === 0) {
+        const { done, value } = await this.iterator.next();
+        if (done === true) return;
+        this.rest = value;
+      }
+      const piece = this.rest.subarray(0, left);
+      this.rest = this.rest.subarray(piece.length);
+      left -= piece.length;
+      yield piece;
+    }
+  }
+
+  /** Reads on to the end, where the source says whether it was whole. */
+  async finish(): Promise<void> {
+    while ((await this.iterator.next()).done !== true);
+  }
+
+  async stop(): Promise<void> {
+    await this.iterator.return?.();
+  }
+}
+
+/** The registry has another number of bytes than we thought. */
+class OffsetLost extends Error {
+  constructor(upload: Upload) {
+    super(`the registry is not at byte ${upload.offset}`);
+    this.name = "OffsetLost";
+  }
+}
+
+class ChunksWanted extends Error {
+  readonly reason: VitrineError;
+
+  constructor(reason: VitrineError) {
+    super(reason.message);
+    this.name = "ChunksWanted";
+    this.reason = reason;
+  }
+}
+
+function broken(blob: OutgoingBlob, failures: number, cause: unknown): VitrineError {
+  const { digest } = blob.descriptor;
+  return new VitrineError("unavailable", `the upload of ${digest} broke off ${failures} times`, {
+    code: "upload-broken",
+    operand: digest,
+    hint: "try again: what the registry has is not sent twice",
+    cause,
+  });
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
