@@ -4,9 +4,9 @@ import * as path from "node:path";
 import { errnoOf, hashHex, temporaryName, VitrineError, writeFileAtomically } from "../base/mod.ts";
 import type { Op } from "../kernel/mod.ts";
 import { applySync } from "./apply.ts";
-import { guarded, initialize, type StoreContext } from "./context.ts";
+import { guarded, initialize, makeContext, type StoreContext } from "./context.ts";
 import { removeOwnedTree } from "./trees.ts";
-import type { StoreDriver } from "./types.ts";
+import type { StoreDriver, StoreOptions } from "./types.ts";
 
 export interface DriverChoice {
   readonly driver: StoreDriver;
@@ -40,7 +40,7 @@ export function ensureDriver(context: StoreContext): DriverChoice {
   initialize(context);
   const refusal = tryOverlay(context);
   const driver: StoreDriver = refusal === undefined ? "overlay" : "copy";
-  const text = JSON.stringify({ driver, refusal });
+  const text = JSON.stringify({ driver, refusal: refusal?.message });
   guarded(context, () => {
     fs.mkdirSync(context.runroot, { recursive: true, mode: 0o700 });
     writeFileAtomically(choiceFile(context), `${text}\n`, { sync: false });
@@ -51,8 +51,8 @@ export function ensureDriver(context: StoreContext): DriverChoice {
 const cloneNewNamespace = 0x00020000n;
 const msPrivate = 1 << 18;
 
-/** Undefined when an overlay with whiteouts can be mounted here, else why not. */
-export function tryOverlay(context: StoreContext): string | undefined {
+/** Undefined when an overlay with whiteouts can be mounted here, else why not: `apply-failed`, its cause with an errno. */
+export function tryOverlay(context: StoreContext): VitrineError | undefined {
   const directory = path.join(context.temporary, temporaryName("probe"));
   const at = (name: string): string => path.join(directory, name);
   return guarded(context, () => {
@@ -92,10 +92,22 @@ export function tryOverlay(context: StoreContext): string | undefined {
       ]);
       return undefined;
     } catch (error) {
-      if (error instanceof VitrineError && error.code === "apply-failed") return error.message;
+      if (error instanceof VitrineError && error.code === "apply-failed") return error;
       throw error;
     } finally {
       removeOwnedTree(context, directory);
     }
   });
+}
+
+/** What `vitrine doctor` asks: tries anew, remembers nothing. */
+export function probeOverlay(
+  options: StoreOptions,
+): { readonly works: true } | { readonly works: false; readonly errno: string; readonly detail: string } {
+  const context = makeContext(options);
+  initialize(context);
+  const refusal = tryOverlay(context);
+  if (refusal === undefined) return { works: true };
+  const detail = refusal.cause instanceof Error ? refusal.cause.message : refusal.message;
+  return { works: false, errno: errnoOf(refusal.cause) ?? "", detail };
 }
