@@ -68,7 +68,8 @@ function resultOf(context: StoreContext, stdout: string, stderr: string): ApplyR
 }
 
 function failed(context: StoreContext, errno: number | undefined, detail: string): VitrineError {
-  const name = errno === undefined ? undefined : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
+  const name =
+    errno === undefined ? undefined : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
   const cause = Object.assign(new Error(detail), { code: name });
   // A full or read-only disk is the disk's fault; a refused call need not be.
   const disk =

@@ -19,10 +19,12 @@ export interface StoreContext extends StoreOptions {
 }
 
 export function makeContext(options: StoreOptions): StoreContext {
-  const { root } = options;
+  const root = path.resolve(options.root);
   const mapName = nameOfMap(options.ids);
   return {
     ...options,
+    root,
+    runroot: path.resolve(options.runroot),
     layout: path.join(root, "oci"),
     indexFile: path.join(root, "oci/index.json"),
     temporary: path.join(root, "tmp"),

@@ -1,7 +1,6 @@
 /** From what a user typed to one image. On the hot path of `run`: no lock, and only the documents that are needed. */
 import { quoted, VitrineError } from "../base/mod.ts";
 import {
-  familiarName,
   formatReference,
   type ImageReference,
   imageIdPrefix,
@@ -27,7 +26,7 @@ import {
 } from "../oci/mod.ts";
 import { hasBlob, readDocument } from "./blobs.ts";
 import type { StoreContext } from "./context.ts";
-import { type IndexEntry, namesOf, readIndex } from "./index-file.ts";
+import { type IndexEntry, namesOf, readIndex, repositoryOf } from "./index-file.ts";
 import type { StoredImage } from "./types.ts";
 
 /** How a root was found: `rmi` treats a name otherwise than an ID. */
@@ -79,9 +78,7 @@ function findDigest(
   reference: ImageReference | undefined,
 ): Found | undefined {
   const suits = ({ name }: IndexEntry): boolean =>
-    reference === undefined ||
-    name === undefined ||
-    repositoryName(parseReference(name)) === repositoryName(reference);
+    reference === undefined || name === undefined || repositoryOf(name) === repositoryName(reference);
   const direct = entries.find((entry) => entry.root.digest === digest && suits(entry));
   if (direct !== undefined) return { root: direct.root, entries, by: "digest" };
   for (const entry of distinctRoots(entries.filter(suits))) {
@@ -132,11 +129,9 @@ export function distinctRoots(entries: readonly IndexEntry[]): readonly IndexEnt
 
 function notFound(entries: readonly IndexEntry[], text: string): never {
   const wanted = /[^/@:]+(?=(?::[^/]*)?(?:@.*)?$)/.exec(text)?.[0] ?? text;
-  const similar = entries.flatMap(({ name }) => {
-    if (name === undefined) return [];
-    const reference = parseReference(name);
-    return familiarName(reference).split("/").at(-1) === wanted ? [name] : [];
-  });
+  const similar = entries.flatMap(({ name }) =>
+    name !== undefined && repositoryOf(name).split("/").at(-1) === wanted ? [name] : [],
+  );
   throw new VitrineError("not-found", `there is no image ${quoted(text)}`, {
     code: "image-not-found",
     operand: text,

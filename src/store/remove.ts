@@ -1,6 +1,6 @@
 /** `tag`, `untag`, `rmi` and `image prune`. */
 import { VitrineError } from "../base/mod.ts";
-import { formatReference, parseReference, repositoryName } from "../image/mod.ts";
+import { formatReference } from "../image/mod.ts";
 import type { Descriptor, Digest } from "../oci/mod.ts";
 import { type Collected, collectLocked, removeTrash } from "./collect.ts";
 import { readContainers } from "./containers.ts";
@@ -9,13 +9,14 @@ import {
   type IndexEntry,
   namesOf,
   readIndex,
+  repositoryOf,
   withNames,
   withoutNames,
   withoutRoot,
   writeIndex,
 } from "./index-file.ts";
 import { listImages } from "./list.ts";
-import { type Found, find, manifestsUnder } from "./lookup.ts";
+import { distinctRoots, type Found, find, manifestsUnder } from "./lookup.ts";
 import { requireTag } from "./put.ts";
 import type {
   ContainerRecord,
@@ -71,29 +72,57 @@ export async function removeImage(
 
 /** Docker's rules: a name of several is only untagged; an ID deletes, unless names of several repositories lead to it. */
 function removeFound(context: StoreContext, found: Found, force: boolean): Step {
-  const { root, entries } = found;
-  const names = namesOf(entries, root.digest);
-  if (found.by === "name" && names.length > 1) {
+  const { entries } = found;
+  if (found.by === "name" && namesOf(entries, found.root.digest).length > 1) {
     return {
       entries: withoutNames(entries, [found.name!]),
       removals: [{ action: "untagged", name: found.name! }],
     };
   }
-  const repositories = new Set(names.map((name) => repositoryName(parseReference(name))));
+  const roots = found.by === "id" ? rootsOfId(context, found) : [found.root];
+  const names = roots.flatMap((root) => namesOf(entries, root.digest));
+  const repositories = new Set(names.map(repositoryOf));
   if (found.by !== "name" && repositories.size > 1 && !force) {
     throw new VitrineError(
       "invalid",
       `image has names in ${repositories.size} repositories: ${names.join(", ")}`,
       {
         code: "image-has-names",
-        operand: root.digest,
+        operand: found.root.digest,
         hint: "remove it by one of its names, or all with --force",
       },
     );
   }
-  const ids = idsUnder(context, root);
-  if (!force) refuseWhenUsed(usersOf(readContainers(context), root, ids), root);
-  return deleteRoot(entries, root, ids);
+  const containers = readContainers(context);
+  let step: Step = { entries, removals: [] };
+  for (const root of roots) {
+    const ids = idsUnder(context, root);
+    if (!force) refuseWhenUsed(usersOf(containers, root, ids), root);
+    const next = deleteRoot(step.entries, root, ids);
+    step = { entries: next.entries, removals: [...step.removals, ...next.removals] };
+  }
+  return { entries: step.entries, removals: withoutRepeats(step.removals) };
+}
+
+/** The same config can be under several roots: loaded once compressed and once not. To the user it is one image. */
+function rootsOfId(context: StoreContext, { root, entries, manifest }: Found): readonly Descriptor[] {
+  const id = manifestsUnder(context, root).find(
+    ({ descriptor }) => descriptor.digest === (manifest ?? root.digest),
+  );
+  if (id === undefined) return [root];
+  const { digest } = id.parsed.manifest.config;
+  const others = distinctRoots(entries).filter(
+    (entry) => entry.root.digest !== root.digest && idsUnder(context, entry.root).includes(digest),
+  );
+  return [root, ...others.map((entry) => entry.root)];
+}
+
+function withoutRepeats(removals: readonly Removal[]): readonly Removal[] {
+  const seen = new Set<string>();
+  return removals.filter((removal) => {
+    if (removal.action === "untagged") return true;
+    return !seen.has(removal.id) && seen.add(removal.id);
+  });
 }
 
 function deleteRoot(entries: readonly IndexEntry[], root: Descriptor, ids: readonly Digest[]): Step {

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import { guarded, type StoreContext } from "./context.ts";
-import { driverOf } from "./driver.ts";
+import { driverOf, ensureDriver } from "./driver.ts";
 import { findChain, findLayer, findLayers, layerName, type UnpackedLayer } from "./layers/rows.ts";
 import { copyTreeOwned } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
@@ -22,8 +22,9 @@ export function isUnpacked(context: StoreContext, image: StoredImage): boolean {
 /** Errors: `image-not-unpacked`, `too-many-layers`, those of the disk. */
 export function makeSnapshot(context: StoreContext, image: StoredImage, containerDir: string): Snapshot {
   const diffIDs = image.layers.map(({ diffID }) => diffID);
-  const driver = driverOf(context);
-  if (driver?.driver === "copy") {
+  // Tried here once a boot, when layers of an earlier one are still there.
+  const driver = ensureDriver(context);
+  if (driver.driver === "copy") {
     const chain = findChain(context, diffIDs);
     if (chain === undefined) throw notUnpacked(image);
     const target = path.join(containerDir, "rootfs");
@@ -32,7 +33,7 @@ export function makeSnapshot(context: StoreContext, image: StoredImage, containe
     return { mounts: [{ type: "bind", path: target }] };
   }
   const layers = findLayers(context, diffIDs);
-  if (layers === undefined || driver === undefined) throw notUnpacked(image);
+  if (layers === undefined) throw notUnpacked(image);
   if (layers.length > maxOverlayLayers) {
     throw new VitrineError(
       "unsupported",

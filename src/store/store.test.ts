@@ -196,6 +196,22 @@ test("rmi: one name of several is untagged, the last one deletes, an ID of sever
   await rejects("image-not-found", store.remove("app"));
 });
 
+test("the same image under two roots is one to rmi by ID", async () => {
+  const store = newStore();
+  const layers = [[text("a", "1")]];
+  const plain = await makeImage(layers, { names: ["plain"] });
+  const zipped = await makeImage(layers, { names: ["plain:zipped"], compression: "gzip" });
+  assert.equal(plain.config.digest, zipped.config.digest);
+  await store.put(plain.source);
+  await store.put(zipped.source);
+  assert.deepEqual(await store.remove(plain.config.digest.slice(7, 19)), [
+    { action: "untagged", name: "docker.io/library/plain:latest" },
+    { action: "deleted", id: plain.config.digest },
+    { action: "untagged", name: "docker.io/library/plain:zipped" },
+  ]);
+  assert.deepEqual(store.list(), []);
+});
+
 test("what images share stays until the last of them goes", async () => {
   const store = newStore();
   const shared = [text("base", "x".repeat(1000))];

@@ -16,8 +16,8 @@ import { measureUsage } from "./usage.ts";
 export function openStore(options: StoreOptions): Store {
   const context = makeContext(options);
   return {
-    root: options.root,
-    runroot: options.runroot,
+    root: context.root,
+    runroot: context.runroot,
 
     resolve: (reference, platform) => resolveImage(context, reference, platform),
     list: () => listImages(context),
