@@ -167,90 +167,26 @@ int op_clone(struct helper *h, const struct args_clone *a) {
   return error;
 }
 
-/* --- id maps --- */
-
-static int write_map(struct helper *h, const char *file, struct list ranges) {
-  char text[4096]; /* the kernel takes less than a page, in one write */
-  size_t length = 0;
-  while (ranges.count > 0) {
-    struct id_range range = list_range(&ranges);
-    int more = snprintf(text + length, sizeof text - length, "%u %u %u\n", range.container, range.host, range.size);
-    if (more < 0 || (size_t)more >= sizeof text - length) return fail_as(h, E2BIG, "%s: too many ranges", file);
-    length += (size_t)more;
-  }
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/%s", (int)h->monitor->child, file);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return fail(h, "open %s", file);
-  int error = write(fd, text, length) == (ssize_t)length ? 0 : fail(h, "write %s", file);
-  close(fd);
-  return error;
-}
-
-static int deny_setgroups(struct helper *h) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/setgroups", (int)h->monitor->child);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? 0 : fail(h, "open setgroups");
-  int error = write(fd, "deny", 4) == 4 ? 0 : fail(h, "write setgroups");
-  close(fd);
-  return error;
-}
-
-int run_map_tool(const char *tool, pid_t pid, struct list ranges, mode_t mask) {
-  size_t count = (size_t)ranges.count * 3;
-  char(*numbers)[12] = calloc(count + 1, sizeof *numbers);
-  char **argv = calloc(count + 3, sizeof *argv);
-  int status = -1;
-  if (numbers != NULL && argv != NULL) {
-    argv[0] = (char *)(uintptr_t)tool;
-    argv[1] = numbers[count];
-    snprintf(numbers[count], sizeof *numbers, "%d", (int)pid);
-    for (size_t i = 0; i < count; i += 3) {
-      struct id_range range = list_range(&ranges);
-      uint32_t values[3] = {range.container, range.host, range.size};
-      for (size_t j = 0; j < 3; j++) {
-        snprintf(numbers[i + j], sizeof *numbers, "%u", values[j]);
-        argv[2 + i + j] = numbers[i + j];
-      }
-    }
-    struct program program = {.path = tool, .argv = argv, .envp = environ, .timeout_seconds = 30, .umask = mask};
-    status = run_program(&program);
-  }
-  int saved = errno;
-  free(numbers);
-  free(argv);
-  errno = saved;
-  return status;
-}
-
-static int map_with_tool(struct helper *h, const char *tool, struct list ranges) {
-  int status = run_map_tool(tool, h->monitor->child, ranges, h->umask);
-  if (status < 0) return fail(h, "run %s", tool);
-  return status == 0 ? 0 : fail_as(h, EPERM, "%s refused the map", tool);
-}
-
-int op_id_map(struct helper *h, const struct args_id_map *a) {
-  if (h->monitor == NULL || h->monitor->child <= 0) return fail_as(h, EINVAL, "no clone before it");
-  if (a->deny_setgroups) {
-    int error = deny_setgroups(h);
-    if (error != 0) return error;
-  }
-  int error = a->newgidmap.length > 0 ? map_with_tool(h, a->newgidmap.at, a->gids) : write_map(h, "gid_map", a->gids);
-  if (error != 0) return error;
-  return a->newuidmap.length > 0 ? map_with_tool(h, a->newuidmap.at, a->uids) : write_map(h, "uid_map", a->uids);
-}
-
 int op_cgroup_attach(struct helper *h, const struct args_cgroup_attach *a) {
   int directory = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
   if (directory < 0) return fail(h, "open %s", a->path.path.at);
-  int fd = openat(directory, "cgroup.procs", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  /* v1's `tasks` takes a thread that moves itself without the lock that every other move takes, and that lock waits
+     out an RCU grace period: some 10 ms. v2 has no such file. */
+  bool self = h->monitor == NULL;
+  const char *file = self ? "tasks" : "cgroup.procs";
+  int fd = openat(directory, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 && self && errno == ENOENT) {
+    file = "cgroup.procs";
+    fd = openat(directory, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  int saved = errno;
   close(directory);
-  if (fd < 0) return fail(h, "open %s/cgroup.procs", a->path.path.at);
+  errno = saved;
+  if (fd < 0) return fail(h, "open %s/%s", a->path.path.at, file);
   char pid[16];
   /* "0" is the writer itself. */
-  int length = snprintf(pid, sizeof pid, "%d", h->monitor != NULL ? (int)h->monitor->child : 0);
-  int error = write(fd, pid, (size_t)length) == length ? 0 : fail(h, "write %s/cgroup.procs", a->path.path.at);
+  int length = snprintf(pid, sizeof pid, "%d", self ? 0 : (int)h->monitor->child);
+  int error = write(fd, pid, (size_t)length) == length ? 0 : fail(h, "write %s/%s", a->path.path.at, file);
   close(fd);
   return error;
 }

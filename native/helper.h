@@ -30,6 +30,7 @@ struct helper {
   uint32_t index; /* of the op being run */
   int root, work, proc; /* handles, -1 while not set */
   int masks, null; /* what maskPath clones: see ops_mask.c */
+  int fifo; /* of awaitStart */
   int channel; /* to the other process of a plan, -1 without one */
   mode_t umask; /* the caller's: the helper itself runs with 0 */
   bool umask_set;
@@ -107,6 +108,9 @@ int enter_user_namespace(struct helper *h);
 void reset_signals(const sigset_t *mask);
 int write_time_offsets(struct helper *h);
 
+/* --- idmap.c --- */
+int map_ids_of(struct helper *h, pid_t pid, const struct args_id_map *a);
+
 /* --- program.c --- */
 struct program {
   const char *path;
@@ -115,11 +119,10 @@ struct program {
   size_t input_size;
   uint32_t timeout_seconds;
   mode_t umask;
+  bool quiet; /* stdout is /dev/null: what the program prints is not the container's output */
 };
 /* Runs a program of the host to its end. The wait status, or -1 and errno (ETIME: killed after the timeout). */
 int run_program(const struct program *program);
-/* newuidmap or newgidmap for `pid`; as run_program. */
-int run_map_tool(const char *tool, pid_t pid, struct list ranges, mode_t mask);
 /* argv or env from the wire; free() it. NULL without memory. */
 char **list_strings(struct list list, size_t extra);
 
@@ -127,6 +130,12 @@ char **list_strings(struct list list, size_t extra);
 int reap_main(char **argv);
 /* Pid 1 of --init: passes signals on to `child` and reaps until it ends; never returns. */
 _Noreturn void reap_forever(pid_t child);
+
+/* --- ops_layer.c, layer_names.c --- */
+/* Forgets what belongs to the last work directory. */
+void layer_reset(struct layer *layer);
+/* Finishes the file whose data is still coming; 0 or an errno. */
+int layer_flush(struct helper *h);
 
 /* --- the doors of the stages --- */
 int run_main(const char *plan);

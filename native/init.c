@@ -50,6 +50,33 @@ static _Noreturn void report(struct helper *h, int error) {
   _exit(125);
 }
 
+/* The FIFO of awaitStart, opened while the host's paths are still there. */
+static int open_start_fifo(struct helper *h) {
+  const uint8_t *at = h->plan->at;
+  struct frame frame;
+  union op_args args;
+  for (h->index = 0; plan_next(h->plan, &at, &frame); h->index++) {
+    if (frame.code != OP_AWAIT_START || frame.stage != STAGE_INIT || !frame_decode(&frame, &args)) continue;
+    h->fifo = open(args.await_start.fifo.at, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (h->fifo < 0) return fail(h, "open %s", args.await_start.fifo.at);
+  }
+  return 0;
+}
+
+int op_await_start(struct helper *h, const struct args_await_start *a) {
+  (void)a;
+  if (h->fifo < 0) return fail_as(h, EBADF, "the FIFO is opened by init alone");
+  /* Whoever starts the container opens the FIFO for writing: it is readable or hangs up from then on. */
+  struct pollfd polls[2] = {{h->fifo, POLLIN, 0}, {h->channel, 0, 0}};
+  do {
+    if (poll(polls, 2, -1) < 0 && errno != EINTR) return fail(h, "poll");
+    if (polls[1].revents != 0) _exit(125); /* the monitor is gone */
+  } while (polls[0].revents == 0);
+  close(h->fifo);
+  h->fifo = -1;
+  return 0;
+}
+
 _Noreturn void init_main(struct helper *h, bool own_time_offsets) {
   h->stage = STAGE_INIT;
   h->monitor = NULL;
@@ -60,6 +87,8 @@ _Noreturn void init_main(struct helper *h, bool own_time_offsets) {
     int error = write_time_offsets(h);
     if (error != 0) report(h, error);
   }
+  int fifo_error = open_start_fifo(h);
+  if (fifo_error != 0) report(h, fifo_error);
   const uint8_t *at = h->plan->at;
   struct frame frame;
   for (h->index = 0; plan_next(h->plan, &at, &frame); h->index++) {

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run PLAN | apply [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]] | "
-           "reap PROGRAM [ARG]...");
+  complain("usage: vitrine-helper run PLAN | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+           "--newgidmap PATH]] | reap PROGRAM [ARG]...");
   return 125;
 }
 

@@ -184,6 +184,24 @@ int op_bind_mount(struct helper *h, const struct args_bind_mount *a) {
   return error;
 }
 
+int op_tmp_copy_up(struct helper *h, const struct args_tmp_copy_up *a) {
+  int from = resolve(h, &a->target, O_RDONLY | O_DIRECTORY, 0);
+  if (from < 0) return fail(h, "open %s", a->target.path.at);
+  int mount_fd = -1;
+  int error = make_filesystem(h, "tmpfs", "tmpfs", a->attributes & ~K_MOUNT_ATTR_RDONLY, a->options, &mount_fd);
+  char failed[COPY_FAILED_BYTES];
+  /* Filled before it is anywhere, read-only only when full. A detached mount's descriptor cannot list a directory. */
+  int to = error != 0 ? -1 : openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (error == 0 && (to < 0 || copy_tree(from, to, failed) != 0)) error = fail(h, "copy %s", a->target.path.at);
+  if (error == 0 && (a->attributes & K_MOUNT_ATTR_RDONLY) != 0 && set_attributes(mount_fd, 0, K_MOUNT_ATTR_RDONLY, 0) != 0)
+    error = fail(h, "mount_setattr(%s)", a->target.path.at);
+  if (error == 0 && k_move_mount(mount_fd, from) != 0) error = fail(h, "move_mount(%s)", a->target.path.at);
+  if (to >= 0) close(to);
+  if (mount_fd >= 0) close(mount_fd);
+  close(from);
+  return error;
+}
+
 int op_make_mount_point(struct helper *h, const struct args_make_mount_point *a) {
   int fd = resolve_make(h, &a->path, a->file, a->file ? 0644 : 0755);
   if (fd < 0) return fail(h, "make %s", a->path.path.at);
@@ -257,5 +275,6 @@ int op_set_work(struct helper *h, const struct args_set_work *a) {
   if (fd < 0) return fail(h, "open %s", a->path.path.at);
   if (h->work >= 0) close(h->work);
   h->work = fd;
+  if (h->layer != NULL) layer_reset(h->layer);
   return 0;
 }

@@ -182,7 +182,7 @@ int op_run_program(struct helper *h, const struct args_run_program *a) {
   } else {
     struct program program = {.path = a->path.at, .argv = argv, .envp = envp, .umask = h->umask,
                               .input = a->input.length == 0 ? NULL : (const void *)a->input.at,
-                              .input_size = a->input.length, .timeout_seconds = a->timeout_seconds};
+                              .input_size = a->input.length, .timeout_seconds = a->timeout_seconds, .quiet = true};
     if (state != NULL) {
       program.input = state;
       program.input_size = size;

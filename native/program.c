@@ -19,7 +19,9 @@ static _Noreturn void become(const struct program *program, int input, int faile
   sigemptyset(&none);
   reset_signals(&none);
   umask(program->umask);
-  if (input < 0) input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (input < 0) input = null;
+  if (program->quiet && dup2(null, STDOUT_FILENO) < 0) _exit(127);
   if (input < 0 || dup2(input, STDIN_FILENO) < 0) _exit(127);
   execve(program->path, program->argv, program->envp);
   int error = errno;

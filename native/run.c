@@ -181,26 +181,6 @@ int op_await_execute(struct helper *h, const struct args_await_execute *a) {
   return monitor_await(h, MESSAGE_EXECUTING, 0);
 }
 
-/* `start` of a created container opens the FIFO for writing: it hangs up when that end closes again. */
-int op_await_start(struct helper *h, const struct args_await_start *a) {
-  struct monitor *m = h->monitor;
-  if (m == NULL || h->channel < 0) return fail_as(h, EINVAL, "awaitStart is the monitor's, after clone");
-  int fifo = open(a->fifo.at, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fifo < 0) return fail(h, "open %s", a->fifo.at);
-  int error = 0;
-  bool started = false;
-  while (error == 0 && !started) {
-    /* init only closes its end here, by being killed: what it says otherwise is for the barrier that follows. */
-    struct pollfd polls[3] = {{fifo, POLLIN, 0}, {m->signals, POLLIN, 0}, {h->channel, 0, 0}};
-    if (poll(polls, 3, -1) < 0 && errno != EINTR) error = fail(h, "poll");
-    else if (polls[1].revents != 0 && was_interrupted(m)) error = fail_as(h, EINTR, "interrupted");
-    else if (polls[2].revents != 0) started = true;
-    else if (polls[0].revents != 0) started = true;
-  }
-  close(fifo);
-  return error;
-}
-
 int op_report_failure(struct helper *h, const struct args_report_failure *a) {
   /* Read ahead by find_report, so that it serves every op of the plan. */
   (void)h, (void)a;
@@ -316,7 +296,7 @@ int run_main(const char *path) {
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
                             .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
-                     .channel = -1, .monitor = &monitor, .plan = &plan};
+                     .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan};
   h.umask = umask(0);
   block_signals(&monitor);
   find_report(&h);

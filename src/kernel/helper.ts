@@ -19,6 +19,18 @@ const passedOn = [
   "XDG_DATA_HOME",
 ];
 
+/** The part of an environment that the helper gets. */
+export function helperEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const passed: Record<string, string> = {};
+  for (const name of passedOn) {
+    const value = environment[name];
+    if (value !== undefined) passed[name] = value;
+  }
+  return passed;
+}
+
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
 /**
@@ -27,11 +39,7 @@ type Execve = (file: string, args: readonly string[], env: Readonly<Record<strin
  * helper runs as a child and its exit status is passed on. Error: `helper-not-started`.
  */
 export function becomeHelper(helperPath: string, planPath: string): never {
-  const env: Record<string, string> = {};
-  for (const name of passedOn) {
-    const value = process.env[name];
-    if (value !== undefined) env[name] = value;
-  }
+  const env = helperEnvironment(process.env);
   const args = ["vitrine-helper", "run", planPath];
   const { execve } = process as unknown as { readonly execve?: Execve };
   try {

@@ -1,5 +1,6 @@
 /** The door of `kernel/`: the Linux machine as values. Knows no OCI. */
 
+export { type ApplyIds, type ApplyOptions, type ApplyResult, ApplySession, runApply } from "./apply.ts";
 export * from "./capabilities.ts";
 export * from "./constants.ts";
 export * from "./encode.ts";

@@ -80,8 +80,8 @@ export const opTable = {
   },
   cgroupAttach: {
     code: 5,
-    calls: "open, write cgroup.procs",
-    doc: "Puts the child into the cgroup directory `path`.",
+    calls: "open, write cgroup.procs | tasks",
+    doc: "In the monitor: puts the child into the cgroup directory `path`. In init: moves itself there, for v1 through `tasks`, which takes no lock that waits.",
     args: { path: "path" },
   },
   setTimeOffset: {
@@ -105,7 +105,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). A non-zero exit is failure ECHILD. With `stateOnStdin` the first `"pid":0` of `stdin` gets init\'s pid.',
+    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` the first `"pid":0` of `stdin` gets init\'s pid.',
     args: {
       path: "str",
       argv: "strs",
@@ -406,7 +406,7 @@ export const opTable = {
   awaitStart: {
     code: 89,
     calls: "open (a FIFO), poll",
-    doc: "The runtime spec's gap between create and start: the monitor waits until somebody has opened the FIFO for writing. It stands before a barrier that init meets before `execute`.",
+    doc: "The runtime spec's gap between create and start: init opens the FIFO at its beginning (a path of the host) and waits here until somebody has opened it for writing.",
     args: { fifo: "str" },
   },
   execute: {

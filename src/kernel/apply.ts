@@ -1,0 +1,343 @@
+/** The helper in stage apply: fed with ops while a layer is read, or run once for a few. */
+import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import type { Readable, Writable } from "node:stream";
+import * as util from "node:util";
+import { errnoOf, VitrineError } from "../base/mod.ts";
+import { FrameWriter, frameBytesMax } from "./encode.ts";
+import { helperEnvironment } from "./helper.ts";
+import type { IdMapRange, Op } from "./ops.ts";
+
+export interface ApplyOptions {
+  readonly helperPath: string;
+  /** The user namespace to work in; none: as the caller. */
+  readonly ids?: ApplyIds;
+}
+
+/** Maps of the namespace; without the setuid tools the helper writes them, which without privilege is one id each. */
+export interface ApplyIds {
+  readonly uids: readonly IdMapRange[];
+  readonly gids: readonly IdMapRange[];
+  readonly newuidmap?: string;
+  readonly newgidmap?: string;
+}
+
+export interface ApplyResult {
+  /** Device nodes left out because of `layerOptions.skipDevices`. */
+  readonly skippedDevices: number;
+}
+
+/** Frames are gathered until there are this many bytes: a write has its price. */
+const batchBytes = 256 * 1024;
+/** From here on a file's bytes are written from where they are, not copied into the batch. */
+const copyBytes = 64 * 1024;
+/** Below this a batch is copied out instead. */
+const smallBytes = 4 * 1024;
+/** How far the reader may be ahead of the helper before `drain` waits. */
+const queuedBytesMax = 2 * 1024 * 1024;
+/** What the helper says is a line or two; anything longer is not from it. */
+const answerBytesMax = 64 * 1024;
+
+function applyArguments({ ids }: ApplyOptions, pipe: boolean): readonly string[] {
+  const words = pipe ? ["apply", "--pipe"] : ["apply"];
+  if (ids === undefined) return words;
+  words.push("--userns", mapText(ids.uids), mapText(ids.gids));
+  if (ids.newuidmap !== undefined && ids.newgidmap !== undefined) {
+    words.push("--newuidmap", ids.newuidmap, "--newgidmap", ids.newgidmap);
+  }
+  return words;
+}
+
+function mapText(ranges: readonly IdMapRange[]): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(",");
+}
+
+/**
+ * Runs a few ops and waits for them.
+ * @throws VitrineError `helper-missing`; `apply-failed` with the errno's name as operand and the errno in its cause.
+ */
+export function runApply(options: ApplyOptions, ops: readonly Op[]): ApplyResult {
+  const writer = new FrameWriter();
+  for (const op of ops) writer.op(op, "apply");
+  const done = spawnSync(options.helperPath, applyArguments(options, false), {
+    input: writer.bytes(),
+    maxBuffer: answerBytesMax,
+    env: helperEnvironment(process.env),
+  });
+  if (done.error !== undefined && done.stdout === null) throw helperMissing(options, done.error);
+  return resultOf(done.stdout.toString("utf8"), done.stderr.toString("utf8"));
+}
+
+/**
+ * A running `vitrine-helper apply`. `op` and `data` only queue; await `drain` now and then, so that a slow disk slows
+ * the reader. Always finish with `end` or `abort`.
+ */
+export class ApplySession {
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #ended: Promise<ApplyResult>;
+  readonly #sink: Promise<Sink>;
+  #writer = new FrameWriter(batchBytes + copyBytes);
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  /** Batches in the queue, whose memory is used again: fresh buffers keep the garbage collector busy. */
+  readonly #batches = new Set<Uint8Array>();
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  /** The writes under way; undefined while nothing is queued. */
+  #writing: Promise<void> | undefined;
+  #failure: unknown;
+  #wake: () => void = () => {};
+
+  constructor(options: ApplyOptions) {
+    this.#child = spawn(options.helperPath, applyArguments(options, true), {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: helperEnvironment(process.env),
+    });
+    const answer = new Answer(this.#child.stdout);
+    const errors = new Answer(this.#child.stderr);
+    // A helper that fails early closes its end: its own message says more than EPIPE.
+    this.#child.stdin.on("error", () => {});
+    this.#ended = new Promise<ApplyResult>((resolve, reject) => {
+      this.#child.on("error", (error) => {
+        answer.close();
+        reject(helperMissing(options, error));
+      });
+      this.#child.on("close", () => {
+        try {
+          resolve(resultOf(answer.text(), errors.text()));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    this.#ended.then(
+      () => this.#wake(),
+      (error: unknown) => {
+        this.#failure = error;
+        this.#wake();
+      },
+    );
+    this.#sink = answer.firstLine().then((line) => this.#openSink(line));
+  }
+
+  op(op: Op): void {
+    this.#writer.op(op, "apply");
+    if (this.#writer.length >= batchBytes) this.#flush();
+  }
+
+  /** Bytes of the file that the last layerEntry began. A large chunk must stay unchanged until `drain` or `end`. */
+  data(offset: number | bigint, chunk: Uint8Array): void {
+    let at = BigInt(offset);
+    let rest = chunk;
+    while (rest.length > 0) {
+      const part = rest.subarray(0, frameBytesMax / 2);
+      if (part.length < copyBytes) {
+        this.op({ op: "layerData", offset: at, data: part });
+      } else {
+        this.#writer.layerDataHeader(at, part.length);
+        this.#flush();
+        this.#send(part);
+      }
+      at += BigInt(part.length);
+      rest = rest.subarray(part.length);
+    }
+  }
+
+  /** Waits until the helper has taken most of what was queued. Throws when it failed, as `end`. */
+  async drain(): Promise<void> {
+    while (this.#queuedBytes > queuedBytesMax && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /**
+   * The end of the ops: how it went.
+   * @throws VitrineError as `runApply`
+   */
+  async end(): Promise<ApplyResult> {
+    this.#flush();
+    await this.#writing;
+    (await this.#sink).close();
+    return this.#ended;
+  }
+
+  /** Kills the helper and waits for it. Its own failure, when that came first. */
+  async abort(): Promise<unknown> {
+    const early = this.#failure;
+    this.#child.kill("SIGKILL");
+    await this.#ended.catch(() => undefined);
+    await this.#writing;
+    (await this.#sink).close();
+    return early;
+  }
+
+  #flush(): void {
+    const { length } = this.#writer;
+    if (length === 0) return;
+    if (length < smallBytes) {
+      // The header of a large chunk: not worth a buffer of its own.
+      this.#send(this.#writer.bytes().slice());
+      this.#writer.clear();
+    } else {
+      const batch = this.#writer.take(this.#spare.pop());
+      this.#batches.add(batch);
+      this.#send(batch);
+    }
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (this.#failure !== undefined) return;
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    this.#writing ??= this.#writeQueue();
+  }
+
+  async #writeQueue(): Promise<void> {
+    const sink = await this.#sink;
+    for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) {
+      await sink.write(bytes);
+      this.#queuedBytes -= bytes.length;
+      if (this.#batches.delete(bytes)) this.#spare.push(new Uint8Array(bytes.buffer as ArrayBuffer));
+      if (this.#queuedBytes <= queuedBytesMax) this.#wake();
+    }
+    this.#writing = undefined;
+  }
+
+  /** The helper's own pipe where it can be opened (a hardened /proc may refuse), else its stdin. */
+  #openSink(line: string): Sink {
+    const number = /^\{"pipe":(\d+)\}$/.exec(line)?.[1];
+    const { stdin, pid } = this.#child;
+    if (number === undefined || pid === undefined) return nowhere;
+    try {
+      const fd = fs.openSync(`/proc/${pid}/fd/${number}`, fs.constants.O_WRONLY);
+      stdin.end();
+      return new PipeSink(fd);
+    } catch {
+      return new StreamSink(stdin);
+    }
+  }
+}
+
+/** Where frames go. A write to a helper that has ended is dropped: its answer says why. */
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  close(): void;
+}
+
+const nowhere: Sink = { write: async () => {}, close: () => {} };
+
+class PipeSink implements Sink {
+  readonly #fd: number;
+  #open = true;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; ) {
+      const wrote = await new Promise<number>((resolve, reject) => {
+        fs.write(this.#fd, bytes, at, bytes.length - at, null, (error, count) => {
+          if (error === null) resolve(count);
+          else if (errnoOf(error) === "EPIPE") resolve(bytes.length - at);
+          else reject(error);
+        });
+      });
+      at += wrote;
+    }
+  }
+
+  close(): void {
+    if (this.#open) fs.closeSync(this.#fd);
+    this.#open = false;
+  }
+}
+
+class StreamSink implements Sink {
+  readonly #stream: Writable;
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    // The callback gets EPIPE; a stream destroyed by it calls back at once.
+    await new Promise<void>((resolve) => this.#stream.write(bytes, () => resolve()));
+  }
+
+  close(): void {
+    this.#stream.end();
+  }
+}
+
+/** What the helper writes, up to a bound. */
+class Answer {
+  #text = "";
+  #resolve: (line: string) => void = () => {};
+  readonly #line: Promise<string>;
+
+  constructor(stream: Readable) {
+    this.#line = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    stream.setEncoding("utf8");
+    stream.on("data", (chunk: string) => {
+      if (this.#text.length < answerBytesMax) this.#text += chunk;
+      const end = this.#text.indexOf("\n");
+      if (end >= 0) this.#resolve(this.#text.slice(0, end));
+    });
+    stream.on("close", () => this.close());
+  }
+
+  /** The first line, without its end; what there is of it when the helper ends before. */
+  firstLine(): Promise<string> {
+    return this.#line;
+  }
+
+  text(): string {
+    return this.#text;
+  }
+
+  close(): void {
+    this.#resolve(this.#text.trimEnd());
+  }
+}
+
+function resultOf(stdout: string, stderr: string): ApplyResult {
+  const last = stdout.trimEnd().split("\n").at(-1) ?? "";
+  let answer: { ok?: boolean; skippedDevices?: number; index?: number; errno?: number; detail?: string };
+  try {
+    answer = JSON.parse(last) as typeof answer;
+  } catch {
+    answer = {};
+  }
+  if (answer.ok === true) return { skippedDevices: answer.skippedDevices ?? 0 };
+  const complaint = stderr.trim();
+  if (answer.ok !== false) throw applyFailed(undefined, complaint || "it ended without a result");
+  throw applyFailed(answer.errno, [answer.detail, complaint].filter(Boolean).join("; "));
+}
+
+function applyFailed(errno: number | undefined, detail: string): VitrineError {
+  const name = errno === undefined || errno <= 0 ? undefined : util.getSystemErrorName(-errno);
+  return new VitrineError(
+    name === "EPERM" || name === "EACCES" ? "denied" : "unavailable",
+    `the helper failed: ${detail}${name === undefined ? "" : `: ${name}`}`,
+    {
+      code: "apply-failed",
+      operand: name,
+      hint: "vitrine doctor checks what a store needs",
+      cause: Object.assign(new Error(detail), { code: name }),
+    },
+  );
+}
+
+function helperMissing({ helperPath }: ApplyOptions, cause: unknown): VitrineError {
+  return new VitrineError("unavailable", `cannot start the helper ${helperPath}`, {
+    code: "helper-missing",
+    operand: helperPath,
+    hint: "it is installed beside vitrine; VITRINE_HELPER names another place",
+    cause,
+  });
+}
