@@ -1,8 +1,7 @@
 /** The helper in stage apply: fed with ops while a layer is read, or run once for a few. */
-import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import * as fs from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import * as util from "node:util";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import { FrameWriter, frameBytesMax } from "./encode.ts";
 import { helperEnvironment } from "./helper.ts";
@@ -59,6 +58,7 @@ function mapText(ranges: readonly IdMapRange[]): string {
 export function runApply(options: ApplyOptions, ops: readonly Op[]): ApplyResult {
   const writer = new FrameWriter();
   for (const op of ops) writer.op(op, "apply");
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const done = spawnSync(options.helperPath, applyArguments(options, false), {
     input: writer.bytes(),
     maxBuffer: answerBytesMax,
@@ -88,6 +88,7 @@ export class ApplySession {
   #wake: () => void = () => {};
 
   constructor(options: ApplyOptions) {
+    const { spawn } = process.getBuiltinModule("node:child_process");
     this.#child = spawn(options.helperPath, applyArguments(options, true), {
       stdio: ["pipe", "pipe", "pipe"],
       env: helperEnvironment(process.env),
@@ -320,7 +321,10 @@ function resultOf(stdout: string, stderr: string): ApplyResult {
 }
 
 function applyFailed(errno: number | undefined, detail: string): VitrineError {
-  const name = errno === undefined || errno <= 0 ? undefined : util.getSystemErrorName(-errno);
+  const name =
+    errno === undefined || errno <= 0
+      ? undefined
+      : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
   return new VitrineError(
     name === "EPERM" || name === "EACCES" ? "denied" : "unavailable",
     `the helper failed: ${detail}${name === undefined ? "" : `: ${name}`}`,

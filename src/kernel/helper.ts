@@ -1,5 +1,4 @@
 /** Starting the helper: how the engine becomes the monitor. */
-import { constants } from "node:os";
 import { VitrineError } from "../base/mod.ts";
 
 /**
@@ -49,6 +48,7 @@ export function becomeHelper(helperPath: string, planPath: string): never {
   }
   // Loaded where it is needed: its start costs a millisecond of every run.
   const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const { constants } = process.getBuiltinModule("node:os");
   const done = spawnSync(helperPath, args.slice(1), { env, stdio: "inherit", argv0: args[0] });
   if (done.error !== undefined) throw notStarted(helperPath, done.error);
   process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));

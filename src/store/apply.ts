@@ -1,14 +1,14 @@
 /** The helper in stage apply, with the id map of the store: fed with ops for a layer, or run once for a few. */
-import type { ChildProcessByStdio } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
-import { VitrineError } from "../base/mod.ts";
-import { FrameWriter, type IdMapRange, type Op } from "../kernel/mod.ts";
+import { errnoOf, VitrineError } from "../base/mod.ts";
+import {
+  type ApplyOptions,
+  type ApplyResult,
+  ApplySession as HelperSession,
+  type Op,
+  runApply,
+} from "../kernel/mod.ts";
 import { diskError, type StoreContext } from "./context.ts";
 import type { LayerOps } from "./layers/writer.ts";
-
-export interface ApplyResult {
-  readonly skippedDevices: number;
-}
 
 export interface ApplySession extends LayerOps {
   /** Waits until the helper has taken what was queued, so that a slow disk slows the reader. Throws when it failed. */
@@ -19,78 +19,30 @@ export interface ApplySession extends LayerOps {
   abort(error: unknown): Promise<unknown>;
 }
 
-function helperArguments({ ids }: StoreContext): readonly string[] {
-  if (ids.kind === "none") return ["apply"];
-  const maps = ["--userns", mapText(ids.uids), mapText(ids.gids)];
+function applyOptions({ helperPath, ids }: StoreContext): ApplyOptions {
+  if (ids.kind === "none") return { helperPath };
+  const { uids, gids } = ids;
   return ids.kind === "single"
-    ? ["apply", ...maps]
-    : ["apply", ...maps, "--newuidmap", ids.newuidmap, "--newgidmap", ids.newgidmap];
+    ? { helperPath, ids: { uids, gids } }
+    : { helperPath, ids: { uids, gids, newuidmap: ids.newuidmap, newgidmap: ids.newgidmap } };
 }
 
-function mapText(ranges: readonly IdMapRange[]): string {
-  return ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(",");
+/** A full or read-only disk is the disk's fault; a refused call need not be. */
+function ownError(context: StoreContext, error: unknown): unknown {
+  if (!(error instanceof VitrineError) || error.code !== "apply-failed") return error;
+  const name = errnoOf(error.cause);
+  const full = name === "ENOSPC" || name === "EDQUOT" || name === "EROFS";
+  return full ? diskError(context, error.cause) : error;
 }
 
 /** Runs a few ops and waits. Errors: `helper-missing`, `apply-failed`, those of the disk. */
 export function applySync(context: StoreContext, ops: readonly Op[]): ApplyResult {
-  const writer = new FrameWriter();
-  for (const op of ops) writer.op(op, "apply");
-  const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const done = spawnSync(context.helperPath, helperArguments(context), {
-    input: writer.bytes(),
-    maxBuffer: outputBytes,
-  });
-  if (done.error !== undefined && done.stdout === null) throw helperMissing(context, done.error);
-  return resultOf(context, done.stdout.toString("utf8"), done.stderr.toString("utf8"));
-}
-
-/** What the helper says is one line; anything longer is not from it. */
-const outputBytes = 64 * 1024;
-
-function helperMissing(context: StoreContext, cause: unknown): VitrineError {
-  return new VitrineError("unavailable", `cannot start the helper ${context.helperPath}`, {
-    code: "helper-missing",
-    operand: context.helperPath,
-    hint: "it is installed beside vitrine; VITRINE_HELPER names another place",
-    cause,
-  });
-}
-
-function resultOf(context: StoreContext, stdout: string, stderr: string): ApplyResult {
-  let line: { ok?: boolean; skippedDevices?: number; errno?: number; detail?: string };
   try {
-    line = JSON.parse(stdout) as typeof line;
-  } catch {
-    throw failed(context, undefined, stderr.trim() === "" ? "it ended without a result" : stderr.trim());
+    return runApply(applyOptions(context), ops);
+  } catch (error) {
+    throw ownError(context, error);
   }
-  if (line.ok === true) return { skippedDevices: line.skippedDevices ?? 0 };
-  throw failed(context, line.errno, line.detail ?? "");
 }
-
-function failed(context: StoreContext, errno: number | undefined, detail: string): VitrineError {
-  const name =
-    errno === undefined ? undefined : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
-  const cause = Object.assign(new Error(detail), { code: name });
-  // A full or read-only disk is the disk's fault; a refused call need not be.
-  const disk =
-    name === "ENOSPC" || name === "EDQUOT" || name === "EROFS" ? diskError(context, cause) : undefined;
-  if (disk instanceof VitrineError) return disk;
-  return new VitrineError(
-    "unavailable",
-    `the helper failed: ${detail}${name === undefined ? "" : `: ${name}`}`,
-    {
-      code: "apply-failed",
-      operand: name,
-      hint: "vitrine doctor checks what a store needs",
-      cause,
-    },
-  );
-}
-
-/** Frames are gathered until there are this many bytes: a write to a pipe has its price. */
-const batchBytes = 512 * 1024;
-/** Above this a file's bytes are written from where they are, not copied into the batch. */
-const copyBytes = 64 * 1024;
 
 export function startApply(context: StoreContext): ApplySession {
   return new Session(context);
@@ -98,100 +50,39 @@ export function startApply(context: StoreContext): ApplySession {
 
 class Session implements ApplySession {
   private readonly context: StoreContext;
-  private readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
-  private readonly writer = new FrameWriter(batchBytes + copyBytes);
-  private readonly ended: Promise<ApplyResult>;
-  private blocked = false;
-  private failure: unknown;
-  private wake: () => void = () => {};
+  private readonly session: HelperSession;
 
   constructor(context: StoreContext) {
     this.context = context;
-    const { spawn } = process.getBuiltinModule("node:child_process");
-    this.child = spawn(context.helperPath, helperArguments(context), { stdio: ["pipe", "pipe", "pipe"] });
-    const output = gather(this.child.stdout);
-    const errors = gather(this.child.stderr);
-    // A helper that fails early closes its stdin: its own message says more than EPIPE.
-    this.child.stdin.on("error", () => this.unblock());
-    this.child.stdin.on("drain", () => this.unblock());
-    this.ended = new Promise<ApplyResult>((resolve, reject) => {
-      this.child.on("error", (error) => reject(helperMissing(context, error)));
-      this.child.on("close", () => {
-        try {
-          resolve(resultOf(context, output(), errors()));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-    this.ended.then(
-      () => this.unblock(),
-      (error: unknown) => {
-        this.failure = error;
-        this.unblock();
-      },
-    );
+    this.session = new HelperSession(applyOptions(context));
   }
 
   op(op: Op): void {
-    this.writer.op(op, "apply");
-    if (this.writer.length >= batchBytes) this.flush();
+    this.session.op(op);
   }
 
   data(offset: number, chunk: Uint8Array): void {
-    if (chunk.length > copyBytes) {
-      this.writer.layerDataHeader(BigInt(offset), chunk.length);
-      this.flush();
-      this.send(chunk);
-      return;
-    }
-    this.writer.op({ op: "layerData", offset: BigInt(offset), data: chunk }, "apply");
-    if (this.writer.length >= batchBytes) this.flush();
+    this.session.data(offset, chunk);
   }
 
   async drain(): Promise<void> {
-    if (this.blocked && this.failure === undefined) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
+    try {
+      await this.session.drain();
+    } catch (error) {
+      throw ownError(this.context, error);
     }
-    if (this.failure !== undefined) throw this.failure;
   }
 
   async end(): Promise<ApplyResult> {
-    this.flush();
-    this.child.stdin.end();
-    return this.ended;
+    try {
+      return await this.session.end();
+    } catch (error) {
+      throw ownError(this.context, error);
+    }
   }
 
   async abort(error: unknown): Promise<unknown> {
-    const early = this.failure;
-    this.child.stdin.destroy();
-    this.child.kill("SIGKILL");
-    await this.ended.catch(() => undefined);
-    return early ?? diskError(this.context, error);
+    const early = await this.session.abort();
+    return early === undefined ? diskError(this.context, error) : ownError(this.context, early);
   }
-
-  private flush(): void {
-    if (this.writer.length > 0) this.send(this.writer.take());
-  }
-
-  private send(bytes: Uint8Array): void {
-    if (this.failure === undefined && !this.child.stdin.write(bytes)) this.blocked = true;
-  }
-
-  private unblock(): void {
-    this.blocked = false;
-    this.wake();
-  }
-}
-
-function gather(stream: Readable): () => string {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  stream.on("data", (chunk: Buffer) => {
-    if (bytes < outputBytes) chunks.push(chunk);
-    bytes += chunk.length;
-  });
-  return () => Buffer.concat(chunks).toString("utf8");
 }
