@@ -23,8 +23,8 @@ function readContainer(context: StoreContext, id: string): ContainerRecord | und
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw error;
   }
-  const record = Field.root(kind, parseJson(bytes, { maxBytes: limits.runtimeConfigBytes, name: file }));
   try {
+    const record = Field.root(kind, parseJson(bytes, { maxBytes: limits.runtimeConfigBytes, name: file }));
     return {
       id,
       imageId: record.at("imageId").optional((field) => field.string()) ?? "",
