@@ -80,6 +80,8 @@ function readIfThere(file: string): string | undefined {
 /** Runs `fn` while no other command changes index.json, leases or what they keep. */
 export async function locked<T>(context: StoreContext, fn: () => T | Promise<T>): Promise<T> {
   initialize(context);
+  // The lock's own error would speak of a database.
+  guarded(context, () => fs.accessSync(context.root, fs.constants.W_OK));
   return guardedAsync(context, () => withLock(context.lockFile, fn));
 }
 

@@ -1,0 +1,222 @@
+/** What goes wrong with disks, processes and hostile images: a clear error, and nothing left behind. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { compress, type TarInput, VitrineError, writeTar } from "../../src/base/mod.ts";
+import { memoryContent, sourceOf } from "../../src/image/mod.ts";
+import { encodeImageConfig, encodeManifest, mediaTypes } from "../../src/oci/mod.ts";
+import { digestOf, join, makeImage, text } from "../support/images.ts";
+import { makeStore, type TestStore } from "../support/stores.ts";
+import { cannotRun, isRoot, repository } from "./support.ts";
+
+async function rejects(code: string, promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, (error) => error instanceof VitrineError && error.code === code);
+}
+
+function leftovers(world: TestStore): readonly string[] {
+  return fs.readdirSync(path.join(world.store.root, "tmp"));
+}
+
+const random = (size: number): Uint8Array => {
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+  return bytes;
+};
+
+test("a full disk: loading and unpacking say so, and give the space back", async (t) => {
+  if (!isRoot) return cannotRun(t, "only root mounts a small filesystem");
+  using world = makeStore({ driver: "overlay" });
+  fs.mkdirSync(world.options.root, { recursive: true });
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=8m", "vt-small", world.options.root]);
+  if (mounted.status !== 0) return cannotRun(t, "a tmpfs cannot be mounted");
+  try {
+    const big = await makeImage([[{ path: "big", type: "file", body: random(12 * 1024 * 1024) }]], {
+      names: ["big"],
+    });
+    await rejects("disk-full", world.store.put(big.source));
+    assert.deepEqual(leftovers(world), []);
+    assert.deepEqual(fs.readdirSync(path.join(world.store.root, "oci/blobs/sha256")), []);
+    // Zeros: the blob fits, what it unpacks to does not.
+    const zeros = await makeImage(
+      [[{ path: "zeros", type: "file", body: new Uint8Array(12 * 1024 * 1024) }]],
+      {
+        names: ["zeros"],
+        compression: "gzip",
+      },
+    );
+    await world.store.put(zeros.source);
+    await rejects("disk-full", world.store.unpack(world.store.resolve("zeros")));
+    assert.deepEqual(leftovers(world), []);
+    assert.deepEqual(fs.readdirSync(path.join(world.store.root, "layers/host")), []);
+  } finally {
+    spawnSync("umount", [world.options.root]);
+  }
+});
+
+test("a read-only store still serves what it has", async (t) => {
+  if (!isRoot) return cannotRun(t, "only root mounts");
+  using world = makeStore({ driver: "overlay" });
+  const made = await makeImage([[text("etc/passwd", "root:x:0:0::/:/bin/sh\n")]], { names: ["app"] });
+  await world.store.put(made.source);
+  await world.store.unpack(world.store.resolve("app"));
+  const { root } = world.store;
+  assert.equal(spawnSync("mount", ["--bind", root, root]).status, 0);
+  try {
+    assert.equal(spawnSync("mount", ["-o", "remount,bind,ro", root]).status, 0);
+    const image = world.store.resolve("app");
+    assert.ok(world.store.isUnpacked(image));
+    assert.ok(world.store.readImageFile(image, "/etc/passwd"));
+    await rejects("store-read-only", world.store.tag("app", "other"));
+    await rejects("store-read-only", world.store.remove("app"));
+    await rejects("store-read-only", world.store.put(made.source));
+  } finally {
+    spawnSync("umount", [root]);
+  }
+});
+
+test("a store of another user is refused, not half read", async (t) => {
+  if (isRoot) return cannotRun(t, "root may read everything");
+  using world = makeStore();
+  const made = await makeImage([[text("a", "a")]], { names: ["app"] });
+  await world.store.put(made.source);
+  fs.chmodSync(path.join(world.store.root, "oci/index.json"), 0);
+  assert.throws(
+    () => world.store.resolve("app"),
+    (error) => error instanceof VitrineError && error.code === "store-denied",
+  );
+  fs.chmodSync(path.join(world.store.root, "oci/index.json"), 0o600);
+});
+
+test("a command killed while it unpacks leaves what the next one sweeps", async () => {
+  using world = makeStore();
+  const members = Array.from(
+    { length: 400 },
+    (_, at): TarInput => ({
+      path: `d${at % 7}/f${at}`,
+      type: "file",
+      body: random(100_000),
+    }),
+  );
+  const made = await makeImage([members], { names: ["slow"], compression: "gzip" });
+  await world.store.put(made.source);
+  const script = `
+    const { openStore } = await import(${JSON.stringify(path.join(repository, "src/store/mod.ts"))});
+    const store = openStore({ ...${JSON.stringify({ ...world.options, now: undefined })}, now: Date.now });
+    await store.unpack(store.resolve("slow"));`;
+  const layers = () => {
+    const all = path.join(world.store.root, "layers");
+    return fs.existsSync(all)
+      ? fs.readdirSync(all).flatMap((map) => fs.readdirSync(path.join(all, map)))
+      : [];
+  };
+  let caught = 0;
+  for (let attempt = 0; attempt < 10 && caught < 3; attempt++) {
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: "ignore" });
+    const ended = new Promise((resolve) => child.on("exit", resolve));
+    const deadline = Date.now() + 20_000;
+    while (Date.now() < deadline && child.exitCode === null) {
+      if (leftovers(world).some((name) => name.startsWith("layer."))) break;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    child.kill("SIGKILL");
+    await ended;
+    if (leftovers(world).some((name) => name.startsWith("layer."))) caught += 1;
+    if (layers().length > 0) break;
+  }
+  assert.ok(caught > 0, "no attempt was killed in the middle");
+  await world.store.gc();
+  // The helper of a killed command may need a moment to notice.
+  for (let wait = 0; wait < 100 && leftovers(world).length > 0; wait++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await world.store.gc();
+  }
+  assert.deepEqual(leftovers(world), []);
+  const image = world.store.resolve("slow");
+  await world.store.unpack(image);
+  assert.ok(world.store.isUnpacked(image));
+});
+
+test("a bomb: a layer that unpacks to far more than it is", async () => {
+  using world = makeStore();
+  const mebibyte = new Uint8Array(1024 * 1024);
+  async function* zeros(): AsyncGenerator<Uint8Array, void> {
+    for (let at = 0; at < 256; at++) yield mebibyte;
+  }
+  const tar = await join(
+    writeTar([{ path: "big", type: "file", size: 256 * mebibyte.length, body: zeros() }]),
+  );
+  const blob = await join(compress(oneChunk(tar), "zstd"));
+  const config = encodeImageConfig({
+    architecture: "amd64",
+    os: "linux",
+    rootfs: { type: "layers", diff_ids: [digestOf(tar)] },
+  });
+  const describe = (bytes: Uint8Array, mediaType: string) => ({
+    mediaType,
+    digest: digestOf(bytes),
+    size: bytes.length,
+  });
+  const manifest = encodeManifest({
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    config: describe(config, mediaTypes.config),
+    layers: [describe(blob, mediaTypes.layerZstd)],
+  });
+  const blobs = new Map([blob, config, manifest].map((bytes) => [digestOf(bytes), bytes]));
+  await world.store.put(sourceOf(memoryContent(blobs), describe(manifest, mediaTypes.manifest), ["bomb"]));
+  await rejects("bomb", world.store.unpack(world.store.resolve("bomb")));
+  assert.deepEqual(leftovers(world), []);
+});
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  yield bytes;
+}
+
+test("removing an image while it is unpacked and used: each command ends well or says why", async () => {
+  using world = makeStore();
+  const layers = Array.from({ length: 5 }, (_, at) => [text(`f${at}`, `${at}`)]);
+  const made = await makeImage(layers, { names: ["busy"] });
+  const allowed = new Set(["image-not-found", "blob-missing", "image-not-unpacked"]);
+  const tolerate = async (job: () => Promise<unknown>): Promise<void> => {
+    try {
+      await job();
+    } catch (error) {
+      if (!(error instanceof VitrineError) || !allowed.has(error.code)) throw error;
+    }
+  };
+  for (let round = 0; round < 15; round++) {
+    await Promise.all([
+      tolerate(() => world.store.put(made.source)),
+      tolerate(async () => world.store.unpack(world.store.resolve("busy"))),
+      tolerate(() => world.store.remove("busy", { force: true })),
+      tolerate(() => world.store.gc()),
+      tolerate(async () => {
+        const image = world.store.resolve("busy");
+        const container = world.container(`c${round}`);
+        fs.writeFileSync(
+          path.join(container, "container.json"),
+          JSON.stringify({
+            imageId: image.id,
+            manifestDigest: image.manifestDescriptor.digest,
+            layers: made.diffIDs,
+          }),
+        );
+        try {
+          await world.store.unpack(image);
+          const [mount] = world.store.snapshot(image, container).mounts;
+          assert.ok(mount.type === "overlay");
+          await world.store.remove("busy", { force: true }).catch(() => undefined);
+          await world.store.gc();
+          for (const lower of mount.lowers)
+            assert.ok(fs.existsSync(lower), "a container's layer was removed");
+        } finally {
+          world.store.removeTree(container);
+        }
+      }),
+    ]);
+  }
+  await world.store.gc();
+  assert.deepEqual(leftovers(world), []);
+});
