@@ -19,7 +19,8 @@ help: ## lists the targets
 
 install-deps: node_modules/.package-lock.json
 node_modules/.package-lock.json: package.json package-lock.json
-	npm ci --no-audit --no-fund
+# Not `npm ci`: it refuses a lock file without the platforms that a registry does not carry.
+	npm install --no-save --no-audit --no-fund
 	@touch $@
 
 build: dist/vitrine dist/vitrine-helper ## builds dist/vitrine and its helper
