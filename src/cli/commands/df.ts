@@ -1,3 +1,5 @@
+import { printable } from "../../base/mod.ts";
+import { type ContainerState, type EnginePaths, listContainers, stateOf } from "../../engine/mod.ts";
 import type { DiskUsage } from "../../store/mod.ts";
 import { humanAgo, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
@@ -24,11 +26,12 @@ export const command = defineCommand({
   async run({ options, context }) {
     const store = await context.store();
     const usage = store.diskUsage();
+    const containers = containerRows(context.paths(), usage);
     if (options.verbose && options.format === undefined) {
-      context.out(details(usage, context.now()));
+      context.out(details(usage, containers, context.now()));
       return;
     }
-    const rows = summary(usage);
+    const rows = summary(usage, containers);
     if (options.format === "json") {
       context.out(`${jsonText(options.verbose ? usage : rows, 4)}\n`);
       return;
@@ -47,13 +50,39 @@ export const command = defineCommand({
   },
 });
 
-function summary(usage: DiskUsage) {
+interface ContainerRow {
+  readonly id: string;
+  readonly name: string;
+  readonly bytes: number;
+  readonly status: ContainerState["status"] | "damaged";
+}
+
+/** Directories that the store measured, with what the engine knows of them. */
+function containerRows(paths: EnginePaths, usage: DiskUsage): readonly ContainerRow[] {
+  const known = new Map(listContainers(paths).map((container) => [container.id, container]));
+  return usage.containers.map(({ id, size }) => {
+    const container = known.get(id);
+    const status = container === undefined ? "damaged" : stateOf(paths, container).status;
+    return { id, name: container?.name ?? "", bytes: size, status };
+  });
+}
+
+function isActive({ status }: ContainerRow): boolean {
+  return status === "running" || status === "created";
+}
+
+function sumBytes(rows: readonly ContainerRow[]): number {
+  return rows.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function summary(usage: DiskUsage, containers: readonly ContainerRow[]) {
   const images = new Map(usage.images.map((entry) => [entry.row.id, entry]));
   const inUse = [...images.values()].filter(({ containers }) => containers.length > 0).length;
-  const containerBytes = usage.containers.reduce((sum, { size }) => sum + size, 0);
+  const active = containers.filter(isActive);
+  const ended = containers.filter((row) => !isActive(row));
   return [
     line("Images", images.size, inUse, usage.blobBytes + usage.layerBytes, usage.reclaimableBytes),
-    line("Containers", usage.containers.length, usage.containers.length, containerBytes, 0),
+    line("Containers", containers.length, active.length, sumBytes(containers), sumBytes(ended)),
   ];
 }
 
@@ -71,7 +100,7 @@ function line(type: string, total: number, active: number, bytes: number, reclai
   };
 }
 
-function details(usage: DiskUsage, now: number): string {
+function details(usage: DiskUsage, containers: readonly ContainerRow[], now: number): string {
   const images = usage.images.map(({ row, sharedBytes, uniqueBytes, containers }) => {
     const { repository, tag } = nameParts(row.name);
     return [
@@ -95,10 +124,15 @@ function details(usage: DiskUsage, now: number): string {
     "UNIQUE SIZE",
     "CONTAINERS",
   ];
-  const containers = usage.containers.map(({ id, size }) => [shortId(id), humanSize(size, 4)]);
+  const containerLines = containers.map(({ id, name, bytes, status }) => [
+    shortId(id),
+    humanSize(bytes, 4),
+    status,
+    printable(name),
+  ]);
   return [
     `Images space usage:\n\n${layTable([imageHeadings, ...images])}`,
-    `Containers space usage:\n\n${layTable([["CONTAINER ID", "SIZE"], ...containers])}`,
+    `Containers space usage:\n\n${layTable([["CONTAINER ID", "SIZE", "STATUS", "NAMES"], ...containerLines])}`,
     `Blobs: ${humanSize(usage.blobBytes, 4)}  Unpacked layers: ${humanSize(usage.layerBytes, 4)}\n`,
   ].join("\n");
 }
