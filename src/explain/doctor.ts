@@ -22,7 +22,7 @@ export function diagnose(probes: DoctorProbes): Diagnosis {
     blocked ? untriedOverlay(host) : overlay(probes, isRoot),
     cgroups(host, isRoot),
     seccomp(host),
-    securityModules(host),
+    securityModules(probes),
     ...(isRoot ? [] : [runtimeDirectory(user)]),
     store(probes.store),
     space(probes.store),
@@ -113,7 +113,7 @@ function userChecks(host: HostFacts, user: UserTrials, helperPath: string | unde
   // Without a helper nothing could be tried, and the helper's own check says so.
   const allowed = userNamespaces(host, helperPath === undefined ? undefined : user.singleId);
   if (allowed.severity === "error") return [allowed];
-  return [allowed, idRanges(host), idTools(host, user), ...tried(host, user, helperPath)];
+  return [allowed, idRanges(host, user), idTools(host, user), ...tried(host, user, helperPath)];
 }
 
 function userNamespaces({ userNamespace }: HostFacts, trial: TrialResult | undefined): Check {
@@ -158,10 +158,11 @@ function userNamespaces({ userNamespace }: HostFacts, trial: TrialResult | undef
 /** 65536 ids are what images expect: nobody is 65534. */
 const wantedIds = 65536;
 
-function idRanges({ identity, subordinateIds }: HostFacts): Check {
+function idRanges({ identity, subordinateIds }: HostFacts, { freeRangeStart }: UserTrials): Check {
   const title = "subordinate ids";
   const name = identity.userName === "" ? String(identity.uid) : identity.userName;
-  const command = `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name}`;
+  const range = `${freeRangeStart}-${freeRangeStart + wantedIds - 1}`;
+  const command = `sudo usermod --add-subuids ${range} --add-subgids ${range} ${name}`;
   const sum = (ranges: typeof subordinateIds.uids): number =>
     ranges.reduce((all, { count }) => all + count, 0);
   const uids = sum(subordinateIds.uids);
@@ -327,7 +328,7 @@ function cgroups({ cgroup }: HostFacts, isRoot: boolean): Check {
       severity: "warning",
       found,
       effect: `without root, v1 hierarchies cannot be divided: ${noLimits}`,
-      command: "sudo grub-editenv - set systemd.unified_cgroup_hierarchy=1 && sudo reboot",
+      command: `sudo sed -i 's/^GRUB_CMDLINE_LINUX="/&systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub && sudo update-grub && sudo reboot`,
     };
   }
   if (cgroup.unified?.delegated !== true) {
@@ -381,18 +382,30 @@ function seccomp({ seccomp: facts }: HostFacts): Check {
   return fine("seccomp", title, facts.actions.length === 0 ? "there" : facts.actions.join(" "));
 }
 
-function securityModules({ securityModules: { enabled, apparmor, selinux } }: HostFacts): Check {
+function securityModules({ host, tools }: DoctorProbes): Check {
   const title = "security modules";
+  const { enabled, apparmor, selinux } = host.securityModules;
+  const found = enabled.length === 0 ? "none" : enabled.join(" ");
   if (!apparmor && !selinux) {
     return fine(
       "lsm-none",
       title,
-      enabled.length === 0 ? "none" : enabled.join(" "),
+      found,
       "note",
       "neither AppArmor nor SELinux stands behind namespaces, capabilities and seccomp",
     );
   }
-  return fine("lsm", title, enabled.join(" "));
+  if (apparmor && !tools.has("apparmor_parser")) {
+    return {
+      code: "apparmor-parser-missing",
+      title,
+      severity: "note",
+      found: `${found}; apparmor_parser is not installed`,
+      effect: "profiles for --security-opt apparmor= cannot be loaded",
+      command: "sudo apt install apparmor",
+    };
+  }
+  return fine("lsm", title, found);
 }
 
 function runtimeDirectory({ runtimeDirectory: state }: UserTrials): Check {

@@ -4,6 +4,7 @@
  */
 
 import { statSync } from "node:fs";
+import { type HostReader, systemReader } from "./host.ts";
 import type { HostFacts } from "./host-facts.ts";
 import type { IdMapRange } from "./ops.ts";
 
@@ -30,6 +31,8 @@ export interface UserTrials {
   readonly singleId: TrialResult | undefined;
   /** With the ranges of /etc/subuid and /etc/subgid; undefined where there are none, or no tools, and for root. */
   readonly range: TrialResult | undefined;
+  /** Where a new range may begin so that it meets no other user's: past all of /etc/subuid and /etc/subgid. */
+  readonly freeRangeStart: number;
   /** By tool: it is setuid root. undefined: not installed, or not to be looked at. */
   readonly setuidTools: { readonly newuidmap: boolean | undefined; readonly newgidmap: boolean | undefined };
   /** $XDG_RUNTIME_DIR: `private` is a directory of one's own with mode 0700. */
@@ -44,7 +47,10 @@ export interface TrialOptions {
 }
 
 /** Takes some ten milliseconds. Never throws for what it finds. */
-export function tryUser({ host, helperPath, environment }: TrialOptions): UserTrials {
+export function tryUser(
+  { host, helperPath, environment }: TrialOptions,
+  reader: Pick<HostReader, "read"> = systemReader,
+): UserTrials {
   const { identity, subordinateIds } = host;
   const isRoot = identity.euid === 0;
   const single: TrialMap = {
@@ -57,6 +63,7 @@ export function tryUser({ host, helperPath, environment }: TrialOptions): UserTr
   return {
     singleId: isRoot ? undefined : tryMap(helperPath, single),
     range: range === undefined ? undefined : tryMap(helperPath, range),
+    freeRangeStart: freeRangeStart(reader),
     setuidTools: {
       newuidmap: isSetuid(subordinateIds.newuidmap),
       newgidmap: isSetuid(subordinateIds.newgidmap),
@@ -119,6 +126,19 @@ function errnoName(number: number): string {
   } catch {
     return `errno ${number}`;
   }
+}
+
+/** Two users with common ids could change each other's containers. 100000 is where useradd begins. */
+function freeRangeStart(reader: Pick<HostReader, "read">): number {
+  let start = 100_000;
+  for (const file of ["/etc/subuid", "/etc/subgid"]) {
+    for (const line of (reader.read(file) ?? "").split("\n")) {
+      const [, first, count] = line.split(":");
+      const end = Number(first) + Number(count);
+      if (Number.isSafeInteger(end) && end > start) start = end;
+    }
+  }
+  return start;
 }
 
 function isSetuid(path: string): boolean | undefined {
