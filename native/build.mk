@@ -14,7 +14,7 @@ helper_option = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev
 
 HELPER_WARNINGS := -std=c11 -Wall -Wextra -Werror -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
   -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wformat=2 -Wvla -Wundef \
-  -Wno-unknown-warning-option -Wno-format-truncation
+  $(call helper_option,-Wno-format-truncation)
 HELPER_DEFINES := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
 HELPER_HARDENING := -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fno-strict-overflow \
   $(call helper_option,-ftrivial-auto-var-init=zero) $(call helper_option,-fstack-clash-protection) \

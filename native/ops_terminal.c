@@ -78,8 +78,8 @@ static int use_terminal(struct helper *h, int terminal) {
 
 int op_open_terminal(struct helper *h, const struct args_open_terminal *a) {
   if (h->root < 0 || h->channel < 0) return fail_as(h, EBADF, "no setRoot or no monitor");
-  int ours;
-  int theirs;
+  int ours = -1;
+  int theirs = -1;
   int error = open_pair(h, &ours, &theirs);
   if (error != 0) return error;
   if (a->rows != 0 || a->columns != 0) {
