@@ -106,7 +106,7 @@ function opLines(
   columns: Columns,
   paint: Palette,
 ): string[] {
-  const calls = joined(op.calls).flatMap((call) => wrap(printable(call), columns.calls));
+  const calls = joined(op.calls).flatMap((call) => wrap(shortened(printable(call)), columns.calls));
   const origin = printable(originText(op.origin));
   const pointer = printable(op.pointer);
   const section = op.section === before?.section ? "" : printable(op.section);
@@ -127,6 +127,11 @@ function opLines(
     { lines: field, paint: paint.dim },
   ];
   return layOut(cells, [columns.calls, columns.origin, columns.field], "  ");
+}
+
+/** Ids and digests by their beginning, as elsewhere; `--syscalls` and JSON have them whole. */
+function shortened(call: string): string {
+  return call.replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1…");
 }
 
 /** Calls that follow one another read as one line; what is more than a call stands alone. */
