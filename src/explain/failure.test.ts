@@ -169,6 +169,19 @@ test("a working directory has Docker's statuses", () => {
   assert.equal(failed(directory, ENOTDIR).exitCode, 126);
 });
 
+test("a working directory that cannot be made is one that cannot be used", () => {
+  const make: Op = { op: "makeDirectory", path: root("/etc/passwd"), mode: 0o755, parents: true };
+  const found = failed(make, ENOTDIR, "/etc/passwd", "/process/cwd");
+  assert.equal(found.code, "workdir-not-a-directory");
+  assert.equal(found.exitCode, 126);
+});
+
+test("a mount over the wrong type of file", () => {
+  for (const op of [mount("tmpfs"), bind]) {
+    assert.equal(failed(op, EINVAL, "move_mount(/etc/passwd)", "/mounts/3").code, "mount-point-type");
+  }
+});
+
 test("the message names the op, the call, the field, its section and who asked", () => {
   const { text } = failed(overlay, EINVAL, "overlay: fsconfig(create): overlay: no upper", "/root/path", {
     by: "flag",

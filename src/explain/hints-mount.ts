@@ -14,6 +14,14 @@ export function diagnoseMount(failed: Failed<"mountFilesystem">): Finding {
     code,
     hint,
   });
+  if (isTypeMismatch(errno, detail)) {
+    return finding(
+      "invalid",
+      "mount-point-type",
+      "choose another target",
+      "the image has a file in this place",
+    );
+  }
   if (op.fstype === "overlay") return overlay(finding, errno, op.options, detail);
   if (errno === "ENODEV") {
     return finding(
@@ -38,6 +46,11 @@ export function diagnoseMount(failed: Failed<"mountFilesystem">): Finding {
     return finding("unavailable", "mount-busy", "it is mounted already, or its source is in use");
   }
   return finding("unavailable", "mount-failed", "run 'vitrine doctor' for what this machine can mount");
+}
+
+/** move_mount answers so when a directory would go over a file, or a file over a directory. */
+function isTypeMismatch(errno: string, detail: string): boolean {
+  return (errno === "EINVAL" || errno === "ENOTDIR") && detail.startsWith("move_mount(");
 }
 
 type Make = (kind: ErrorKind, code: string, hint: string, because?: string) => Finding;
@@ -160,6 +173,14 @@ export function diagnoseBind({ op, errno, detail }: Failed<"bindMount">): Findin
       "id-mapped mounts take root and a filesystem that supports them (ext4, xfs, btrfs, tmpfs from 6.3); leave out idmap",
     );
   }
+  if (errno === "ENOTDIR" || isTypeMismatch(errno, detail)) {
+    return finding(
+      "invalid",
+      "mount-point-type",
+      "a directory goes over a directory, a file over a file",
+      "one is a directory and the other a file",
+    );
+  }
   switch (errno) {
     case "ENOENT":
       return finding(
@@ -167,13 +188,6 @@ export function diagnoseBind({ op, errno, detail }: Failed<"bindMount">): Findin
         "bind-source-missing",
         `make it with 'mkdir -p', or correct the path`,
         "the source does not exist",
-      );
-    case "ENOTDIR":
-      return finding(
-        "invalid",
-        "mount-point-type",
-        "a directory goes over a directory, a file over a file",
-        "one is a directory and the other a file",
       );
     case "EACCES":
       return finding(

@@ -4,8 +4,7 @@
  */
 
 import { type ErrorKind, quoted } from "../base/mod.ts";
-import type { Op, OpName, PlannedOp } from "../kernel/mod.ts";
-import { pathText } from "./calls.ts";
+import type { Op, OpName, OpPath, PlannedOp } from "../kernel/mod.ts";
 import { diagnoseExecute } from "./hints-execute.ts";
 import { cgroup, idMap, join, limit, namespaces, sysctl, user } from "./hints-isolation.ts";
 import { diagnoseBind, diagnoseMount } from "./hints-mount.ts";
@@ -73,7 +72,7 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
     case "execute":
       return diagnoseExecute({ op, ...about });
     case "changeDirectory":
-      return workingDirectory({ op, ...about });
+      return workingDirectory(op.path, about);
     case "mountFilesystem":
       return diagnoseMount({ op, ...about });
     case "bindMount":
@@ -90,9 +89,11 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
     case "writeFile":
       return writeFile({ op, ...about });
     case "makeDirectory":
+      // A missing working directory is made, and then entered.
+      if (why.pointer === "/process/cwd") return workingDirectory(op.path.path, about);
       return op.path.path.startsWith("/sys/fs/cgroup")
         ? cgroup(`cannot make the cgroup ${op.path.path}`, errno)
-        : filesystem(`cannot make the directory ${pathText(op.path)}`, errno);
+        : filesystem(`cannot make the directory ${placeText(op.path)}`, errno);
     case "makeMountPoint":
       return mountPoint({ op, ...about });
     case "setUser":
@@ -106,6 +107,11 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
     default:
       return rest(op, errno);
   }
+}
+
+/** A path as users know it. */
+function placeText(path: OpPath): string {
+  return path.base === "root" ? `${quoted(path.path)} in the container` : quoted(path.path);
 }
 
 /** A cause for ops that fail rarely, or for one reason only. */
@@ -151,7 +157,7 @@ function rest(op: Op, errno: string): Finding {
       );
     case "makeNode":
       return of(
-        `cannot make the device ${pathText(op.path)}`,
+        `cannot make the device ${placeText(op.path)}`,
         denied,
         "device-refused",
         "device nodes take root outside of user namespaces: without privilege use --device, which binds the host's node",
@@ -191,7 +197,7 @@ function rest(op: Op, errno: string): Finding {
     case "maskPath":
     case "readonlyPath":
       return of(
-        `cannot ${op.op === "maskPath" ? "hide" : "make read-only"} ${pathText(op.path)}`,
+        `cannot ${op.op === "maskPath" ? "hide" : "make read-only"} ${placeText(op.path)}`,
         denied,
         "path-protection-failed",
         "--security-opt unmask=PATH leaves a path as it is",
@@ -210,7 +216,7 @@ function rest(op: Op, errno: string): Finding {
     case "setRoot":
     case "setWork":
       return of(
-        `cannot open ${pathText(op.path)}`,
+        `cannot open ${placeText(op.path)}`,
         errno === "ENOENT" ? "not-found" : denied,
         "root-missing",
         "the container's directory is gone or was made for another user: remove the container and run it again",
@@ -238,7 +244,7 @@ function writeFile({ op, pointer, errno }: Failed<"writeFile">): Finding {
       hint: "lowering it below its own value takes CAP_SYS_RESOURCE: use a higher --oom-score-adj",
     };
   }
-  return filesystem(`cannot write ${pathText(op.path)}`, errno);
+  return filesystem(`cannot write ${placeText(op.path)}`, errno);
 }
 
 function filesystem(what: string, errno: string): Finding {
@@ -284,7 +290,7 @@ function filesystem(what: string, errno: string): Finding {
 }
 
 function mountPoint({ op, errno }: Failed<"makeMountPoint">): Finding {
-  const what = `cannot make the mount point ${pathText(op.path)}`;
+  const what = `cannot make the mount point ${placeText(op.path)}`;
   if (errno === "EISDIR" || errno === "ENOTDIR") {
     return {
       what,
@@ -299,8 +305,11 @@ function mountPoint({ op, errno }: Failed<"makeMountPoint">): Finding {
   return filesystem(what, errno);
 }
 
-function workingDirectory({ op, errno, detail }: Failed<"changeDirectory">): Finding {
-  const what = `cannot use the working directory ${quoted(op.path)}`;
+function workingDirectory(
+  path: string,
+  { errno, detail }: Pick<Failed<OpName>, "errno" | "detail">,
+): Finding {
+  const what = `cannot use the working directory ${quoted(path)}`;
   const hint = "choose another one with --workdir";
   switch (errno) {
     case "ENOENT":
