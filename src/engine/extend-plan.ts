@@ -52,6 +52,12 @@ function containerFiles(): readonly PlannedOp[] {
   return [
     {
       stage: "init",
+      tolerate: ["EEXIST", "ENOTDIR", "EROFS", "EACCES", "EPERM"],
+      why,
+      op: { op: "makeDirectory", path: { base: "root", path: "/run" }, mode: 0o755, parents: true },
+    },
+    {
+      stage: "init",
       tolerate: ["EEXIST", "ENOENT", "ENOTDIR", "EROFS", "EACCES", "EPERM"],
       why,
       op: { op: "makeSymlink", path: { base: "root", path: "/etc/mtab" }, target: defaults.mtab.value },
