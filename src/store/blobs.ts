@@ -5,7 +5,7 @@ import {
   type ByteStream,
   errnoOf,
   hashHex,
-  type Tally,
+  readFileStream,
   TemporaryFile,
   VitrineError,
   verified,
@@ -67,21 +67,35 @@ export function hasBlob(context: StoreContext, descriptor: Descriptor): boolean 
   );
 }
 
-/** Writes a blob unless it is there. Returns whether it was written. */
+/** Whether the blob is here and is what its digest says: reads all of it. */
+async function isIntact(context: StoreContext, descriptor: Descriptor): Promise<boolean> {
+  if (!hasBlob(context, descriptor)) return false;
+  try {
+    const file = readFileStream(blobFile(context, descriptor.digest));
+    for await (const _ of verified(file, expectedContent(descriptor)));
+    return true;
+  } catch (error) {
+    if (error instanceof VitrineError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Writes a blob unless it is there, undamaged: loading an image again mends it. Returns whether it was written; `content` is
+ * not read when not.
+ */
 export async function writeBlob(
   context: StoreContext,
   descriptor: Descriptor,
   content: ByteStream,
-  tally?: Tally,
 ): Promise<boolean> {
-  if (hasBlob(context, descriptor)) return false;
   return guardedAsync(context, async () => {
+    if (await isIntact(context, descriptor)) return false;
     const target = blobFile(context, descriptor.digest);
     fs.mkdirSync(path.dirname(target), { recursive: true });
     const file = await TemporaryFile.create(context.temporary, "blob");
     try {
-      const bytes = await file.write(verified(content, expectedContent(descriptor)));
-      if (tally !== undefined) tally.bytes += bytes;
+      await file.write(verified(content, expectedContent(descriptor)));
       await file.commit(target);
     } finally {
       await file.discard();

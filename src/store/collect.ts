@@ -40,7 +40,7 @@ export function removeTrash(context: StoreContext, trash: readonly string[]): vo
 
 /** Only under the lock. */
 export function collectLocked(context: StoreContext): Collected {
-  sweepTemporary(context, (tree) => removeOwnedTree(context, tree));
+  sweepTemporary(context);
   if (anyLease(context)) {
     oweCollection(context);
     return nothing;

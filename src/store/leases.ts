@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { sweepDead, temporaryName } from "../base/mod.ts";
 import { namesIn } from "./blobs.ts";
 import { diskError, locked, type StoreContext } from "./context.ts";
+import { removeOwnedTree } from "./trees.ts";
 
 const prefix = "lease";
 /** Present when a collection was put off. */
@@ -22,7 +23,10 @@ export async function withLease<T>(
   fn: () => Promise<T>,
 ): Promise<T> {
   const file = path.join(context.temporary, temporaryName(prefix));
-  await locked(context, () => fs.writeFileSync(file, ""));
+  await locked(context, () => {
+    sweepTemporary(context);
+    fs.writeFileSync(file, "");
+  });
   let failed = true;
   try {
     const result = await fn();
@@ -54,7 +58,7 @@ function isOwed(context: StoreContext): boolean {
   return fs.existsSync(path.join(context.temporary, owedName));
 }
 
-/** Removes what dead processes left in ROOT/tmp. */
-export function sweepTemporary(context: StoreContext, remove: (path: string) => void): void {
-  sweepDead(context.temporary, { remove });
+/** Removes what dead processes left in ROOT/tmp. Only under the lock: two sweeps would trip over each other. */
+export function sweepTemporary(context: StoreContext): void {
+  sweepDead(context.temporary, { remove: (tree) => removeOwnedTree(context, tree) });
 }

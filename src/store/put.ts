@@ -54,8 +54,7 @@ export async function putImage(
 }
 
 async function copyBlob(context: StoreContext, source: ImageSource, blob: Descriptor): Promise<void> {
-  if (hasBlob(context, blob)) return;
-  if (!source.has(blob)) throw blobMissing(blob);
+  if (!source.has(blob) && !hasBlob(context, blob)) throw blobMissing(blob);
   await writeBlob(context, blob, source.openBlob(blob));
 }
 

@@ -130,6 +130,20 @@ test("a damaged document in the store is never returned", async () => {
   assert.deepEqual(store.list(), []);
 });
 
+test("loading an image again mends damaged blobs", async () => {
+  const store = newStore();
+  const made = await app();
+  await store.put(made.source);
+  for (const [digest, bytes] of made.blobs) {
+    fs.chmodSync(blobFile(store, digest), 0o644);
+    fs.writeFileSync(blobFile(store, digest), Buffer.alloc(bytes.length));
+  }
+  await store.put(made.source);
+  for (const [digest, bytes] of made.blobs) {
+    assert.deepEqual(fs.readFileSync(blobFile(store, digest)), Buffer.from(bytes));
+  }
+});
+
 test("a source that lies about a layer leaves nothing behind", async () => {
   const store = newStore();
   const made = await app();
