@@ -33,6 +33,8 @@ export interface RunDeps extends EngineDeps {
     reference: string,
     platform: Platform | undefined,
   ) => Promise<StoredImage>;
+  /** Called before layers are unpacked, while nothing is made yet: may start the whole command again. */
+  readonly beforeLongWork: () => void;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** As Math.random. */
@@ -123,6 +125,7 @@ function sourceFor(found: Found, paths: EnginePaths, id: string): RootSource {
 
 async function unpack(found: Found, deps: RunDeps): Promise<void> {
   if (found.kind === "directory" || found.store.isUnpacked(found.image)) return;
+  deps.beforeLongWork();
   const { warnings } = await found.store.unpack(found.image);
   for (const warning of warnings) deps.warn(warning);
 }

@@ -39,8 +39,12 @@ export function makeSpecification(input: SpecInput, seccompSources: SeccompSourc
   for (const warning of input.idChoice.warnings) notebook.warn(warning);
   const who = user(input, notebook);
   const generated = generatedFiles(input, who.passwd);
-  const { mounts: mountList, volumes } = mounts(input, generated.mounts, notebook);
   const deviceParts = devices(input, notebook);
+  const { mounts: mountList, volumes } = mounts(
+    input,
+    [...generated.mounts, ...deviceParts.mounts],
+    notebook,
+  );
   const caps = capabilities(input, who.user.uid, notebook);
   const filter = seccomp(input, caps.bounding ?? [], seccompSources, notebook);
   const sysctl = sysctls(input, notebook);

@@ -22,12 +22,12 @@ export interface MountsPart {
   readonly volumes: readonly AnonymousVolume[];
 }
 
-/** `files` are the generated ones of network-files.ts and user.ts. Error: `flag-conflict` for a target named twice. */
-export function mounts(input: SpecInput, files: readonly Sourced<Mount>[], notebook: Notebook): MountsPart {
+/** `more` are those of generated files (network-files.ts) and bound devices (devices.ts). Error: `flag-conflict` for a target named twice. */
+export function mounts(input: SpecInput, more: readonly Sourced<Mount>[], notebook: Notebook): MountsPart {
   const volumes: AnonymousVolume[] = [];
   const asked = requested(input, volumes, notebook);
   const replaced = new Set(asked.map(({ value }) => value.destination));
-  const base = [...standardMounts(input), ...files].filter(({ value }) => !replaced.has(value.destination));
+  const base = [...standardMounts(input), ...more].filter(({ value }) => !replaced.has(value.destination));
   // A mount over /dev hides what stands below it: those are then left out, as docker does.
   const visible = base.filter(
     ({ value }) => ![...replaced].some((target) => isStandardParent(target, value)),
