@@ -1,6 +1,8 @@
 /** The server's side of the distribution spec. */
 export { openAccess } from "./access/open.ts";
 export type { Access, Action, Identity } from "./access/types.ts";
+export { type CheckOptions, type CheckProblem, type CheckReport, checkStorage } from "./check.ts";
+export { type CollectOptions, type CollectReport, collectGarbage } from "./collect.ts";
 export { RegistryError } from "./errors.ts";
 export type { EventSink, RegistryEvent } from "./events.ts";
 export type { Exchange } from "./http/exchange.ts";

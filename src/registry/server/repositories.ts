@@ -75,6 +75,14 @@ export class Repositories {
     return this.locks.run(name, body);
   }
 
+  /**
+   * Runs `body`, which stores or removes these bytes, alone among those that do: a collection must not remove what was
+   * stored again between its look and its removal.
+   */
+  exclusivelyBlob<T>(digest: Digest, body: () => Promise<T>): Promise<T> {
+    return this.locks.run(digest, body);
+  }
+
   /** All names, in byte order. */
   async names(): Promise<readonly string[]> {
     if (this.known !== undefined) return this.known;
@@ -200,7 +208,7 @@ export class Repositories {
     const { bytes, mediaType, subject } = accepted;
     const size = bytes.length;
     const pushed = this.now();
-    await this.storage.blobs.put(digest, bytes);
+    await this.exclusivelyBlob(digest, () => this.storage.blobs.put(digest, bytes));
     this.bytes.set(digest, bytes, size);
     if (subject !== undefined) {
       await this.write(name, referrerKey(name, subject, digest), {
@@ -244,6 +252,20 @@ export class Repositories {
   linkBlob(name: string, digest: Digest, size: number): Promise<void> {
     this.noteSeen(digest);
     return this.write(name, blobKey(name, digest), { size, linked: this.now() } satisfies BlobRecord);
+  }
+
+  /** Forgets a referrer whose manifest is gone: what a crash in the middle of a push or a delete leaves. */
+  async removeDanglingReferrers(name: string): Promise<number> {
+    const base = `${root(name)}_referrers/`;
+    let removed = 0;
+    for (const subject of await this.digests(base)) {
+      for (const referrer of await this.digests(`${base}${pathOf(subject)}/`)) {
+        if ((await this.manifest(name, referrer)) !== undefined) continue;
+        await this.remove(referrerKey(name, subject, referrer));
+        removed += 1;
+      }
+    }
+    return removed;
   }
 
   unlinkBlob(name: string, digest: Digest): Promise<boolean> {

@@ -75,7 +75,8 @@ async function mountBlob(
   if (size === undefined) return false;
   await requireQuota(service, name, size);
   // Touched first: from here on a collection leaves the bytes for its grace age, and then the link holds them.
-  if (!(await repositories.storage.blobs.touch(digest))) return false;
+  const { blobs } = repositories.storage;
+  if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
   await repositories.exclusively(name, () => repositories.linkBlob(name, digest, size));
   service.metrics.add("vitrine_registry_blobs_mounted_total");
   service.events.emit({
@@ -224,7 +225,8 @@ async function finish(service: Service, exchange: Exchange, upload: Upload, dige
     });
   }
   await upload.release();
-  await repositories.storage.blobs.adopt(digest, upload.path);
+  const { blobs } = repositories.storage;
+  await repositories.exclusivelyBlob(digest, () => blobs.adopt(digest, upload.path));
   await repositories.exclusively(name, async () => {
     const known = await repositories.blob(name, digest);
     if (known === undefined) await requireQuota(service, name, size);

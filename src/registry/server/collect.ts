@@ -1,0 +1,201 @@
+/**
+ * Retention and garbage collection, while pushes go on. What a push may rely on is safe in three ways: content stored,
+ * linked, mounted or asked for (HEAD) within the grace age is left alone; links are removed under the lock of their
+ * repository, after another look at its manifests; bytes are removed under the lock of their digest, after another look
+ * at their age.
+ */
+import type { Digest } from "../../oci/mod.ts";
+import { referencesOf } from "./accept-manifest.ts";
+import type { EventSink } from "./events.ts";
+import { type Policy, type Retention, tagPattern } from "./policy.ts";
+import type { Repositories } from "./repositories.ts";
+
+export interface CollectOptions {
+  readonly repositories: Repositories;
+  readonly policy: Policy;
+  readonly events: EventSink;
+  readonly now: () => number;
+  /** Default 24 hours: the time between a push's first blob and its manifest. */
+  readonly graceMilliseconds?: number;
+  /** Only tells what would be removed. */
+  readonly dryRun?: boolean;
+}
+
+export interface CollectReport {
+  readonly tags: readonly { readonly repository: string; readonly tag: string }[];
+  readonly manifests: readonly { readonly repository: string; readonly digest: Digest }[];
+  /** Links of blobs that no manifest of their repository names. */
+  readonly links: number;
+  /** Blobs that no repository links. */
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+const defaultGrace = 24 * 3600 * 1000;
+const dayMilliseconds = 24 * 3600 * 1000;
+
+export async function collectGarbage(options: CollectOptions): Promise<CollectReport> {
+  const run = new Collection(options);
+  for (const name of await options.repositories.names()) await run.collectRepository(name);
+  await run.sweep();
+  return run.report();
+}
+
+class Collection {
+  private readonly options: CollectOptions;
+  private readonly repositories: Repositories;
+  private readonly before: number;
+  private readonly dry: boolean;
+  private readonly tags: { repository: string; tag: string }[] = [];
+  private readonly manifests: { repository: string; digest: Digest }[] = [];
+  private links = 0;
+  private blobs = 0;
+  private bytes = 0;
+  /** What a dry run would have removed, so that what depends on it counts too. */
+  private readonly pretended = new Set<string>();
+
+  constructor(options: CollectOptions) {
+    this.options = options;
+    this.repositories = options.repositories;
+    this.dry = options.dryRun ?? false;
+    this.before = options.now() - (options.graceMilliseconds ?? defaultGrace);
+  }
+
+  report(): CollectReport {
+    const { tags, manifests, links, blobs, bytes } = this;
+    return { tags, manifests, links, blobs, bytes };
+  }
+
+  async collectRepository(name: string): Promise<void> {
+    const retention = this.options.policy.ruleFor(name)?.retention;
+    if (retention !== undefined) {
+      await this.repositories.exclusively(name, async () => {
+        await this.retainTags(name, retention);
+        if (retention.untaggedDays !== undefined) await this.removeUntagged(name, retention.untaggedDays);
+      });
+    }
+    // The long part without the lock; under it only what was pushed meanwhile is read.
+    const references = new Map<Digest, readonly Digest[]>();
+    await this.mark(name, references);
+    await this.repositories.exclusively(name, async () => {
+      await this.mark(name, references);
+      await this.unlink(name, references);
+      if (!this.dry) await this.repositories.removeDanglingReferrers(name);
+    });
+  }
+
+  private async retainTags(name: string, retention: Retention): Promise<void> {
+    const { keepTags, maxAgeDays } = retention;
+    if (keepTags === undefined && maxAgeDays === undefined) return;
+    const except = (retention.exceptTags ?? []).map(tagPattern);
+    const entries: { readonly tag: string; readonly pushed: number }[] = [];
+    for (const tag of await this.repositories.tags(name)) {
+      if (except.some((pattern) => pattern.test(tag)) || this.options.policy.isImmutable(name, tag)) continue;
+      const record = await this.repositories.tag(name, tag);
+      if (record !== undefined) entries.push({ tag, pushed: record.pushed });
+    }
+    entries.sort((left, right) => right.pushed - left.pushed || (left.tag < right.tag ? 1 : -1));
+    const oldest = maxAgeDays === undefined ? undefined : this.options.now() - maxAgeDays * dayMilliseconds;
+    for (const [index, { tag, pushed }] of entries.entries()) {
+      const tooMany = keepTags !== undefined && index >= keepTags;
+      const tooOld = oldest !== undefined && pushed < oldest;
+      if (!tooMany && !tooOld) continue;
+      this.tags.push({ repository: name, tag });
+      if (this.dry) this.pretended.add(`${name}:${tag}`);
+      else await this.repositories.deleteTag(name, tag);
+      if (!this.dry) this.options.events.emit({ type: "delete", what: "tag", repository: name, tags: [tag] });
+    }
+  }
+
+  /** Removes manifests that no tag reaches: neither itself, nor through an index, nor as a referrer of what is reached. */
+  private async removeUntagged(name: string, days: number): Promise<void> {
+    const all = await this.repositories.manifests(name);
+    const children = new Map<Digest, readonly Digest[]>();
+    const referrersOf = new Map<Digest, Digest[]>();
+    for (const digest of all) {
+      const record = await this.repositories.manifest(name, digest);
+      if (record === undefined) continue;
+      children.set(digest, await this.referencesOf(digest, record));
+      if (record.subject === undefined) continue;
+      referrersOf.set(record.subject, [...(referrersOf.get(record.subject) ?? []), digest]);
+    }
+    const reached = new Set<Digest>();
+    const queue: Digest[] = [];
+    for (const tag of await this.repositories.tags(name)) {
+      const record = await this.repositories.tag(name, tag);
+      if (record !== undefined && !this.pretended.has(`${name}:${tag}`)) queue.push(record.digest);
+    }
+    for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {
+      if (reached.has(digest)) continue;
+      reached.add(digest);
+      queue.push(...(children.get(digest) ?? []), ...(referrersOf.get(digest) ?? []));
+    }
+    const before = Math.min(this.options.now() - days * dayMilliseconds, this.before);
+    for (const digest of all) {
+      const record = await this.repositories.manifest(name, digest);
+      if (reached.has(digest) || record === undefined || record.pushed > before) continue;
+      if (this.repositories.lastSeen(digest) > this.before) continue;
+      this.manifests.push({ repository: name, digest });
+      if (this.dry) this.pretended.add(`${name}@${digest}`);
+      else await this.repositories.deleteManifest(name, digest);
+      if (!this.dry) this.options.events.emit({ type: "delete", what: "manifest", repository: name, digest });
+    }
+  }
+
+  /** Reads the manifests of a repository that are not in `references` yet, and drops those that are gone. */
+  private async mark(name: string, references: Map<Digest, readonly Digest[]>): Promise<void> {
+    const current = new Set<Digest>();
+    for (const digest of await this.repositories.manifests(name)) {
+      if (this.pretended.has(`${name}@${digest}`)) continue;
+      current.add(digest);
+      if (references.has(digest)) continue;
+      const record = await this.repositories.manifest(name, digest);
+      if (record !== undefined) references.set(digest, await this.referencesOf(digest, record));
+    }
+    for (const digest of references.keys()) if (!current.has(digest)) references.delete(digest);
+  }
+
+  /**
+   * A manifest that cannot be read any more ends the collection: what it named is not known, and must not be removed for
+   * that.
+   */
+  private async referencesOf(
+    digest: Digest,
+    record: { readonly size: number; readonly mediaType: string },
+  ): Promise<readonly Digest[]> {
+    return referencesOf(await this.repositories.manifestBytes(digest, record.size), record.mediaType);
+  }
+
+  private async unlink(name: string, references: ReadonlyMap<Digest, readonly Digest[]>): Promise<void> {
+    const named = new Set([...references.values()].flat());
+    for (const digest of await this.repositories.blobs(name)) {
+      if (named.has(digest) || this.repositories.lastSeen(digest) > this.before) continue;
+      const record = await this.repositories.blob(name, digest);
+      if (record === undefined || record.linked > this.before) continue;
+      this.links += 1;
+      if (this.dry) this.pretended.add(`${name}@${digest}`);
+      else await this.repositories.unlinkBlob(name, digest);
+    }
+  }
+
+  /** Removes the bytes that no repository names. */
+  async sweep(): Promise<void> {
+    const named = new Set<Digest>();
+    for (const name of await this.repositories.names()) {
+      const all = [...(await this.repositories.blobs(name)), ...(await this.repositories.manifests(name))];
+      for (const digest of all) if (!this.pretended.has(`${name}@${digest}`)) named.add(digest);
+    }
+    const { blobs } = this.repositories.storage;
+    for await (const { digest, modified, size } of blobs.list()) {
+      if (named.has(digest) || modified > this.before) continue;
+      const removed = await this.repositories.exclusivelyBlob(digest, async () => {
+        const stat = await blobs.stat(digest);
+        if (stat === undefined || stat.modified > this.before) return false;
+        return this.dry || blobs.delete(digest);
+      });
+      if (!removed) continue;
+      this.blobs += 1;
+      this.bytes += size;
+    }
+  }
+}
