@@ -23,7 +23,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm install --no-save --no-audit --no-fund
 	@touch $@
 
-build: dist/vitrine dist/vitrine-helper ## builds dist/vitrine and its helper
+build: dist/vitrine dist/vitrine-engine dist/vitrine-helper ## builds dist/vitrine, its engine and its helper
 
 build/probe: native/probe.c
 	@mkdir -p build
@@ -32,7 +32,7 @@ build/probe: native/probe.c
 build/hello-image.ts: build/probe scripts/build-hello.ts | install-deps
 	$(NODE) scripts/build-hello.ts build/probe $@
 
-dist/vitrine: $(SOURCES) build/hello-image.ts | install-deps
+dist/vitrine-engine: $(SOURCES) build/hello-image.ts | install-deps
 	@mkdir -p dist
 	$(BUN) build src/cli/main.ts $(BUILD_FLAGS) --outfile $@
 
@@ -63,6 +63,7 @@ install: build docs ## installs under PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 dist/vitrine $(DESTDIR)$(PREFIX)/bin/vitrine
+	install -m 755 dist/vitrine-engine $(DESTDIR)$(PREFIX)/libexec/vitrine/vitrine-engine
 	install -m 755 dist/vitrine-helper $(DESTDIR)$(PREFIX)/libexec/vitrine/vitrine-helper
 	install -m 644 build/vitrine.1 $(DESTDIR)$(PREFIX)/share/man/man1/vitrine.1
 	install -m 644 build/completions/vitrine.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vitrine

@@ -1,9 +1,10 @@
-# Builds the helper: `make helper` → dist/vitrine-helper. Included by the Makefile, from the top of the tree.
+# Builds the helper, `make helper` → dist/vitrine-helper, and the launcher, dist/vitrine. Included by the Makefile, from
+# the top of the tree.
 #
 # musl's start-up takes a fifth of glibc's and its resident memory a tenth, which every container pays: it is used
 # where it is installed (Debian: musl-dev). HELPER_LIBC=glibc or musl says which; both give a static-pie program.
 
-HELPER_SOURCES := $(sort $(filter-out native/probe%,$(wildcard native/*.c)))
+HELPER_SOURCES := $(sort $(filter-out native/probe% native/launcher.c,$(wildcard native/*.c)))
 HELPER_HEADERS := $(sort $(wildcard native/*.h))
 HELPER_MUSL := $(patsubst %/rcrt1.o,%,$(firstword $(wildcard /usr/lib/$(shell uname -m)-linux-musl/rcrt1.o /usr/lib/musl/lib/rcrt1.o)))
 HELPER_LIBC ?= $(if $(HELPER_MUSL),musl,glibc)
@@ -43,6 +44,11 @@ build/helper/%.o: native/%.c $(HELPER_HEADERS) native/build.mk
 	$(HELPER_CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) $(HELPER_HARDENING) $(HELPER_CFLAGS) -c -o $@ $<
 
 dist/vitrine-helper: $(HELPER_OBJECTS)
+	@mkdir -p $(@D)
+	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
+	mv $@.new $@
+
+dist/vitrine: build/helper/launcher.o
 	@mkdir -p $(@D)
 	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
 	mv $@.new $@

@@ -2,10 +2,14 @@
 import { writeAll } from "../base/mod.ts";
 import { dispatch } from "./framework/dispatch.ts";
 import { type Failure, failureOf } from "./framework/failure.ts";
+import { interpretedVariable, restartCompiled } from "./framework/restart.ts";
 
-// Bun reads these from the environment of every program that it built: they must not reach what we execute.
-delete process.env["BUN_OPTIONS"];
-delete process.env["BUN_BE_BUN"];
+// The launcher (native/launcher.c) let none of Bun's variables through but its own, which must not reach what we
+// execute. From the sources, or without the launcher, the others go here.
+const interpreted = process.env[interpretedVariable] === "0";
+for (const name of Object.keys(process.env)) {
+  if (name.startsWith("BUN_")) delete process.env[name];
+}
 
 const report = (failure: Failure): void => {
   writeAll(2, failure.text);
@@ -21,4 +25,6 @@ process.on("uncaughtException", lastResort);
 process.on("unhandledRejection", lastResort);
 
 // All output is synchronous, so that nothing is lost by leaving at once.
-dispatch(process.argv.slice(2), process.env, report).then((status) => process.exit(status), lastResort);
+const args = process.argv.slice(2);
+const restart = interpreted ? () => restartCompiled(args, process.env) : undefined;
+dispatch(args, process.env, report, restart).then((status) => process.exit(status), lastResort);

@@ -29,6 +29,7 @@ export function runDeps(context: Context): RunDeps {
       "__failed",
       id,
     ],
+    beforeLongWork: () => {},
     openStore: (ids) => openContextStore(context, ids),
     resolveImage,
     now: context.now,

@@ -39,7 +39,12 @@ export const command = defineCommand({
       });
     }
     await sweep(context, 8);
-    const prepared = await prepareRun(wanted, runDeps(context));
+    const prepared = await prepareRun(wanted, {
+      ...runDeps(context),
+      beforeLongWork: () => {
+        if (canReadAgain([...options["env-file"], ...options["label-file"]])) context.restart?.();
+      },
+    });
     if (!wanted.quiet) {
       for (const warning of prepared.run.specification.warnings) context.log("warn", warning);
       if (wanted.network === undefined) tellOfNetwork(context);
@@ -52,6 +57,11 @@ export const command = defineCommand({
     }
   },
 });
+
+/** A second start of this command reads its files again: a pipe has nothing left to say then. */
+function canReadAgain(files: readonly string[]): boolean {
+  return files.every((file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
 
 /** Said once for each store: a user who knows need not read it again. */
 function tellOfNetwork(context: Context): void {

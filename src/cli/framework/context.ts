@@ -25,7 +25,7 @@ export interface StatePaths {
 /** What a command may know of the world. Everything costly is a function, made on the first call. */
 export interface Context {
   readonly globals: GlobalOptions;
-  /** The environment, as it was at start; BUN_OPTIONS and BUN_BE_BUN are dropped. */
+  /** The environment, as it was at start; BUN_* is dropped. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Effective ids. */
   readonly uid: number;
@@ -53,6 +53,8 @@ export interface Context {
   terminalWidth(): number;
   /** Milliseconds since 1970. */
   now(): number;
+  /** Where this process runs interpreted: starts the command again, compiled, for long work. See restart.ts. */
+  readonly restart?: (() => void) | undefined;
 }
 
 /** The reader of our output went away (EPIPE). Not an error to tell about. */

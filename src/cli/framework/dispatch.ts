@@ -14,6 +14,7 @@ export async function dispatch(
   args: readonly string[],
   environment: NodeJS.ProcessEnv,
   report: (failure: Failure) => void,
+  restart?: () => void,
 ): Promise<number> {
   let debug = environment["VITRINE_LOG_LEVEL"] === "debug";
   let command: Command | undefined;
@@ -30,7 +31,7 @@ export async function dispatch(
     }
     const words = line?.positionals ?? args;
     const globals = resolveGlobals(line, environment);
-    const context = makeContext(globals, environment);
+    const context = makeContext(globals, environment, restart);
     if (line?.options["version"] === true) {
       context.out(`vitrine version ${version}\n`);
       return 0;

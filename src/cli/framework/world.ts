@@ -13,7 +13,11 @@ import {
 import { findHelper, statePaths } from "./locations.ts";
 import { terminalWidth } from "./terminal.ts";
 
-export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessEnv): Context {
+export function makeContext(
+  globals: GlobalOptions,
+  environment: NodeJS.ProcessEnv,
+  restart?: () => void,
+): Context {
   let paths: StatePaths | undefined;
   let helper: string | undefined;
   let host: Promise<HostFacts> | undefined;
@@ -61,6 +65,7 @@ export function makeContext(globals: GlobalOptions, environment: NodeJS.ProcessE
       return isTerminal(1) ? terminalWidth(environment) : Number.POSITIVE_INFINITY;
     },
     now: Date.now,
+    restart,
   };
   return context;
 }

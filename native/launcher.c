@@ -1,0 +1,106 @@
+/*
+ * vitrine: what users start. It cleans the environment, chooses how the JavaScript engine runs, and becomes it.
+ *
+ * The engine is an executable that Bun built, and Bun lets the environment decide what such a program is: BUN_OPTIONS
+ * preloads a script into it, BUN_BE_BUN makes it another program, BUN_INSPECT* opens a debugger. That happens before
+ * its first own line, so it is prevented here. See SECURITY.md.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/*
+ * Commands that end in milliseconds: compiling their code to machine code takes longer than interpreting it. Where
+ * `run` has to unpack an image, the engine starts itself again without this (src/cli/framework/restart.ts).
+ */
+static const char *const quick_commands[] = {
+  "run", "exec", "create", "start", "stop", "kill", "wait", "ps", "rm", "container", "images", "inspect", "history",
+  "tag", "untag", "info", "version", "help", "__failed", "__complete", NULL,
+};
+
+/* The global options whose value is the next word. */
+static const char *const valued_options[] = {"--root", "--runroot", "--log-level", "--storage-driver", NULL};
+
+static bool among(const char *word, const char *const *words) {
+  for (; *words != NULL; words++) {
+    if (strcmp(word, *words) == 0) return true;
+  }
+  return false;
+}
+
+static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
+
+static bool is_quick(char **words) {
+  for (; *words != NULL; words++) {
+    if (**words != '-') return among(*words, quick_commands);
+    if (among(*words, valued_options) && words[1] != NULL) words++;
+  }
+  return true;
+}
+
+/* Names that Bun, its JavaScript engine or its allocator read. The container gets none of them either way. */
+static bool is_dropped(const char *variable) {
+  static const char *const prefixes[] = {"BUN_", "__BUN", "JSC_", "MIMALLOC_", "mimalloc_", NULL};
+  for (const char *const *prefix = prefixes; *prefix != NULL; prefix++) {
+    if (starts_with(variable, *prefix)) return true;
+  }
+  return false;
+}
+
+static void clean_environment(void) {
+  char **kept = environ;
+  for (char **variable = environ; *variable != NULL; variable++) {
+    if (!is_dropped(*variable)) *kept++ = *variable;
+  }
+  *kept = NULL;
+}
+
+/* The environment and one variable more. */
+static char **with_variable(char *variable, char **room, size_t size) {
+  size_t count = 0;
+  for (; environ[count] != NULL; count++) {
+    if (count + 2 >= size) return environ;
+    room[count + 1] = environ[count];
+  }
+  room[0] = variable;
+  room[count + 1] = NULL;
+  return room;
+}
+
+static void complain(const char *what, const char *why) {
+  /* dprintf would be the only user of stdio's formatting in this program. */
+  const char *const parts[] = {"error: ", what, ": ", why, "\nhint: 'make build' and 'make install' put it there\n"};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) return;
+  }
+}
+
+int main(int argc, char **argv) {
+  static const char *const places[] = {"vitrine-engine", "../libexec/vitrine/vitrine-engine"};
+  static char path[PATH_MAX];
+  static char *room[4096];
+  static char without_jit[] = "BUN_JSC_useJIT=0";
+
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 64);
+  char *name = NULL;
+  if (length > 0) name = strrchr(path, '/');
+  if (name == NULL) {
+    complain("cannot read /proc/self/exe", "is /proc mounted?");
+    return 125;
+  }
+  clean_environment();
+  char **environment = environ;
+  if (argc < 2 || is_quick(argv + 1)) environment = with_variable(without_jit, room, sizeof room / sizeof *room);
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    memcpy(name + 1, places[i], strlen(places[i]) + 1);
+    execve(path, argv, environment);
+    if (errno != ENOENT) break;
+  }
+  complain(path, strerror(errno));
+  return 125;
+}

@@ -1,0 +1,28 @@
+/**
+ * The launcher (native/launcher.c) starts short commands without the just-in-time compiler: they end before it pays.
+ * One that turns out to be long, a `run` that must unpack its image first, starts itself again with it.
+ */
+
+type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
+
+/** The variable by which the launcher turns the compiler off. */
+export const interpretedVariable = "BUN_JSC_useJIT";
+
+/**
+ * Starts this command line again, compiled: the same process, the same standard streams. Returns where that cannot
+ * be done; the work is then only slower. To be called before anything was made or read that a second start would
+ * find changed.
+ */
+export function restartCompiled(args: readonly string[], environment: NodeJS.ProcessEnv): void {
+  const { execve } = process as unknown as { readonly execve?: Execve };
+  if (typeof execve !== "function") return;
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && name !== interpretedVariable) env[name] = value;
+  }
+  try {
+    execve.call(process, process.execPath, ["vitrine", ...args], env);
+  } catch {
+    // Interpreted, then.
+  }
+}
