@@ -8,8 +8,8 @@ import { findChain, findLayer, findLayers, layerName, type UnpackedLayer } from 
 import { copyTreeOwned } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
 
-/** OVL_MAX_STACK of the kernel counts the upper one. */
-export const maxOverlayLayers = 499;
+/** OVL_MAX_STACK of the kernel: lower directories of one overlay. */
+export const maxOverlayLayers = 500;
 
 export function isUnpacked(context: StoreContext, image: StoredImage): boolean {
   const diffIDs = image.layers.map(({ diffID }) => diffID);

@@ -528,7 +528,7 @@ test("files of the image are read as the container would see them, and nothing e
 test("too many layers for the kernel is said before it fails", async () => {
   const store = newStore();
   const made = await makeImage(
-    Array.from({ length: 500 }, (_, at) => [text("f", `${at}`)]),
+    Array.from({ length: 501 }, (_, at) => [text("f", `${at}`)]),
     { names: ["deep"] },
   );
   await store.put(made.source);
