@@ -91,6 +91,7 @@ describe("start-up", () => {
       "cli/framework/locations.ts",
       "cli/framework/nearest.ts",
       "cli/framework/parse.ts",
+      "cli/framework/restart.ts",
       "cli/framework/terminal.ts",
       "cli/framework/world.ts",
       "cli/main.ts",
