@@ -18,6 +18,8 @@ static _Noreturn void become(const struct program *program, int input, int faile
   sigset_t none;
   sigemptyset(&none);
   reset_signals(&none);
+  /* What a program with a timeout started itself must go with it. */
+  if (program->timeout_seconds != 0) setpgid(0, 0);
   umask(program->umask);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (input < 0) input = null;
@@ -74,6 +76,11 @@ static int feed(const struct program *program, int input, int failed, int64_t de
   return error;
 }
 
+static void kill_program(pid_t pid, bool group) {
+  if (group) kill(-pid, SIGKILL);
+  kill(pid, SIGKILL);
+}
+
 static int reap_child(pid_t pid, int64_t deadline, int *error) {
   int status = 0;
   for (;;) {
@@ -83,7 +90,7 @@ static int reap_child(pid_t pid, int64_t deadline, int *error) {
     if (got == 0) {
       if (now_ms() >= deadline) {
         *error = ETIME;
-        kill(pid, SIGKILL);
+        kill_program(pid, true);
       } else {
         struct timespec pause = {0, 2000000};
         nanosleep(&pause, NULL);
@@ -116,7 +123,7 @@ int run_program(const struct program *program) {
   }
   int64_t deadline = program->timeout_seconds == 0 ? 0 : now_ms() + (int64_t)program->timeout_seconds * 1000;
   int error = feed(program, input[1], failed[0], deadline);
-  if (error != 0) kill(pid, SIGKILL);
+  if (error != 0) kill_program(pid, deadline != 0);
   int status = reap_child(pid, deadline, &error);
   if (error != 0) {
     errno = error;
