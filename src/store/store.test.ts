@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { after, test } from "node:test";
 import { chunks, digestOf, makeImage, makeIndex, text } from "../../test/support/images.ts";
 import { VitrineError } from "../base/mod.ts";
-import type { ImageSource } from "../image/mod.ts";
+import { type ImageSource, memoryContent, sourceOf } from "../image/mod.ts";
 import type { Digest } from "../oci/mod.ts";
 import { openStore } from "./store.ts";
 import type { LayerRow, Store, StoreOptions } from "./types.ts";
@@ -561,6 +561,50 @@ test("an image without a helper cannot be unpacked; nothing stays", async () => 
   const store = newStore();
   await store.put((await app()).source);
   await rejects("helper-missing", store.unpack(store.resolve("app")));
+  assert.deepEqual(leftovers(store), []);
+});
+
+test("an image without layers has an empty root filesystem", async () => {
+  const store = newStore();
+  const made = await makeImage([], { names: ["scratch-like"] });
+  await store.put(made.source);
+  const image = store.resolve("scratch-like");
+  const container = path.join(store.root, "containers/1");
+  fs.mkdirSync(container, { recursive: true });
+  assert.ok(store.isUnpacked(image));
+  const [mount] = store.snapshot(image, container).mounts;
+  assert.ok(mount.type === "overlay");
+  assert.deepEqual(
+    mount.lowers.map((lower) => fs.readdirSync(lower)),
+    [[]],
+  );
+});
+
+test("what is no image that could be unpacked is not taken in", async () => {
+  const store = newStore();
+  const made = await makeImage([[text("a", "a")]], { names: ["odd"] });
+  const manifest = Buffer.from(made.blobs.get(made.manifest.digest)!).toString();
+  const puts = (changed: string): Promise<unknown> => {
+    const bytes = Buffer.from(changed);
+    const root = { ...made.manifest, digest: digestOf(bytes), size: bytes.length };
+    const blobs = new Map([...made.blobs, [root.digest, bytes] as const]);
+    return store.put(sourceOf(memoryContent(blobs), root, ["odd"]));
+  };
+  await rejects(
+    "layer-media-type-unsupported",
+    puts(manifest.replace("application/vnd.oci.image.layer.v1.tar", "application/vnd.example.squashfs")),
+  );
+  await rejects(
+    "not-an-image",
+    puts(
+      manifest.replace(
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.cncf.helm.config.v1+json",
+      ),
+    ),
+  );
+  await rejects("layer-count-mismatch", puts(manifest.replace(/"layers":\[.*?\]/, '"layers":[]')));
+  assert.deepEqual(store.list(), []);
   assert.deepEqual(leftovers(store), []);
 });
 
