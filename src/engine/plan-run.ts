@@ -50,8 +50,10 @@ export type RootSource =
       readonly kind: "image";
       readonly image: StoredImage;
       readonly store: Store;
-      /** What mounts it: `store.snapshot` when it will be run, `store.previewSnapshot` to explain. */
+      /** What mounts it; made or not. */
       readonly snapshot: Snapshot;
+      /** Its layers are, so that its files can be read. */
+      readonly unpacked: boolean;
     }
   | { readonly kind: "directory"; readonly path: string };
 
@@ -98,7 +100,7 @@ export function planRun(
       ...identity,
       options,
       image: source.kind === "image" ? source.image.config : undefined,
-      imageFilesKnown: source.kind !== "image" || source.store.isUnpacked(source.image),
+      imageFilesKnown: source.kind !== "image" || source.unpacked,
       host,
       idChoice,
       cgroup: cgroupFor(options, host, id, undefined),
@@ -167,8 +169,8 @@ function rootMount(source: RootSource, directory: string, { remove }: RunOptions
 
 function rootReader(source: RootSource): (path: string) => Uint8Array | undefined {
   if (source.kind === "directory") return (path) => readBeneath(source.path, path);
-  const { store, image } = source;
-  return store.isUnpacked(image) ? (path) => store.readImageFile(image, path) : () => undefined;
+  const { store, image, unpacked } = source;
+  return unpacked ? (path) => store.readImageFile(image, path) : () => undefined;
 }
 
 /** Before the config is there it is asked only whether there will be a cgroup at all. */

@@ -6,8 +6,9 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
 import { encodePlan } from "../kernel/mod.ts";
-import { encodeRuntimeConfig, type Platform } from "../oci/mod.ts";
+import type { Platform } from "../oci/mod.ts";
 import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
+import { configText } from "./config-text.ts";
 import { claimName, generateName, releaseName } from "./containers/names.ts";
 import {
   type Container,
@@ -66,7 +67,8 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
   const id = newId();
   const identity = { id, name: options.name ?? generateName(deps.random) };
   const found = await findRoot(options, idChoice, deps);
-  return planRun(options, identity, sourceFor(found, deps.paths, id), idChoice, deps);
+  const unpacked = found.kind === "image" && found.store.isUnpacked(found.image);
+  return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps);
 }
 
 export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<PreparedRun> {
@@ -77,7 +79,7 @@ export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<Pr
   const id = newId();
   for (let attempt = 0; ; attempt++) {
     const name = options.name ?? generateName(deps.random, attempt);
-    const source = sourceFor(found, deps.paths, id);
+    const source = sourceFor(found, deps.paths, id, true);
     const run = planRun(options, { id, name }, source, idChoice, deps);
     try {
       await claim(deps, id, name);
@@ -118,9 +120,10 @@ function rootDirectory(text: string): string {
   });
 }
 
-function sourceFor(found: Found, paths: EnginePaths, id: string): RootSource {
+function sourceFor(found: Found, paths: EnginePaths, id: string, unpacked: boolean): RootSource {
   if (found.kind === "directory") return found;
-  return { ...found, snapshot: found.store.previewSnapshot(found.image, containerDirectory(paths, id)) };
+  const snapshot = found.store.previewSnapshot(found.image, containerDirectory(paths, id));
+  return { ...found, snapshot, unpacked };
 }
 
 async function unpack(found: Found, deps: RunDeps): Promise<void> {
@@ -167,7 +170,7 @@ async function writeAll(
       fs.writeFileSync(file.path, file.text);
       readable(file.path, 0o644);
     }
-    fs.writeFileSync(`${directory}/config.json`, encodeRuntimeConfig(run.specification.config), {
+    fs.writeFileSync(`${directory}/config.json`, configText(run.specification.config), {
       mode: 0o600,
     });
     fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });

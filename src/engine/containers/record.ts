@@ -52,9 +52,13 @@ export function exitFile(paths: EnginePaths, id: string): string {
 }
 
 export function writeRecord(paths: EnginePaths, container: Container): void {
-  const file = path.join(containerDirectory(paths, container.id), "container.json");
-  // A record that goes with its container needs no flush to disk.
-  writeFileAtomically(file, JSON.stringify(container), { mode: 0o600, sync: !container.remove });
+  const file = `${containerDirectory(paths, container.id)}/container.json`;
+  const text = JSON.stringify(container);
+  if (container.remove) {
+    // A record that goes with its container needs no flush to disk, and nobody else writes in its directory.
+    fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    fs.renameSync(`${file}.new`, file);
+  } else writeFileAtomically(file, text, { mode: 0o600 });
 }
 
 const idPattern = /^[0-9a-f]{64}$/;

@@ -1,5 +1,5 @@
 /** process.capabilities (config.md#linux-process, capabilities(7)). */
-import { capabilityNames, namesOfCapabilities } from "../../kernel/mod.ts";
+import { allCapabilities, capabilityNames, namesOfCapabilities } from "../../kernel/mod.ts";
 import type { LinuxCapabilities } from "../../oci/mod.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
@@ -76,9 +76,7 @@ function expandAll(input: SpecInput, names: readonly string[]): readonly string[
 
 /** All that the kernel knows, in a user namespace; else those of them that vitrine itself may hand on. */
 function obtainable(input: SpecInput): readonly string[] {
-  const known = capabilityNames.slice(0, input.host.lastCapability + 1);
-  if (inUserNamespace(input)) return known;
   const { permitted, bounding } = input.host.capabilities;
-  const held = namesOfCapabilities(permitted & bounding);
-  return known.filter((name) => held.includes(name));
+  const held = inUserNamespace(input) ? allCapabilities(input.host.lastCapability) : permitted & bounding;
+  return namesOfCapabilities(held & allCapabilities(input.host.lastCapability));
 }
