@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { Origin } from "../kernel/mod.ts";
 import type { Mount } from "../oci/mod.ts";
 import { defaults } from "./defaults.ts";
-import { id, image, rootHost, seccomp, specInput, userHost } from "./fixtures.ts";
+import { bareUserHost, id, image, rootHost, seccomp, specInput, userHost } from "./fixtures.ts";
 import type { SpecInput } from "./spec/input.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
 
@@ -279,6 +279,8 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
       make(specInput({}, { host: userHost })).config.linux!.sysctl!["net.ipv4.ping_group_range"],
       "0 65536",
     );
+    const single = make(specInput({ userns: { mode: "keep-id" } }, { host: bareUserHost }));
+    assert.equal(single.config.linux!.sysctl!["net.ipv4.ping_group_range"], "1000 1000");
     for (const name of ["kernel.panic", "vm.swappiness", "kernel.hostname"]) {
       const sysctls = new Map([[name, "1"]]);
       assert.throws(() => asked({ sysctls, uts: { mode: "host" } }), { code: "flag-conflict" }, name);

@@ -113,8 +113,11 @@ export function sysctls(input: SpecInput, notebook: Notebook): Readonly<Record<s
 function pingGroups(input: SpecInput, value: string): Sourced<string> {
   const { ids } = input.idChoice;
   if (ids.kind === "none") return sourced(value, byDefault);
-  const last = Math.max(lastContiguousId(ids.gids), 0);
-  return sourced(`0 ${last}`, byHost("the gids that are mapped"));
+  const origin = byHost("the gids that are mapped");
+  const last = lastContiguousId(ids.gids);
+  const [first] = ids.gids;
+  if (last >= 0 || first === undefined) return sourced(`0 ${Math.max(last, 0)}`, origin);
+  return sourced(`${first.containerID} ${first.containerID + first.size - 1}`, origin);
 }
 
 function requireOwn(input: SpecInput, name: string): void {

@@ -1,0 +1,190 @@
+/** Records, names, states and sweeping, on real directories: no container runs. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { processStartTime, removeTree as removeAll } from "../../base/mod.ts";
+import { findContainer } from "./find.ts";
+import { claimName, generateName, idOfName, releaseName } from "./names.ts";
+import {
+  type Container,
+  containerDirectory,
+  listContainers,
+  readContainer,
+  runDirectory,
+  writeRecord,
+} from "./record.ts";
+import { removeContainer } from "./remove.ts";
+import { ownPidNamespace, stateOf } from "./state.ts";
+import { sweepLost } from "./sweep.ts";
+
+const base = fs.mkdtempSync(path.join(os.tmpdir(), "vitrine-containers-"));
+after(() => fs.rmSync(base, { recursive: true, force: true }));
+const paths = { root: path.join(base, "root"), runroot: path.join(base, "run") };
+beforeEach(() => {
+  for (const directory of [paths.root, paths.runroot]) fs.rmSync(directory, { recursive: true, force: true });
+});
+
+const idOf = (digit: string): string => digit.repeat(64);
+const removeTree = async (tree: string): Promise<void> => removeAll(tree);
+
+/** A process that has ended and was reaped: nobody has its pid and start time. */
+const dead = (() => {
+  const { pid } = spawnSync("true");
+  return { pid, startTime: "1", pidNamespace: ownPidNamespace() };
+})();
+const alive = () => ({
+  pid: process.pid,
+  startTime: processStartTime(process.pid) ?? "",
+  pidNamespace: ownPidNamespace(),
+});
+
+function make(digit: string, more: Partial<Container> = {}): Container {
+  const id = idOf(digit);
+  const container: Container = {
+    id,
+    name: `name-${digit}`,
+    image: "alpine",
+    imageId: "sha256:1",
+    manifestDigest: "sha256:2",
+    layers: [],
+    created: 1,
+    command: ["true"],
+    remove: false,
+    labels: {},
+    stopSignal: "SIGTERM",
+    stopTimeoutSeconds: 10,
+    monitor: dead,
+    ids: { kind: "none" },
+    cgroups: [],
+    files: { config: "", exit: "", pid: "" },
+    ...more,
+  };
+  fs.mkdirSync(containerDirectory(paths, id), { recursive: true });
+  fs.mkdirSync(runDirectory(paths, id), { recursive: true });
+  writeRecord(paths, container);
+  return container;
+}
+
+test("a record is read as it was written, and a damaged one is passed over", () => {
+  const container = make("a");
+  assert.deepEqual(readContainer(paths, container.id), container);
+  make("b");
+  fs.writeFileSync(path.join(containerDirectory(paths, idOf("b")), "container.json"), "{");
+  fs.mkdirSync(path.join(paths.root, "containers", "not-an-id"));
+  assert.deepEqual(listContainers(paths), [container]);
+});
+
+test("a name is one container's, until it is given back or its container is gone", async () => {
+  make("a");
+  make("b");
+  await claimName(paths, idOf("a"), "web");
+  assert.equal(idOfName(paths, "web"), idOf("a"));
+  await assert.rejects(claimName(paths, idOf("b"), "web"), { code: "name-in-use" });
+  releaseName(paths, "web", idOf("b"));
+  assert.equal(idOfName(paths, "web"), idOf("a"), "only its own container gives a name back");
+  fs.rmSync(containerDirectory(paths, idOf("a")), { recursive: true });
+  await claimName(paths, idOf("b"), "web");
+  assert.equal(idOfName(paths, "web"), idOf("b"));
+});
+
+test("made-up names are words, then words with a number", () => {
+  const values = [0, 0.5, 0.999999];
+  for (const value of values)
+    assert.match(
+      generateName(() => value),
+      /^[a-z]+_[a-z]+$/,
+    );
+  assert.match(
+    generateName(() => 0.5, 20),
+    /^[a-z]+_[a-z]+\d+$/,
+  );
+});
+
+test("containers are found by name, id and unique prefix", async () => {
+  const container = make("a");
+  make("b");
+  await claimName(paths, container.id, "web");
+  for (const wanted of ["web", container.id, "aaaa"])
+    assert.equal(findContainer(paths, wanted).id, container.id);
+  const twin = `b${"c".repeat(63)}`;
+  fs.mkdirSync(containerDirectory(paths, twin));
+  assert.throws(() => findContainer(paths, "b"), { code: "container-ambiguous" });
+  assert.throws(() => findContainer(paths, twin.slice(0, 4)), { code: "container-record-invalid" });
+  for (const wanted of ["nothing", "../names/web", "f", ""]) {
+    assert.throws(() => findContainer(paths, wanted), { code: "container-not-found" }, wanted);
+  }
+});
+
+test("states are told from files and processes", () => {
+  const created = make("a", { monitor: alive() });
+  assert.deepEqual(stateOf(paths, created), { status: "created" });
+  const { pid, startTime } = alive();
+  fs.writeFileSync(path.join(runDirectory(paths, created.id), "pid"), `${pid} ${startTime}\n`);
+  assert.deepEqual(stateOf(paths, created), { status: "running", pid });
+  fs.writeFileSync(path.join(containerDirectory(paths, created.id), "exit"), "3 0 5000000\n");
+  assert.deepEqual(stateOf(paths, created), { status: "exited", code: 3, finished: 5 });
+  assert.deepEqual(stateOf(paths, make("b")), { status: "lost" });
+  const reused = { ...alive(), startTime: "1" };
+  assert.deepEqual(stateOf(paths, make("c", { monitor: reused })), { status: "lost" });
+});
+
+test("only what a dead monitor left is swept", async () => {
+  const keep = make("a", { monitor: alive(), remove: true });
+  const lost = make("b");
+  const gone = make("c", { remove: true });
+  const foreign = make("d", { remove: true, monitor: { ...dead, pidNamespace: "pid:[1]" } });
+  await claimName(paths, gone.id, gone.name);
+  fs.mkdirSync(runDirectory(paths, idOf("e")));
+  const cgroup = path.join(base, "cgroup-of-c");
+  fs.mkdirSync(cgroup);
+  writeRecord(paths, { ...gone, cgroups: [cgroup] });
+
+  assert.deepEqual([...(await sweepLost(paths, removeTree, 7))].sort(), [lost.id, gone.id].sort());
+  assert.deepEqual(
+    fs.readdirSync(path.join(paths.runroot, "containers")).sort(),
+    [keep.id, foreign.id].sort(),
+  );
+  assert.deepEqual(
+    fs.readdirSync(path.join(paths.root, "containers")).sort(),
+    [keep.id, lost.id, foreign.id].sort(),
+  );
+  assert.equal(idOfName(paths, gone.name), undefined);
+  assert.equal(fs.existsSync(cgroup), false);
+  assert.deepEqual(stateOf(paths, lost), { status: "exited", code: 137, finished: 7 });
+  assert.deepEqual(await sweepLost(paths, removeTree, 8), []);
+});
+
+test("a container that is being made is left alone", async () => {
+  // Its directory is there, its record is not yet.
+  fs.mkdirSync(containerDirectory(paths, idOf("a")), { recursive: true });
+  fs.mkdirSync(runDirectory(paths, idOf("a")), { recursive: true });
+  assert.deepEqual(await sweepLost(paths, removeTree, 7), []);
+  assert.ok(fs.existsSync(runDirectory(paths, idOf("a"))));
+});
+
+test("an ended container is removed whole; a running one by force alone", async () => {
+  const ended = make("a");
+  await claimName(paths, ended.id, ended.name);
+  await removeContainer(paths, ended, { force: false }, removeTree);
+  assert.deepEqual(fs.readdirSync(path.join(paths.root, "containers")), []);
+  assert.equal(idOfName(paths, ended.name), undefined);
+
+  // The same process stands for the monitor and the program: killed, both are gone.
+  const child = spawn("sleep", ["30"]);
+  const exited = new Promise((resolve) => child.on("exit", resolve));
+  const monitor = { ...alive(), pid: child.pid!, startTime: processStartTime(child.pid!) ?? "" };
+  const running = make("b", { monitor });
+  fs.writeFileSync(
+    path.join(runDirectory(paths, running.id), "pid"),
+    `${monitor.pid} ${monitor.startTime}\n`,
+  );
+  await assert.rejects(removeContainer(paths, running, { force: false }, removeTree), {
+    code: "container-running",
+  });
+  await removeContainer(paths, running, { force: true }, removeTree);
+  await exited;
+  assert.deepEqual(fs.readdirSync(path.join(paths.root, "containers")), []);
+});
