@@ -64,7 +64,8 @@ export function runApply(options: ApplyOptions, ops: readonly Op[]): ApplyResult
     maxBuffer: answerBytesMax,
     env: helperEnvironment(process.env),
   });
-  if (done.error !== undefined && done.stdout === null) throw helperMissing(options, done.error);
+  // EPIPE: it did not read to the end of its ops, and says why.
+  if (done.error !== undefined && errnoOf(done.error) !== "EPIPE") throw helperMissing(options, done.error);
   return resultOf(done.stdout.toString("utf8"), done.stderr.toString("utf8"));
 }
 
@@ -320,11 +321,14 @@ function resultOf(stdout: string, stderr: string): ApplyResult {
   throw applyFailed(answer.errno, [answer.detail, complaint].filter(Boolean).join("; "));
 }
 
+/** Not util.getSystemErrorName: that knows only the errnos of libuv. */
+function errnoName(errno: number): string | undefined {
+  const { constants } = process.getBuiltinModule("node:os");
+  return Object.entries(constants.errno).find(([, number]) => number === errno)?.[0];
+}
+
 function applyFailed(errno: number | undefined, detail: string): VitrineError {
-  const name =
-    errno === undefined || errno <= 0
-      ? undefined
-      : process.getBuiltinModule("node:util").getSystemErrorName(-errno);
+  const name = errno === undefined ? undefined : errnoName(errno);
   return new VitrineError(
     name === "EPERM" || name === "EACCES" ? "denied" : "unavailable",
     `the helper failed: ${detail}${name === undefined ? "" : `: ${name}`}`,
