@@ -176,8 +176,7 @@ function named(values: readonly string[], current: string): Offer {
 
 /** Short names, and whole ones once something of them was typed. */
 async function imageNames(current: string, context: Context): Promise<readonly string[]> {
-  const { familiarReference } = await import("../../image/mod.ts");
-  const { parsed, shortId } = await import("../images/names.ts");
+  const { familiarReference, parsed, shortId } = await import("../images/names.ts");
   const store = await context.store();
   const listed = store.list().flatMap(({ name, id }) => {
     if (name === undefined) return [shortId(id)];

@@ -1,11 +1,11 @@
 import { VitrineError } from "../../base/mod.ts";
+import { chooseIds } from "../../engine/mod.ts";
 import type { StoreIds } from "../../store/mod.ts";
 import type { Context } from "./context.ts";
 
 /** Whose ids unpacked files get where no container says otherwise: as for `run` without --userns. */
 export async function chooseContextIds(context: Context): Promise<StoreIds> {
   if (context.uid === 0) return { kind: "none" };
-  const { chooseIds } = await import("../../engine/mod.ts");
   try {
     return chooseIds(await context.host()).ids;
   } catch (error) {

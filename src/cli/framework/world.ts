@@ -38,7 +38,7 @@ export function makeContext(
       return helper;
     },
     host() {
-      host ??= import("../../kernel/mod.ts").then(({ probeHost }) => probeHost());
+      host ??= import("./host.ts").then(({ probeHost }) => probeHost());
       return host;
     },
     store() {

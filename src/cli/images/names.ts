@@ -9,6 +9,8 @@ import {
   repositoryName,
 } from "../../image/mod.ts";
 
+export { familiarReference };
+
 export const none = "<none>";
 
 export interface NameParts {
