@@ -36,7 +36,7 @@ endif
 
 HELPER_OBJECTS := $(patsubst native/%.c,build/helper/%.o,$(HELPER_SOURCES))
 
-.PHONY: helper helper-asan helper-fuzz helper-test
+.PHONY: helper helper-asan helper-fuzz helper-sanitized helper-test
 helper: dist/vitrine-helper
 
 build/helper/%.o: native/%.c $(HELPER_HEADERS) native/build.mk
@@ -73,6 +73,11 @@ build/helper-test: native/test/decoder.c $(HELPER_DECODER) $(HELPER_HEADERS) nat
 
 helper-test: build/helper-test
 	build/helper-test
+
+# The integration tests of the helper with the sanitized build and with the one for old kernels.
+helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic
+	@for helper in $^; do echo "$$helper"; VITRINE_TEST_HELPER=$(CURDIR)/$$helper node_modules/.bin/node --test \
+	  --test-timeout=120000 test/integration/helper.test.ts test/integration/helper-apply.test.ts || exit 1; done
 
 HELPER_FUZZ_SECONDS ?= 20
 helper-fuzz: native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS)
