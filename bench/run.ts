@@ -107,7 +107,7 @@ function bundleOf(tree: string): string {
   const config = JSON.parse(fs.readFileSync(path.join(containers, id, "config.json"), "utf8")) as {
     root: { path: string };
     mounts: { source?: string }[];
-    linux: { cgroupsPath?: string };
+    linux: { cgroupsPath?: string; namespaces: { type: string }[] };
   };
   const bundle = path.join(work, "bundle");
   fs.mkdirSync(bundle);
@@ -115,6 +115,8 @@ function bundleOf(tree: string): string {
   // The files that vitrine generates for a container live only as long as it runs.
   config.mounts = config.mounts.filter((mount) => !mount.source?.startsWith(path.join(work, "run")));
   config.linux.cgroupsPath = "/vitrine-bench";
+  // runc before 1.2 does not know time namespaces.
+  config.linux.namespaces = config.linux.namespaces.filter((namespace) => namespace.type !== "time");
   fs.writeFileSync(path.join(bundle, "config.json"), JSON.stringify(config));
   return bundle;
 }
