@@ -41,7 +41,7 @@ export interface EngineDeps {
 
 export interface SeccompService extends SeccompSources {
   /** The filter of a profile; of the default one as the build compiled it. */
-  readonly compile: (profile: NonNullable<NonNullable<RuntimeConfig["linux"]>["seccomp"]>) => SeccompFilter;
+  readonly compile: (profile: NonNullable<NonNullable<RuntimeConfig["linux"]>["seccomp"]>) => Promise<SeccompFilter>;
 }
 
 /** Where the root filesystem comes from. */
@@ -81,13 +81,13 @@ export function idsForRun(options: RunOptions, host: HostFacts): IdChoice {
 /**
  * The plan of one run. Errors: those of `makeSpecification`, `compile` and `bind-source-missing`.
  */
-export function planRun(
+export async function planRun(
   options: RunOptions,
   identity: ContainerIdentity,
   source: RootSource,
   idChoice: IdChoice,
   deps: EngineDeps,
-): RunPlan {
+): Promise<RunPlan> {
   const { paths, host } = deps;
   const { id } = identity;
   const directory = containerDirectory(paths, id);
@@ -143,7 +143,7 @@ export function planRun(
       helper: deps.helperPath,
     },
     sourceKinds: gatherKinds(specification, directory),
-    ...(seccomp === undefined ? {} : { seccompFilter: deps.seccomp.compile(seccomp) }),
+    ...(seccomp === undefined ? {} : { seccompFilter: await deps.seccomp.compile(seccomp) }),
   });
   const plan = extendPlan(compiled, {
     volumes: specification.volumes,

@@ -13,10 +13,10 @@ import { claimName, generateName, releaseName } from "./containers/names.ts";
 import {
   type Container,
   containerDirectory,
+  createContainer,
   type EnginePaths,
   exitFile,
   runDirectory,
-  writeRecord,
 } from "./containers/record.ts";
 import { ownPidNamespace } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
@@ -74,22 +74,26 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
 export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<PreparedRun> {
   const idChoice = idsForRun(options, deps.host);
   const found = await findRoot(options, idChoice, deps);
-  await unpack(found, deps);
   requireNoFile(options.cidFile);
-  const id = newId();
   for (let attempt = 0; ; attempt++) {
+    await unpack(found, deps);
+    const id = newId();
     const name = options.name ?? generateName(deps.random, attempt);
-    const source = sourceFor(found, deps.paths, id, true);
-    const run = planRun(options, { id, name }, source, idChoice, deps);
+    const run = await planRun(options, { id, name }, sourceFor(found, deps.paths, id, true), idChoice, deps);
     try {
-      await claim(deps, id, name);
+      return await writeAll(options, run, found, idChoice, deps);
     } catch (error) {
-      const taken = error instanceof VitrineError && error.code === "name-in-use";
-      if (taken && options.name === undefined) continue;
-      throw error;
+      if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
     }
-    return writeAll(options, run, found, idChoice, deps);
   }
+}
+
+const mostAttempts = 50;
+
+/** A made-up name that somebody has, or layers that another command removed before our record kept them. */
+function mayTryAgain(error: unknown, options: RunOptions): boolean {
+  if (!(error instanceof VitrineError)) return false;
+  return error.code === "image-not-unpacked" || (error.code === "name-in-use" && options.name === undefined);
 }
 
 type Found =
@@ -133,17 +137,6 @@ async function unpack(found: Found, deps: RunDeps): Promise<void> {
   for (const warning of warnings) deps.warn(warning);
 }
 
-async function claim(deps: RunDeps, id: string, name: string): Promise<void> {
-  const directory = containerDirectory(deps.paths, id);
-  fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  try {
-    await claimName(deps.paths, id, name);
-  } catch (error) {
-    fs.rmSync(directory, { recursive: true, force: true });
-    throw error;
-  }
-}
-
 /** From here on things are on disk: whatever fails takes them away again. */
 async function writeAll(
   options: RunOptions,
@@ -158,7 +151,8 @@ async function writeAll(
   const planFile = `${state}/plan`;
   let cidFileMade = false;
   try {
-    writeRecord(paths, recordOf(options, run, found, idChoice, deps));
+    createContainer(paths, recordOf(options, run, found, idChoice, deps));
+    await claimName(paths, run.id, run.name);
     // Only now: from the record on nobody removes the layers.
     if (found.kind === "image") found.store.snapshot(found.image, directory);
     fs.mkdirSync(state, { recursive: true, mode: 0o700 });

@@ -11,10 +11,10 @@ import { claimName, generateName, idOfName, releaseName } from "./names.ts";
 import {
   type Container,
   containerDirectory,
+  createContainer,
   listContainers,
   readContainer,
   runDirectory,
-  writeRecord,
 } from "./record.ts";
 import { removeContainer } from "./remove.ts";
 import { ownPidNamespace, stateOf } from "./state.ts";
@@ -62,9 +62,8 @@ function make(digit: string, more: Partial<Container> = {}): Container {
     files: { config: "", exit: "", pid: "" },
     ...more,
   };
-  fs.mkdirSync(containerDirectory(paths, id), { recursive: true });
+  createContainer(paths, container);
   fs.mkdirSync(runDirectory(paths, id), { recursive: true });
-  writeRecord(paths, container);
   return container;
 }
 
@@ -134,13 +133,12 @@ test("states are told from files and processes", () => {
 test("only what a dead monitor left is swept", async () => {
   const keep = make("a", { monitor: alive(), remove: true });
   const lost = make("b");
-  const gone = make("c", { remove: true });
+  const cgroup = path.join(base, "cgroup-of-c");
+  fs.mkdirSync(cgroup);
+  const gone = make("c", { remove: true, cgroups: [cgroup] });
   const foreign = make("d", { remove: true, monitor: { ...dead, pidNamespace: "pid:[1]" } });
   await claimName(paths, gone.id, gone.name);
   fs.mkdirSync(runDirectory(paths, idOf("e")));
-  const cgroup = path.join(base, "cgroup-of-c");
-  fs.mkdirSync(cgroup);
-  writeRecord(paths, { ...gone, cgroups: [cgroup] });
 
   assert.deepEqual([...(await sweepLost(paths, removeTree, 7))].sort(), [lost.id, gone.id].sort());
   assert.deepEqual(
@@ -157,12 +155,20 @@ test("only what a dead monitor left is swept", async () => {
   assert.deepEqual(await sweepLost(paths, removeTree, 8), []);
 });
 
-test("a container that is being made is left alone", async () => {
-  // Its directory is there, its record is not yet.
-  fs.mkdirSync(containerDirectory(paths, idOf("a")), { recursive: true });
-  fs.mkdirSync(runDirectory(paths, idOf("a")), { recursive: true });
-  assert.deepEqual(await sweepLost(paths, removeTree, 7), []);
-  assert.ok(fs.existsSync(runDirectory(paths, idOf("a"))));
+test("what was killed before or after it had state of this boot is swept by a whole look", async () => {
+  const early = make("a", { remove: true });
+  const settled = make("b");
+  fs.writeFileSync(path.join(containerDirectory(paths, settled.id), "exit"), "0 0 1\n");
+  for (const { id } of [early, settled]) fs.rmSync(runDirectory(paths, id), { recursive: true });
+  assert.deepEqual(await sweepLost(paths, removeTree, 7, 8), []);
+  assert.deepEqual(await sweepLost(paths, removeTree, 7), [early.id]);
+  assert.deepEqual(listContainers(paths), [settled]);
+});
+
+test("a container's directory has its record from the first moment", () => {
+  const container = make("a");
+  assert.throws(() => createContainer(paths, container), "the id is taken");
+  assert.deepEqual(fs.readdirSync(path.join(paths.root, "tmp")), []);
 });
 
 test("an ended container is removed whole; a running one by force alone", async () => {

@@ -4,7 +4,14 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, limits, parseJson, writeFileAtomically } from "../../base/mod.ts";
+import {
+  errnoOf,
+  limits,
+  parseJson,
+  syncDirectory,
+  temporaryName,
+  writeFileAtomically,
+} from "../../base/mod.ts";
 import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
 
 export interface Container extends ContainerRecord {
@@ -51,14 +58,35 @@ export function exitFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/exit`;
 }
 
-export function writeRecord(paths: EnginePaths, container: Container): void {
-  const file = `${containerDirectory(paths, container.id)}/container.json`;
-  const text = JSON.stringify(container);
-  if (container.remove) {
-    // A record that goes with its container needs no flush to disk, and nobody else writes in its directory.
-    fs.writeFileSync(`${file}.new`, text, { mode: 0o600 });
-    fs.renameSync(`${file}.new`, file);
-  } else writeFileAtomically(file, text, { mode: 0o600 });
+/**
+ * Makes ROOT/containers/ID with its record in it, in one step: a directory there always has a record that names its
+ * owner, so that what a crash leaves is known as such.
+ */
+export function createContainer(paths: EnginePaths, container: Container): void {
+  const making = `${paths.root}/tmp/${temporaryName("container")}`;
+  fs.mkdirSync(making, { recursive: true, mode: 0o700 });
+  try {
+    const file = `${making}/container.json`;
+    const text = JSON.stringify(container);
+    // A record that goes with its container needs no flush to disk.
+    if (container.remove) fs.writeFileSync(file, text, { mode: 0o600 });
+    else writeFileAtomically(file, text, { mode: 0o600 });
+    moveInto(making, containerDirectory(paths, container.id));
+    if (!container.remove) syncDirectory(`${paths.root}/containers`);
+  } catch (error) {
+    fs.rmSync(making, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function moveInto(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    fs.mkdirSync(path.dirname(to), { recursive: true, mode: 0o700 });
+    fs.renameSync(from, to);
+  }
 }
 
 const idPattern = /^[0-9a-f]{64}$/;

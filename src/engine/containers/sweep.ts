@@ -9,6 +9,7 @@ import { releaseName } from "./names.ts";
 import {
   type Container,
   containerDirectory,
+  containerIds,
   type EnginePaths,
   exitFile,
   readContainer,
@@ -23,23 +24,28 @@ export type RemoveTree = (path: string, container: Container | undefined) => Pro
 /** As a program killed by SIGKILL: pid 1 dies with its monitor. */
 const lostExit = 128 + 9;
 
-/** Looks at up to `most` containers that have state of this boot. Returns the ids of those it cleaned up. */
+/**
+ * Looks at up to `most` containers that have state of this boot; without a limit at all there are, since a command
+ * can also be killed before or after there is such state. Returns the ids of those it cleaned up.
+ */
 export async function sweepLost(
   paths: EnginePaths,
   removeTree: RemoveTree,
   now: number,
   most = Number.POSITIVE_INFINITY,
 ): Promise<readonly string[]> {
-  const ids = runningIds(paths);
+  const running = runningIds(paths);
+  const ids =
+    most === Number.POSITIVE_INFINITY ? new Set([...running, ...containerIds(paths)]) : sample(running, most);
   const swept: string[] = [];
-  for (const id of ids.length <= most ? ids : sample(ids, most)) {
+  for (const id of ids) {
     const container = readContainer(paths, id);
     if (container === undefined) {
-      // The record is written before this directory is made and removed after it.
+      // The record is there before this directory is and goes after it; one that is damaged is for `rm --force`.
       if (!fs.existsSync(containerDirectory(paths, id))) await removeTree(runDirectory(paths, id), undefined);
       continue;
     }
-    if (monitorLives(container)) continue;
+    if (isSettled(paths, container) || monitorLives(container)) continue;
     await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
   }
@@ -48,8 +54,18 @@ export async function sweepLost(
 
 /** So that a few long-lived containers do not hide the others from every look. */
 function sample(ids: readonly string[], most: number): readonly string[] {
+  if (ids.length <= most) return ids;
   const start = Math.floor(Math.random() * ids.length);
   return [...ids.slice(start), ...ids.slice(0, start)].slice(0, most);
+}
+
+/** It ended as it should, and is kept. */
+function isSettled(paths: EnginePaths, container: Container): boolean {
+  return (
+    !container.remove &&
+    !fs.existsSync(runDirectory(paths, container.id)) &&
+    stateOf(paths, container).status === "exited"
+  );
 }
 
 async function cleanUpLost(
