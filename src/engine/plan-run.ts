@@ -41,7 +41,9 @@ export interface EngineDeps {
 
 export interface SeccompService extends SeccompSources {
   /** The filter of a profile; of the default one as the build compiled it. */
-  readonly compile: (profile: NonNullable<NonNullable<RuntimeConfig["linux"]>["seccomp"]>) => Promise<SeccompFilter>;
+  readonly compile: (
+    profile: NonNullable<NonNullable<RuntimeConfig["linux"]>["seccomp"]>,
+  ) => Promise<SeccompFilter>;
 }
 
 /** Where the root filesystem comes from. */

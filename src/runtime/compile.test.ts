@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { VitrineError } from "../base/mod.ts";
-import type { Op, OpName, Plan } from "../kernel/mod.ts";
+import { type Op, type OpName, type Plan, seccompFilter } from "../kernel/mod.ts";
 import type { Mount, NamespaceType } from "../oci/mod.ts";
 import { compile } from "./compile.ts";
 import { namespaces, process, rootHost, rootInput, userInput, v2Host, withConfig } from "./fixtures.ts";
@@ -307,18 +307,18 @@ test("seccomp comes before capabilities go, unless no_new_privs lets it come las
   assert.deepEqual(order(true), ["dropBoundingSet", "setCapabilities", "seccomp"]);
 });
 
-test("a profile is compiled when no filter is given", () => {
-  const plan = compile({ ...rootInput, seccompFilter: undefined });
-  assert.ok((opsOf(plan, "seccomp")[0]?.program.length ?? 0) > 8);
+test("a container does not start without the filter that its config asks for", () => {
+  assert.equal(refusal({ ...rootInput, seccompFilter: undefined }).code, "seccomp-filter-missing");
 });
 
-test("a profile that asks an agent is refused", () => {
+test("a profile that asks an agent is refused", async () => {
   const seccomp = {
     defaultAction: "SCMP_ACT_ALLOW",
     listenerPath: "/run/agent.sock",
     syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }],
   } as const;
-  const input = { ...withConfig(rootInput, { linux: { seccomp } }), seccompFilter: undefined };
+  const filter = await seccompFilter(seccomp, "x86_64");
+  const input = { ...withConfig(rootInput, { linux: { seccomp } }), seccompFilter: filter };
   assert.equal(refusal(input).code, "seccomp-notify-unsupported");
   assert.equal(opsOf(compile(rootInput), "seccomp")[0]?.listenerPath, "");
 });

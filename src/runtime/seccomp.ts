@@ -1,7 +1,6 @@
 /** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
 
-import { type SeccompFilter, seccompFilter } from "../kernel/mod.ts";
-import type { LinuxSeccomp } from "../oci/mod.ts";
+import { VitrineError } from "../base/mod.ts";
 import { type Draft, unsupported } from "./draft.ts";
 import { processOf } from "./process.ts";
 
@@ -37,7 +36,13 @@ function install(draft: Draft): void {
       "--security-opt seccomp=unconfined runs without one",
     );
   }
-  const filter = draft.input.seccompFilter ?? compileHere(draft, profile);
+  const filter = draft.input.seccompFilter;
+  if (filter === undefined) {
+    throw new VitrineError("internal", "the config has a seccomp profile, but its filter was not compiled", {
+      code: "seccomp-filter-missing",
+      operand: pointer,
+    });
+  }
   // The agent is to be told init's pid twice (config-linux.md#the-container-process-state).
   if ((filter.flags & newListener) !== 0) {
     throw unsupported("seccomp-notify-unsupported", pointer, "SCMP_ACT_NOTIFY is not supported yet");
@@ -55,16 +60,4 @@ function install(draft: Draft): void {
     },
     { pointer, section: "config-linux.md#seccomp" },
   );
-}
-
-function compileHere(draft: Draft, profile: LinuxSeccomp): SeccompFilter {
-  const { arch } = draft.input.host;
-  if (arch === "other") {
-    throw unsupported(
-      "seccomp-architecture-unsupported",
-      pointer,
-      "there is no system call table for this machine",
-    );
-  }
-  return seccompFilter(profile, arch);
 }

@@ -118,6 +118,6 @@ export interface CompileInput {
   readonly container: ContainerPlacement;
   /** By absolute host path (`bindSources(config, bundle)` lists them), following links. */
   readonly sourceKinds: ReadonlyMap<string, SourceKind>;
-  /** `config.linux.seccomp` compiled beforehand (the default profile, once per build); absent: compiled here. */
+  /** `config.linux.seccomp` compiled (`seccompFilter` of kernel/); absent only where the config has none. */
   readonly seccompFilter?: SeccompFilter;
 }

@@ -4,24 +4,34 @@
  */
 
 import type { SeccompMachine } from "./abi.ts";
-import { compileSeccomp } from "./compile.ts";
 import { compiledFilters } from "./default-filters.gen.ts";
 import { compiledCapabilities, compiledKernel, defaultProfile } from "./default-profile.ts";
 import { resolveProfile } from "./docker-format.ts";
 import type { ResolvedProfile, ResolvedRule, SeccompFilter, SeccompProfile } from "./profile.ts";
 
 /**
- * As `compileSeccomp`, but a profile that equals the default one is not compiled again; where it comes from (this
- * process, a bundle's config.json) does not matter. Same bytes either way.
+ * As `compileSeccomp`, but a profile that equals the default one is not compiled again, and the compiler with its
+ * tables not loaded; where it comes from (this process, a bundle's config.json) does not matter. Same bytes either way.
  */
-export function seccompFilter(profile: SeccompProfile, machine: SeccompMachine): SeccompFilter {
+export async function seccompFilter(
+  profile: SeccompProfile,
+  machine: SeccompMachine,
+): Promise<SeccompFilter> {
+  const known = defaultFilter(profile, machine);
+  if (known !== undefined) return known;
+  const { compileSeccomp } = await import("./compile.ts");
+  return compileSeccomp(profile, machine);
+}
+
+/** Undefined where the profile is another. */
+function defaultFilter(profile: SeccompProfile, machine: SeccompMachine): SeccompFilter | undefined {
   for (const [index, caps] of compiledCapabilities.entries()) {
     const candidate = resolveProfile(defaultProfile(), { caps, machine, kernel: compiledKernel });
     if (!equal(profile, candidate)) continue;
     const { program, flags } = compiledFilters[machine][index]!;
     return { program: new Uint8Array(Buffer.from(program, "base64")), flags, warnings: [] };
   }
-  return compileSeccomp(profile, machine);
+  return undefined;
 }
 
 function equal(profile: SeccompProfile, candidate: ResolvedProfile): boolean {
