@@ -96,7 +96,6 @@ export const runOptionTable = {
   pull: {
     type: "string",
     value: "POLICY",
-    implied: "always",
     defaultText: "missing",
     section: container,
     help: "when to pull the image: missing, never or always (there is no registry client yet)",
@@ -171,6 +170,7 @@ export const runOptionTable = {
     help: "give a user whom the image does not know an entry in /etc/passwd",
   },
   init: { type: "boolean", section: process_, help: "run an init as pid 1 that passes signals on and reaps" },
+  "sig-proxy": { type: "boolean", default: true, section: process_, help: "pass signals on to the program" },
   "stop-signal": {
     type: "string",
     value: "SIGNAL",
@@ -424,13 +424,6 @@ export const runOptionTable = {
     help: "options of the log driver",
   },
   "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
-  "sig-proxy": {
-    type: "boolean",
-    default: true,
-    section: later,
-    hidden: true,
-    help: "signals are always passed on",
-  },
 } as const satisfies OptionTable;
 
 export type RunFlags = OptionValues<typeof runOptionTable>;
@@ -481,6 +474,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     groups: groupsOf(flags["group-add"]),
     umask: map(flags.umask, (text) => parseOctal("--umask", text, 0o777)),
     init: flags.init,
+    passSignals: flags["sig-proxy"],
     oomScoreAdjust: map(flags["oom-score-adj"], (text) =>
       Number(parseInteger("--oom-score-adj", text, { minimum: -1000n, maximum: 1000n })),
     ),

@@ -97,6 +97,7 @@ export const options: RunOptions = {
   httpProxy: false,
   groups: [],
   init: false,
+  passSignals: true,
   rlimits: [],
   hostRlimits: false,
   passwd: true,

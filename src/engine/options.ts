@@ -148,6 +148,8 @@ export interface RunOptions {
   readonly groups: readonly string[];
   readonly umask?: number;
   readonly init: boolean;
+  /** Signals that vitrine gets go to the program. */
+  readonly passSignals: boolean;
   readonly oomScoreAdjust?: number;
   readonly rlimits: readonly Rlimit[];
   /** `--ulimit host` */

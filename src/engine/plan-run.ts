@@ -136,7 +136,7 @@ export async function planRun(
       stdin: options.interactive ? "inherit" : defaults.stdin.value,
       init: options.init,
       dieWithMonitor: true,
-      forwardSignals: true,
+      forwardSignals: options.passSignals,
       pidFile: `${run}/pid`,
       ...(options.remove ? {} : { exitFile: exitFile(paths, id) }),
       reportFailure: deps.failureCommand(id),
