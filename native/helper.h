@@ -85,7 +85,8 @@ int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
 int copy_xattrs(int from, int to);
 
 /* --- channel.c: messages between monitor and init --- */
-enum message_type { MESSAGE_BARRIER = 1, MESSAGE_FAILURE, MESSAGE_EXECUTING, MESSAGE_TERMINAL, MESSAGE_LISTENER };
+enum message_type { MESSAGE_BARRIER = 1, MESSAGE_FAILURE, MESSAGE_EXECUTING, MESSAGE_TERMINAL, MESSAGE_LISTENER,
+  MESSAGE_WAITING, MESSAGE_RELEASED };
 struct message {
   uint32_t type;
   uint32_t value; /* barrier id or op index */
@@ -107,6 +108,10 @@ void arm_parent_death(struct helper *h);
 int enter_user_namespace(struct helper *h);
 void reset_signals(const sigset_t *mask);
 int write_time_offsets(struct helper *h);
+
+/* --- ops_execute.c --- */
+/* Whether the program of the plan's `execute` could be found and run, told as a failure of that op. */
+int check_program(struct helper *h);
 
 /* --- idmap.c --- */
 int map_ids_of(struct helper *h, pid_t pid, const struct args_id_map *a);
@@ -139,6 +144,9 @@ int layer_flush(struct helper *h);
 
 /* --- the doors of the stages --- */
 int run_main(const char *plan);
+/* Runs the plan's monitor ops about a process that is there already. False where one failed: it was told. */
+bool run_hooks(const char *plan, pid_t init);
+int start_main(char **argv);
 int apply_main(int argc, char **argv);
 /* Re-executes from a sealed copy in memory (CVE-2019-5736). Returns only on failure or when already sealed. */
 bool seal_self(char **argv);

@@ -46,8 +46,10 @@ int enter_user_namespace(struct helper *h) {
 static _Noreturn void report(struct helper *h, int error) {
   struct message message = {.type = MESSAGE_FAILURE, .value = h->index, .error = error};
   memcpy(message.detail, h->detail, sizeof message.detail);
-  if (!channel_send(h->channel, &message, -1)) complain("vitrine-init: %s: %s", h->detail, strerror(error));
-  _exit(125);
+  if (h->channel >= 0 && channel_send(h->channel, &message, -1)) _exit(125);
+  /* Released: the container's own standard error is all that is left. */
+  complain("vitrine-init: %s: %s", h->detail, strerror(error));
+  _exit(error == ENOENT ? 127 : 126);
 }
 
 /* The FIFO of awaitStart, opened while the host's paths are still there. */
@@ -57,24 +59,55 @@ static int open_start_fifo(struct helper *h) {
   union op_args args;
   for (h->index = 0; plan_next(h->plan, &at, &frame); h->index++) {
     if (frame.code != OP_AWAIT_START || frame.stage != STAGE_INIT || !frame_decode(&frame, &args)) continue;
-    h->fifo = open(args.await_start.fifo.at, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    /* Its own writer: a read waits for a byte, and whoever starts the container sees by the lack of a reader that
+       init has become its program. */
+    h->fifo = open(args.await_start.fifo.at, O_RDWR | O_CLOEXEC);
     if (h->fifo < 0) return fail(h, "open %s", args.await_start.fifo.at);
   }
   return 0;
 }
 
+static bool plan_releases(const struct plan *plan) {
+  const uint8_t *at = plan->at;
+  struct frame frame;
+  while (plan_next(plan, &at, &frame)) {
+    if (frame.code == OP_RELEASE) return true;
+  }
+  return false;
+}
+
+/* read and write alone from here on: the user's seccomp filter is on. */
+static void await_release(struct helper *h) {
+  struct message message = {.type = MESSAGE_WAITING, .value = h->index};
+  if (!channel_send(h->channel, &message, -1)) _exit(125);
+  ssize_t got;
+  do got = read(h->channel, &message, sizeof message);
+  while (got < 0 && errno == EINTR);
+  if (got != sizeof message || message.type != MESSAGE_RELEASED) _exit(125); /* the monitor is gone */
+  close(h->channel);
+  h->channel = -1;
+}
+
 int op_await_start(struct helper *h, const struct args_await_start *a) {
   (void)a;
   if (h->fifo < 0) return fail_as(h, EBADF, "the FIFO is opened by init alone");
-  /* Whoever starts the container opens the FIFO for writing: it is readable or hangs up from then on. */
-  struct pollfd polls[2] = {{h->fifo, POLLIN, 0}, {h->channel, 0, 0}};
-  do {
-    if (poll(polls, 2, -1) < 0 && errno != EINTR) return fail(h, "poll");
-    if (polls[1].revents != 0) _exit(125); /* the monitor is gone */
-  } while (polls[0].revents == 0);
-  close(h->fifo);
-  h->fifo = -1;
-  return 0;
+  int error = check_program(h);
+  if (error != 0) return error;
+  if (plan_releases(h->plan)) {
+    await_release(h);
+  } else {
+    struct pollfd polls[2] = {{h->fifo, POLLIN, 0}, {h->channel, 0, 0}};
+    do {
+      if (poll(polls, 2, -1) < 0 && errno != EINTR) return fail(h, "poll");
+      if (polls[1].revents != 0) _exit(125); /* the monitor is gone */
+    } while (polls[0].revents == 0);
+  }
+  char start;
+  ssize_t got;
+  do got = read(h->fifo, &start, 1);
+  while (got < 0 && errno == EINTR);
+  /* It stays open until execve. */
+  return got == 1 ? 0 : fail(h, "read the FIFO");
 }
 
 _Noreturn void init_main(struct helper *h, bool own_time_offsets) {

@@ -1,19 +1,27 @@
 /* vitrine-helper: the part of vitrine that touches the kernel. Its command line is in ARCHITECTURE.md. */
 #include "helper.h"
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run PLAN | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | start DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
            "--newgidmap PATH]] | reap PROGRAM [ARG]...");
   return 125;
 }
 
 int main(int argc, char **argv) {
   if (argc >= 3 && strcmp(argv[1], "reap") == 0) return reap_main(argv + 2);
-  /* Nothing that the caller left open may reach a container. */
-  if (k_close_range(3, ~0u, 0) != 0) {
-    for (int fd = 3; fd < 1024; fd++) close(fd);
+  /* Nothing that the caller left open may reach a container, but for what it names. */
+  unsigned kept = 0;
+  bool run = argc == 3 && strcmp(argv[1], "run") == 0;
+  if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--preserve-fds") == 0) {
+    run = true;
+    kept = (unsigned)strtoul(argv[3], NULL, 10);
+    if (kept > 65536) return usage();
+  }
+  if (k_close_range(3 + kept, ~0u, 0) != 0) {
+    for (unsigned fd = 3 + kept; fd < 1024; fd++) close((int)fd);
   }
   /* Descriptors 0 to 2 must exist, or the first file opened would become the container's stdin. */
   while (true) {
@@ -21,7 +29,8 @@ int main(int argc, char **argv) {
     if (fd > 2) close(fd);
     if (fd < 0 || fd > 2) break;
   }
-  if (argc == 3 && strcmp(argv[1], "run") == 0) return seal_self(argv) ? run_main(argv[2]) : 125;
+  if (run) return seal_self(argv) ? run_main(argv[argc - 1]) : 125;
+  if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
   if (argc >= 2 && strcmp(argv[1], "apply") == 0) return apply_main(argc - 2, argv + 2);
   return usage();
 }

@@ -18,6 +18,8 @@ struct monitor {
   struct failure failure;
   int interrupted; /* the signal that ended the setup */
   bool executing; /* init said that execve is its next step */
+  bool waiting; /* init is at awaitStart */
+  bool released; /* init is no longer ours: no cleanup, no wait */
   bool channel_closed;
   bool reaped;
   int wait_status;
@@ -46,6 +48,9 @@ void return_to_namespaces(struct monitor *m);
 
 /* --- supervise.c --- */
 int exit_status(int wait_status);
+/* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
+   or a zombie. */
+unsigned long long process_start_time(pid_t pid);
 
 /* --- relay.c --- */
 struct relay {

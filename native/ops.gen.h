@@ -41,6 +41,7 @@ enum op_code {
   OP_PIPE_STREAMS = 12,
   OP_UNSHARE_NAMESPACES = 13,
   OP_AWAIT_EXECUTE = 14,
+  OP_RELEASE = 15,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
   OP_MOUNT_PROPAGATION = 30,
@@ -154,6 +155,10 @@ struct args_unshare_namespaces {
 };
 struct args_await_execute {
   char none;
+};
+struct args_release {
+  struct str process_file;
+  struct str pid_file;
 };
 struct args_set_root {
   struct path path;
@@ -410,6 +415,7 @@ union op_args {
   struct args_pipe_streams pipe_streams;
   struct args_unshare_namespaces unshare_namespaces;
   struct args_await_execute await_execute;
+  struct args_release release;
   struct args_set_root set_root;
   struct args_set_work set_work;
   struct args_mount_propagation mount_propagation;
@@ -481,6 +487,7 @@ union op_args {
   X(pipe_streams, OP_PIPE_STREAMS, "pipeStreams") \
   X(unshare_namespaces, OP_UNSHARE_NAMESPACES, "unshareNamespaces") \
   X(await_execute, OP_AWAIT_EXECUTE, "awaitExecute") \
+  X(release, OP_RELEASE, "release") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
   X(mount_propagation, OP_MOUNT_PROPAGATION, "mountPropagation") \
@@ -585,6 +592,10 @@ static const struct field fields_session_keyring[] = {
 };
 static const struct field fields_unshare_namespaces[] = {
   {ARG_U64, offsetof(struct args_unshare_namespaces, flags)},
+};
+static const struct field fields_release[] = {
+  {ARG_STR, offsetof(struct args_release, process_file)},
+  {ARG_STR, offsetof(struct args_release, pid_file)},
 };
 static const struct field fields_set_root[] = {
   {ARG_PATH, offsetof(struct args_set_root, path)},
@@ -831,6 +842,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_PIPE_STREAMS] = {"pipeStreams", NULL, 0},
   [OP_UNSHARE_NAMESPACES] = {"unshareNamespaces", fields_unshare_namespaces, 1},
   [OP_AWAIT_EXECUTE] = {"awaitExecute", NULL, 0},
+  [OP_RELEASE] = {"release", fields_release, 2},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},

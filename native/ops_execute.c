@@ -69,6 +69,56 @@ static int execute_in_path(struct helper *h, char **argv, char **envp) {
   return fail_as(h, denied ? EACCES : ENOENT, "%.180s in PATH", argv[0]);
 }
 
+/* A filter may refuse the call: then execve will tell. */
+static bool runnable(const char *file) {
+  struct stat st;
+  if (syscall(SYS_faccessat2, AT_FDCWD, file, X_OK, AT_EACCESS) != 0)
+    return errno != ENOENT && errno != EACCES && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG;
+  if (stat(file, &st) != 0 || !S_ISDIR(st.st_mode)) return true;
+  errno = EACCES;
+  return false;
+}
+
+static int check_in_path(struct helper *h, const char *name, char *const *envp) {
+  char file[PATH_MAX];
+  bool denied = false;
+  for (const char *at = search_path(envp); *at != 0;) {
+    size_t length = strcspn(at, ":");
+    int size = snprintf(file, sizeof file, "%.*s/%s", (int)length, at, name);
+    if (length > 0 && size > 0 && (size_t)size < sizeof file) {
+      if (runnable(file)) return 0;
+      denied |= errno == EACCES;
+    }
+    at += length;
+    if (*at == ':') at++;
+  }
+  return fail_as(h, denied ? EACCES : ENOENT, "%.180s in PATH", name);
+}
+
+int check_program(struct helper *h) {
+  const uint8_t *at = h->plan->at;
+  struct frame frame;
+  union op_args args;
+  uint32_t waiting = h->index;
+  for (uint32_t index = 0; plan_next(h->plan, &at, &frame); index++) {
+    if (frame.code != OP_EXECUTE || frame.stage != STAGE_INIT || !frame_decode(&frame, &args)) continue;
+    if (args.execute.argv.count == 0) return 0;
+    struct list argv = args.execute.argv;
+    const char *name = list_str(&argv).at;
+    char **envp = list_strings(args.execute.env, 0);
+    if (envp == NULL) return fail_as(h, ENOMEM, "memory");
+    int error = 0;
+    h->index = index;
+    if (*name == 0) error = fail_as(h, ENOENT, "an empty program name");
+    else if (strchr(name, '/') == NULL) error = check_in_path(h, name, envp);
+    else if (!runnable(name)) error = fail(h, "execve %.200s", name);
+    if (error == 0) h->index = waiting;
+    free(envp);
+    return error;
+  }
+  return 0;
+}
+
 int op_execute(struct helper *h, const struct args_execute *a) {
   if (a->argv.count == 0) return fail_as(h, EINVAL, "no program");
   char **argv = list_strings(a->argv, 0);

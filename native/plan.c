@@ -14,7 +14,7 @@ bool plan_next(const struct plan *plan, const uint8_t **at, struct frame *out) {
 }
 
 /* The order that the two processes rely on: one clone, init's ops only with it, nothing of init's after execute,
-   nothing of the monitor's after supervise. */
+   nothing of the monitor's after supervise or release. */
 struct order {
   uint32_t clones, init_ops;
   bool executed, supervised;
@@ -31,10 +31,10 @@ static bool check_order(struct order *order, const struct frame *frame, const ch
   }
   if (frame->stage == STAGE_MONITOR) {
     if (order->supervised) {
-      *problem = "a monitor op after supervise";
+      *problem = "a monitor op after supervise or release";
       return false;
     }
-    order->supervised = frame->code == OP_SUPERVISE;
+    order->supervised = frame->code == OP_SUPERVISE || frame->code == OP_RELEASE;
   }
   if (frame->stage == STAGE_INIT) {
     order->init_ops++;

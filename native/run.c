@@ -111,6 +111,9 @@ int monitor_message(struct helper *h, struct message *out) {
   case MESSAGE_EXECUTING:
     m->executing = true;
     break;
+  case MESSAGE_WAITING:
+    m->waiting = true;
+    break;
   case MESSAGE_FAILURE:
     m->failure = (struct failure){.set = true, .code = code_at(h->plan, out->value), .stage = STAGE_INIT,
                                   .index = out->value, .error = out->error};
@@ -150,11 +153,12 @@ int monitor_await(struct helper *h, uint32_t type, uint32_t value) {
     struct message message;
     int error = monitor_message(h, &message);
     if (error != 0) return error;
+    if (message.type == MESSAGE_WAITING && type == MESSAGE_WAITING) return 0;
     if (message.type == MESSAGE_BARRIER && type == MESSAGE_BARRIER) {
       return message.value == value ? 0 : fail_as(h, EPROTO, "init is at barrier %u", message.value);
     }
   }
-  return type == MESSAGE_EXECUTING ? 0 : fail_as(h, EPROTO, "init runs its program already");
+  return type == MESSAGE_EXECUTING || type == MESSAGE_WAITING ? 0 : fail_as(h, EPROTO, "init runs its program already");
 }
 
 int op_barrier(struct helper *h, const struct args_barrier *a) {
@@ -241,8 +245,8 @@ static void run_monitor_ops(struct helper *h) {
       }
       return;
     }
-    /* Nothing follows supervise (plan.c); most of the plan's memory is gone by then. */
-    if (frame.code == OP_SUPERVISE) return;
+    /* Nothing follows these (plan.c); after supervise most of the plan's memory is gone. */
+    if (frame.code == OP_SUPERVISE || frame.code == OP_RELEASE) return;
   }
 }
 
@@ -272,6 +276,7 @@ static void block_signals(struct monitor *m) {
 static int finish(struct helper *h) {
   struct monitor *m = h->monitor;
   int status = 0;
+  if (m->released && !m->failure.set) return 0;
   if (m->failure.set) {
     monitor_kill(m);
     terminal_restore(m);
@@ -283,6 +288,25 @@ static int finish(struct helper *h) {
   terminal_restore(m);
   run_cleanup_ops(h);
   return status;
+}
+
+bool run_hooks(const char *path, pid_t init) {
+  struct plan plan;
+  const char *problem;
+  if (!plan_load(path, &plan, &problem)) {
+    complain("vitrine-helper: plan %s: %s", path, problem);
+    return false;
+  }
+  struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
+                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
+  struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
+                     .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan, .host_pid = init};
+  h.umask = umask(0);
+  find_report(&h);
+  run_monitor_ops(&h);
+  if (monitor.failure.set) report_failure(&h);
+  plan_free(&plan);
+  return !monitor.failure.set;
 }
 
 int run_main(const char *path) {

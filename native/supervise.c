@@ -11,10 +11,10 @@ int exit_status(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-/* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0 if unknown. */
-static unsigned long long start_time(const char *stat_file) {
+unsigned long long process_start_time(pid_t pid) {
   char text[1024];
-  int fd = open(stat_file, O_RDONLY | O_CLOEXEC);
+  snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
+  int fd = open(text, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   ssize_t size = read(fd, text, sizeof text - 1);
   close(fd);
@@ -22,6 +22,7 @@ static unsigned long long start_time(const char *stat_file) {
   text[size] = 0;
   /* The second field, the process's name, may hold anything: count from its last parenthesis. */
   char *at = strrchr(text, ')');
+  if (at == NULL || (at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))) return 0;
   for (int field = 2; at != NULL && field < 22; field++) at = strchr(at + 1, ' ');
   return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
 }
@@ -29,7 +30,7 @@ static unsigned long long start_time(const char *stat_file) {
 /* A reader sees the whole text or no file: written beside and renamed. */
 static int write_record(struct helper *h, const char *path, const char *text, size_t size) {
   char beside[4096 + 64];
-  int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), start_time("/proc/self/stat"));
+  int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), process_start_time(getpid()));
   if (length < 0 || (size_t)length >= sizeof beside) return fail_as(h, ENAMETOOLONG, "%s", path);
   int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0) return fail(h, "create %s", beside);
@@ -40,12 +41,10 @@ static int write_record(struct helper *h, const char *path, const char *text, si
   return error;
 }
 
-static int write_pid(struct helper *h, const char *path) {
-  char stat_file[64];
+static int write_process(struct helper *h, const char *path) {
   char text[64];
   pid_t child = h->monitor->child;
-  snprintf(stat_file, sizeof stat_file, "/proc/%d/stat", (int)child);
-  int length = snprintf(text, sizeof text, "%d %llu\n", (int)child, start_time(stat_file));
+  int length = snprintf(text, sizeof text, "%d %llu\n", (int)child, process_start_time(child));
   return write_record(h, path, text, (size_t)length);
 }
 
@@ -151,9 +150,30 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
   bool forward = a->forward_signals;
   bool input = a->relay_input;
   char *exit_file = kept_string(a->exit_file);
-  int error = a->pid_file.length > 0 ? write_pid(h, a->pid_file.at) : 0;
+  int error = a->pid_file.length > 0 ? write_process(h, a->pid_file.at) : 0;
   if (error == 0) error = wait_for_child(h, forward, input);
   if (error == 0 && exit_file != NULL) error = write_exit(h, exit_file);
   free(exit_file);
   return error;
+}
+
+/* The file that a caller asked for: the digits alone (containerd reads it with a strict parser). */
+static int write_pid(struct helper *h, const char *path) {
+  char text[16];
+  int length = snprintf(text, sizeof text, "%d", (int)h->monitor->child);
+  return write_record(h, path, text, (size_t)length);
+}
+
+int op_release(struct helper *h, const struct args_release *a) {
+  struct monitor *m = h->monitor;
+  if (m == NULL || m->child <= 0) return fail_as(h, EINVAL, "no clone before it");
+  int error = m->waiting ? 0 : monitor_await(h, MESSAGE_WAITING, 0);
+  if (error == 0 && a->process_file.length > 0) error = write_process(h, a->process_file.at);
+  if (error == 0 && a->pid_file.length > 0) error = write_pid(h, a->pid_file.at);
+  if (error != 0) return error;
+  /* Until it has this message init ends when the monitor does: nothing of a creation that was killed stays. */
+  struct message message = {.type = MESSAGE_RELEASED};
+  if (m->waiting && !channel_send(h->channel, &message, -1)) return monitor_await(h, MESSAGE_RELEASED, 0);
+  m->released = true;
+  return 0;
 }

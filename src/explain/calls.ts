@@ -82,6 +82,12 @@ const describers: Describer = {
     `poll, waitpid${op.forwardSignals ? ", signals passed on" : ""}${op.relayInput ? ", stdin relayed to the terminal" : ""}`,
     ...(op.exitFile === "" ? [] : [`write(${op.exitFile}, the exit status)`]),
   ],
+  release: (op) => [
+    "wait until init waits for its start, or runs",
+    ...(op.processFile === "" ? [] : [`write(${op.processFile}, PID STARTTIME)`]),
+    ...(op.pidFile === "" ? [] : [`write(${op.pidFile}, PID)`]),
+    "exit: init becomes the subreaper's",
+  ],
   reportFailure: (op) => [`on a failed op: execve(${op.argv.map(text).join(" ")})`],
   runProgram: (op) => [
     `fork, execve(${text(op.path)}, [${op.argv.map(text).join(", ")}])${op.timeoutSeconds === 0 ? "" : `, at most ${op.timeoutSeconds} s`}`,
@@ -210,7 +216,7 @@ const describers: Describer = {
   ],
   standardInput: (op) => [op.mode === 0 ? "stdin is the caller's" : "open(/dev/null), dup2(null, 0)"],
   closeDescriptors: (op) => [`close_range(${op.first}, ~0, CLOSE_RANGE_CLOEXEC)`],
-  awaitStart: (op) => [`open(${op.fifo}), poll: wait for start`],
+  awaitStart: (op) => [`open(${op.fifo}), read: wait for start`],
   execute: (op) => [
     `execve(${op.argv.map(text).join(" ")})`,
     `environment: ${op.env.length === 0 ? "empty" : op.env.map((each) => quoted(each, 400)).join(" ")}`,

@@ -145,6 +145,12 @@ export const opTable = {
     doc: "The monitor waits until init has become the user's program (poststart hooks come after it).",
     args: {},
   },
+  release: {
+    code: 15,
+    calls: "read, write (a socket pair, files)",
+    doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then not run: they serve a failure.",
+    args: { processFile: "str", pidFile: "str" },
+  },
 
   // --- handles ---
   setRoot: {
@@ -405,8 +411,8 @@ export const opTable = {
   },
   awaitStart: {
     code: 89,
-    calls: "open (a FIFO), poll",
-    doc: "The runtime spec's gap between create and start: init opens the FIFO at its beginning (a path of the host) and waits here until somebody has opened it for writing.",
+    calls: "open (a FIFO), access, read",
+    doc: "The runtime spec's gap between create and start: init opens the FIFO at its beginning (a path of the host), makes sure that the program of `execute` is there, and waits here until a byte can be read. The FIFO has a reader until execve.",
     args: { fifo: "str" },
   },
   execute: {
