@@ -1,12 +1,18 @@
 /** The server's side of the distribution spec. */
+
+export { type AccessOptions, AuthenticatedAccess } from "./access/authenticate.ts";
 export { openAccess } from "./access/open.ts";
+export type { AccessRule } from "./access/rules.ts";
 export type { Access, Action, Identity } from "./access/types.ts";
+export { accessLogLine } from "./access-log.ts";
 export { type CheckOptions, type CheckProblem, type CheckReport, checkStorage } from "./check.ts";
 export { type CollectOptions, type CollectReport, collectGarbage } from "./collect.ts";
 export { RegistryError } from "./errors.ts";
 export type { EventSink, RegistryEvent } from "./events.ts";
 export type { Exchange } from "./http/exchange.ts";
+export { makePages, type PageOptions } from "./pages/pages.ts";
 export type { PolicyOptions, RepositoryRule, Retention } from "./policy.ts";
 export { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";
 export { type FilesystemStorage, openFilesystemStorage } from "./storage/filesystem.ts";
 export type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "./storage/types.ts";
+export { startWebhooks, type Webhook, type Webhooks } from "./webhooks.ts";

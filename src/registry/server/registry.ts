@@ -14,9 +14,10 @@ import { Exchange } from "./http/exchange.ts";
 import { answerOf } from "./http/failures.ts";
 import { routeApi } from "./http/route.ts";
 import { Metrics } from "./metrics.ts";
+import { type MirrorOptions, startMirror } from "./mirror.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { Repositories } from "./repositories.ts";
-import type { Service, ServiceLimits, Upstream } from "./service.ts";
+import type { Service, ServiceLimits } from "./service.ts";
 import { type FilesystemStorage, openFilesystemStorage } from "./storage/filesystem.ts";
 import type { RegistryStorage } from "./storage/types.ts";
 import { UploadArea } from "./uploads.ts";
@@ -34,7 +35,8 @@ export interface RegistryOptions extends PolicyOptions {
   readonly storage?: RegistryStorage;
   readonly access?: Access;
   readonly events?: EventSink;
-  readonly upstream?: (repositories: Repositories) => Upstream;
+  /** Makes this registry a pull-through cache; pushes are refused unless `readOnly` is false. */
+  readonly mirror?: MirrorOptions;
   readonly limits?: Partial<ServiceLimits & ConnectionLimits>;
   /** Called after each answer: the access log. */
   readonly onAnswer?: (exchange: Exchange, status: number) => void;
@@ -105,15 +107,19 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     });
   }
   const uploads = new UploadArea(storage.uploadDirectory);
+  const metrics = new Metrics();
+  const { manifestBytes, blobBytes } = settings;
+  const { mirror } = options;
   const service: Service = {
     repositories,
     uploads,
     access: options.access ?? openAccess,
-    policy: new Policy(options),
+    policy: new Policy({ ...options, readOnly: options.readOnly ?? mirror !== undefined }),
     limits: settings,
     events: options.events ?? noEvents,
-    metrics: new Metrics(),
-    upstream: options.upstream?.(repositories),
+    metrics,
+    upstream:
+      mirror && startMirror(mirror, { repositories, uploads, metrics, manifestBytes, blobBytes, now }),
     now,
   };
   const sweep = setInterval(

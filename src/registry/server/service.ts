@@ -1,9 +1,11 @@
 /** What handlers work with. */
+import type { Digest } from "../../oci/mod.ts";
 import type { Access } from "./access/types.ts";
 import type { EventSink } from "./events.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import type { Repositories } from "./repositories.ts";
+import type { BlobReader } from "./storage/types.ts";
 import type { UploadArea } from "./uploads.ts";
 
 export interface ServiceLimits {
@@ -30,7 +32,9 @@ export interface Service {
 /** A registry that missing content is fetched from (a pull-through cache). */
 export interface Upstream {
   /** Makes the manifest present in `name`, or up to date for a tag; resolves when it is there or cannot be had. */
-  manifest(name: string, reference: { readonly tag?: string; readonly digest?: string }): Promise<void>;
-  /** Makes the blob present in `name`; false when the upstream does not have it. */
-  blob(name: string, digest: string): Promise<boolean>;
+  manifest(name: string, reference: { readonly tag?: string; readonly digest?: Digest }): Promise<void>;
+  /** The size of a blob that the upstream has. */
+  blobSize(name: string, digest: Digest): Promise<number | undefined>;
+  /** Opens a blob while it is fetched and stored; undefined when the upstream does not have it. */
+  blob(name: string, digest: Digest): Promise<BlobReader | undefined>;
 }

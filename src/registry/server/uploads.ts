@@ -180,9 +180,13 @@ export class Upload {
   /**
    * Appends a stream. When the stream breaks, what came of it stays: the client may go on from there. When the disk
    * fails, the upload is cut back to what it held before the write that failed.
-   * Error: `upload-too-large` beyond `maxBytes` of the whole.
+   * `onWritten` hears how many bytes are in the file. Error: `upload-too-large` beyond `maxBytes` of the whole.
    */
-  async append(source: ByteStream, maxBytes: number): Promise<void> {
+  async append(
+    source: ByteStream,
+    maxBytes: number,
+    onWritten: (bytes: number) => void = () => undefined,
+  ): Promise<void> {
     let gathered: Uint8Array[] = [];
     let length = 0;
     let hashed = this.bytes;
@@ -194,7 +198,7 @@ export class Upload {
       const bytes = length;
       gathered = [];
       length = 0;
-      writing = writing.then(() => this.write(chunks, position, bytes));
+      writing = writing.then(() => this.write(chunks, position, bytes)).then(() => onWritten(this.bytes));
       writing.catch(() => undefined);
     };
     try {

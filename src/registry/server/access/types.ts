@@ -1,4 +1,5 @@
 /** Who asks, and what they may. */
+import type { AccessScope } from "../../protocol/challenge.ts";
 import type { Exchange } from "../http/exchange.ts";
 
 /** `pull` reads, `push` adds content and tags, `delete` removes them; `list` is the catalog. */
@@ -8,7 +9,7 @@ export interface Identity {
   /** Undefined for nobody in particular. */
   readonly user: string | undefined;
   /** What a token grants; undefined where the rules decide alone. */
-  readonly grants?: readonly { readonly name: string; readonly actions: readonly string[] }[];
+  readonly grants?: readonly AccessScope[];
 }
 
 export interface Access {

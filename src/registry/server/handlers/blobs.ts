@@ -6,6 +6,7 @@ import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendBlob } from "../http/send-blob.ts";
 import type { Service } from "../service.ts";
+import type { BlobReader } from "../storage/types.ts";
 import { readDigest } from "./requests.ts";
 
 /** A year: what a digest names never changes. */
@@ -19,7 +20,8 @@ export async function getBlob(
   text: string,
 ): Promise<void> {
   const digest = readDigest(text);
-  const { size } = await findBlob(service, name, digest);
+  const found = await findBlob(service, exchange, name, digest);
+  const { size } = found;
   if (exchange.method === "HEAD") service.repositories.noteSeen(digest);
   const entityTag = `"${digest}"`;
   const headers = {
@@ -38,13 +40,7 @@ export async function getBlob(
     exchange.send(200, { ...headers, "Content-Length": size });
     return;
   }
-  const reader = await service.repositories.storage.blobs.open(digest);
-  if (reader === undefined || reader.size !== size) {
-    await reader?.close();
-    throw new RegistryError(500, "UNKNOWN", {
-      message: `blob ${digest} is damaged in the registry's storage: push it again`,
-    });
-  }
+  const reader = found.reader ?? (await openStored(service, digest, size));
   try {
     // A range of something else than what the client has (If-Range) is answered with all of it.
     const ifRange = exchange.header("if-range");
@@ -71,15 +67,38 @@ export async function getBlob(
   }
 }
 
-async function findBlob(service: Service, name: string, digest: Digest): Promise<{ readonly size: number }> {
+interface FoundBlob {
+  readonly size: number;
+  /** Open already: it comes from the upstream at this moment. */
+  readonly reader?: BlobReader;
+}
+
+async function findBlob(
+  service: Service,
+  exchange: Exchange,
+  name: string,
+  digest: Digest,
+): Promise<FoundBlob> {
   const { repositories, upstream } = service;
   const record = await repositories.blob(name, digest);
   if (record !== undefined) return record;
-  if (upstream !== undefined && (await upstream.blob(name, digest))) {
-    const fetched = await repositories.blob(name, digest);
-    if (fetched !== undefined) return fetched;
+  if (exchange.method === "HEAD") {
+    const size = await upstream?.blobSize(name, digest);
+    if (size !== undefined) return { size };
+  } else {
+    const reader = await upstream?.blob(name, digest);
+    if (reader !== undefined) return { size: reader.size, reader };
   }
   throw new RegistryError(404, "BLOB_UNKNOWN", { detail: { name, digest } });
+}
+
+async function openStored(service: Service, digest: Digest, size: number): Promise<BlobReader> {
+  const reader = await service.repositories.storage.blobs.open(digest);
+  if (reader?.size === size) return reader;
+  await reader?.close();
+  throw new RegistryError(500, "UNKNOWN", {
+    message: `blob ${digest} is damaged in the registry's storage: push it again`,
+  });
 }
 
 /** The repository forgets it; the bytes go with the next collection when no other repository has them. */

@@ -24,6 +24,8 @@ export class Exchange {
   readonly method: string;
   /** As it was sent, without the query. */
   readonly path: string;
+  /** The address of the other end. */
+  readonly remote: string;
   readonly started = performance.now();
   identity: Identity | undefined;
   /** For the access log and metrics; handlers set what they know. */
@@ -44,6 +46,8 @@ export class Exchange {
     this.request = request;
     this.response = response;
     this.guard = guard;
+    // Now: at the end of the request the socket may not know any more.
+    this.remote = request.socket?.remoteAddress ?? "";
     this.method = request.method ?? "GET";
     const target = request.url ?? "/";
     const question = target.indexOf("?");
