@@ -194,6 +194,7 @@ class Watch {
   private since: number | undefined = performance.now();
   private bytes = 0;
   private isConnected = false;
+  private ended = false;
 
   constructor(timing: Timing, expire: (error: VitrineError) => void, url: URL) {
     this.timing = timing;
@@ -241,6 +242,7 @@ class Watch {
   }
 
   stop(): void {
+    this.ended = true;
     clearTimeout(this.timer);
   }
 
@@ -258,6 +260,7 @@ class Watch {
   }
 
   private arm(): void {
+    if (this.ended) return;
     this.timer = setTimeout(
       () => {
         if (this.elapsed() < this.limit) return this.arm();
@@ -265,5 +268,7 @@ class Watch {
       },
       Math.max(this.limit - this.elapsed(), 10),
     );
+    // The connection keeps the process; a response that nobody reads must not.
+    this.timer.unref();
   }
 }

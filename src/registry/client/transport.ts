@@ -83,8 +83,8 @@ export class Transport {
       };
       const response = await exchange({ ...request, url, headers }, route, timing);
       if (!isRedirect(response, request)) return response;
-      const next = targetOf(response, url);
       await response.discard();
+      const next = targetOf(response, url);
       if (seen.has(next.href)) throw redirectError("redirect-loop", request.url, "redirects in a circle");
       if (seen.size > mostRedirects) {
         throw redirectError("redirect-too-many", request.url, `redirects more than ${mostRedirects} times`);
