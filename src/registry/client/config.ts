@@ -176,7 +176,7 @@ function readAliases(field: TomlField): ReadonlyMap<string, string> {
   return new Map(field.keys().map((name) => [name, field.at(name).text() ?? ""]));
 }
 
-const place = /^[A-Za-z0-9.[\]:-]+(?::[0-9]+)?(?:\/[a-z0-9._/-]+)?$/;
+const place = /^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?(?:\/[a-z0-9._-]+)*$/;
 
 function readEntry(table: TomlField): RegistryEntry {
   const location = readPlace(table.at("location"));
