@@ -1,4 +1,5 @@
 /* vitrine-helper: the part of vitrine that touches the kernel. Its command line is in ARCHITECTURE.md. */
+#include "client.h"
 #include "helper.h"
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 
 static int usage(void) {
   complain("usage: vitrine-helper run [--preserve-fds N] PLAN | start DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
-           "--newgidmap PATH]] | reap PROGRAM [ARG]...");
+           "--newgidmap PATH]] | reap PROGRAM [ARG]... | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
   return 125;
 }
 
@@ -31,6 +32,8 @@ int main(int argc, char **argv) {
   }
   if (run) return seal_self(argv) ? run_main(argv[argc - 1]) : 125;
   if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
+  if (argc >= 3 && strcmp(argv[1], "attach") == 0) return attach_main(argc - 2, argv + 2);
+  if (argc == 5 && strcmp(argv[1], "await") == 0) return await_main(argv + 2);
   if (argc >= 2 && strcmp(argv[1], "apply") == 0) return apply_main(argc - 2, argv + 2);
   return usage();
 }

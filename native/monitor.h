@@ -10,6 +10,8 @@ struct kept_namespace {
   uint32_t type;
 };
 
+struct hub;
+
 struct monitor {
   pid_t child;
   int child_pidfd;
@@ -32,6 +34,7 @@ struct monitor {
   bool joined_pid_namespace;
   bool tty_saved; /* the user's terminal is raw: put back at the end */
   struct termios tty;
+  struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */
 };
 
 /* Waits until init sends a message of `type` (and `value` for a barrier), or becomes its program
@@ -51,6 +54,8 @@ int exit_status(int wait_status);
 /* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
    or a zombie. */
 unsigned long long process_start_time(pid_t pid);
+/* PID STARTTIME into a file, whole or not at all; with `name_space` also the pid namespace that the pid is of. */
+int write_process(struct helper *h, const char *path, pid_t pid, bool name_space);
 
 /* --- relay.c --- */
 struct relay {

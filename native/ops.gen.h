@@ -44,6 +44,10 @@ enum op_code {
   OP_RELEASE = 15,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
+  OP_DAEMONIZE = 24,
+  OP_CAPTURE_STREAMS = 25,
+  OP_KEEP_LOG = 26,
+  OP_ATTACH_SOCKET = 27,
   OP_MOUNT_PROPAGATION = 30,
   OP_MOUNT_FILESYSTEM = 31,
   OP_BIND_MOUNT = 32,
@@ -165,6 +169,26 @@ struct args_set_root {
 };
 struct args_set_work {
   struct path path;
+};
+struct args_daemonize {
+  struct str monitor_file;
+  struct str announce;
+  bool attach;
+  bool input;
+  struct bytes detach_keys;
+};
+struct args_capture_streams {
+  bool terminal;
+  bool input;
+  bool once;
+};
+struct args_keep_log {
+  struct str path;
+  uint64_t max_bytes;
+  uint32_t files;
+};
+struct args_attach_socket {
+  struct str path;
 };
 struct args_mount_propagation {
   struct path path;
@@ -418,6 +442,10 @@ union op_args {
   struct args_release release;
   struct args_set_root set_root;
   struct args_set_work set_work;
+  struct args_daemonize daemonize;
+  struct args_capture_streams capture_streams;
+  struct args_keep_log keep_log;
+  struct args_attach_socket attach_socket;
   struct args_mount_propagation mount_propagation;
   struct args_mount_filesystem mount_filesystem;
   struct args_bind_mount bind_mount;
@@ -490,6 +518,10 @@ union op_args {
   X(release, OP_RELEASE, "release") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
+  X(daemonize, OP_DAEMONIZE, "daemonize") \
+  X(capture_streams, OP_CAPTURE_STREAMS, "captureStreams") \
+  X(keep_log, OP_KEEP_LOG, "keepLog") \
+  X(attach_socket, OP_ATTACH_SOCKET, "attachSocket") \
   X(mount_propagation, OP_MOUNT_PROPAGATION, "mountPropagation") \
   X(mount_filesystem, OP_MOUNT_FILESYSTEM, "mountFilesystem") \
   X(bind_mount, OP_BIND_MOUNT, "bindMount") \
@@ -602,6 +634,26 @@ static const struct field fields_set_root[] = {
 };
 static const struct field fields_set_work[] = {
   {ARG_PATH, offsetof(struct args_set_work, path)},
+};
+static const struct field fields_daemonize[] = {
+  {ARG_STR, offsetof(struct args_daemonize, monitor_file)},
+  {ARG_STR, offsetof(struct args_daemonize, announce)},
+  {ARG_BOOL, offsetof(struct args_daemonize, attach)},
+  {ARG_BOOL, offsetof(struct args_daemonize, input)},
+  {ARG_BYTES, offsetof(struct args_daemonize, detach_keys)},
+};
+static const struct field fields_capture_streams[] = {
+  {ARG_BOOL, offsetof(struct args_capture_streams, terminal)},
+  {ARG_BOOL, offsetof(struct args_capture_streams, input)},
+  {ARG_BOOL, offsetof(struct args_capture_streams, once)},
+};
+static const struct field fields_keep_log[] = {
+  {ARG_STR, offsetof(struct args_keep_log, path)},
+  {ARG_U64, offsetof(struct args_keep_log, max_bytes)},
+  {ARG_U32, offsetof(struct args_keep_log, files)},
+};
+static const struct field fields_attach_socket[] = {
+  {ARG_STR, offsetof(struct args_attach_socket, path)},
 };
 static const struct field fields_mount_propagation[] = {
   {ARG_PATH, offsetof(struct args_mount_propagation, path)},
@@ -845,6 +897,10 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_RELEASE] = {"release", fields_release, 2},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
+  [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},
+  [OP_CAPTURE_STREAMS] = {"captureStreams", fields_capture_streams, 3},
+  [OP_KEEP_LOG] = {"keepLog", fields_keep_log, 3},
+  [OP_ATTACH_SOCKET] = {"attachSocket", fields_attach_socket, 1},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},
   [OP_MOUNT_FILESYSTEM] = {"mountFilesystem", fields_mount_filesystem, 5},
   [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 8},

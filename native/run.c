@@ -1,5 +1,5 @@
 /* Stage monitor: walks the plan, keeps account of init, and always tries every cleanup op. */
-#include "monitor.h"
+#include "hub.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +60,7 @@ static int terminal_arrived(struct helper *h, uint32_t index, int terminal) {
   if (*path == 0) {
     if (m->terminal >= 0) close(m->terminal);
     m->terminal = terminal;
+    hub_terminal_arrived(m);
     return 0;
   }
   static const char name[] = "/dev/ptmx";
@@ -287,6 +288,7 @@ static int finish(struct helper *h) {
   }
   terminal_restore(m);
   run_cleanup_ops(h);
+  if (m->hub != NULL) hub_finish(m->hub, status);
   return status;
 }
 

@@ -1,5 +1,5 @@
 /* The monitor's long wait: signals, streams, the exit status. */
-#include "monitor.h"
+#include "hub.h"
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,10 +41,11 @@ static int write_record(struct helper *h, const char *path, const char *text, si
   return error;
 }
 
-static int write_process(struct helper *h, const char *path) {
-  char text[64];
-  pid_t child = h->monitor->child;
-  int length = snprintf(text, sizeof text, "%d %llu\n", (int)child, process_start_time(child));
+int write_process(struct helper *h, const char *path, pid_t pid, bool name_space) {
+  char text[128];
+  char own[64] = "";
+  if (name_space && readlink("/proc/self/ns/pid", own, sizeof own - 1) < 0) own[0] = 0;
+  int length = snprintf(text, sizeof text, "%d %llu%s%s\n", (int)pid, process_start_time(pid), own[0] == 0 ? "" : " ", own);
   return write_record(h, path, text, (size_t)length);
 }
 
@@ -94,7 +95,7 @@ static void give_memory_back(struct helper *h) {
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
-  struct pollfd polls[3 + 2 * 3];
+  struct pollfd polls[3 + 2 * 3 + HUB_POLLS];
   polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
   /* In the moment between init's last message and its execve a signal waits: it is for the program. */
   polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
@@ -105,7 +106,10 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
     polls[3 + 2 * i] = (struct pollfd){full ? -1 : relay->from, POLLIN, 0};
     polls[4 + 2 * i] = (struct pollfd){full ? relay->to : -1, POLLOUT, 0};
   }
-  if (poll(polls, 3 + 2 * relays->count, -1) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  struct pollfd *captured = polls + 3 + 2 * relays->count;
+  bool streaming = m->hub != NULL && m->channel_closed;
+  unsigned count = 3 + 2 * relays->count + (streaming ? hub_polls(m->hub, captured) : 0);
+  if (poll(polls, count, -1) < 0) return errno == EINTR ? 0 : fail(h, "poll");
   /* Messages first: a failed init also ends, and its message is the reason. */
   if (polls[2].revents != 0) {
     struct message message;
@@ -118,6 +122,7 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   for (unsigned i = 0; i < relays->count; i++) {
     relay_move(&relays->relay[i], polls[3 + 2 * i].revents, polls[4 + 2 * i].revents);
   }
+  if (streaming) hub_serve(m, captured);
   *ended = polls[0].revents != 0;
   return 0;
 }
@@ -131,15 +136,18 @@ static int wait_for_child(struct helper *h, bool forward, bool input) {
     /* The terminal arrives from init some time during its setup; the user's own turns raw only when the program runs,
        so that a failure is printed on a sane one. */
     if (!begun && m->channel_closed) {
-      relays_begin(m, &relays, input);
+      if (m->hub != NULL) hub_begin(m);
+      else relays_begin(m, &relays, input);
       begun = true;
     }
     int error = wait_once(h, &relays, forward, &ended);
     if (error != 0) return error;
   }
-  if (!begun) relays_begin(m, &relays, false);
+  if (!begun && m->hub != NULL) hub_begin(m);
+  else if (!begun) relays_begin(m, &relays, false);
   monitor_reap(m);
-  relays_drain(&relays);
+  if (m->hub != NULL) hub_drain(m);
+  else relays_drain(&relays);
   terminal_restore(m);
   return 0;
 }
@@ -150,7 +158,7 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
   bool forward = a->forward_signals;
   bool input = a->relay_input;
   char *exit_file = kept_string(a->exit_file);
-  int error = a->pid_file.length > 0 ? write_process(h, a->pid_file.at) : 0;
+  int error = a->pid_file.length > 0 ? write_process(h, a->pid_file.at, m->child, false) : 0;
   if (error == 0) error = wait_for_child(h, forward, input);
   if (error == 0 && exit_file != NULL) error = write_exit(h, exit_file);
   free(exit_file);
@@ -168,7 +176,7 @@ int op_release(struct helper *h, const struct args_release *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child <= 0) return fail_as(h, EINVAL, "no clone before it");
   int error = m->waiting ? 0 : monitor_await(h, MESSAGE_WAITING, 0);
-  if (error == 0 && a->process_file.length > 0) error = write_process(h, a->process_file.at);
+  if (error == 0 && a->process_file.length > 0) error = write_process(h, a->process_file.at, m->child, false);
   if (error == 0 && a->pid_file.length > 0) error = write_pid(h, a->pid_file.at);
   if (error != 0) return error;
   /* Until it has this message init ends when the monitor does: nothing of a creation that was killed stays. */

@@ -10,6 +10,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
@@ -114,6 +117,10 @@ static inline int k_openat2(int dir, const char *path, uint64_t flags, uint64_t 
 static inline pid_t k_clone3(const struct k_clone_args *args) {
   return (pid_t)syscall(SYS_clone3, args, sizeof *args);
 }
+static inline int k_pidfd_open(pid_t pid) {
+  return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
 static inline int k_pidfd_send_signal(int pidfd, int signal) {
   return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }

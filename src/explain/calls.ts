@@ -97,6 +97,18 @@ const describers: Describer = {
   pipeStreams: () => ["pipe2, dup2 in place of stdin, stdout and stderr that are the user's terminal"],
   unshareNamespaces: (op) => [`unshare(${cloneFlagNames(op.flags)})`],
   awaitExecute: () => ["wait until init has become the program"],
+  daemonize: (op) => [
+    "fork",
+    "setsid",
+    ...(op.monitorFile === "" ? [] : [`write(${op.monitorFile}, PID STARTTIME)`]),
+  ],
+  captureStreams: (op) => [
+    op.terminal
+      ? "take the container's terminal"
+      : `pipe2 for ${op.input ? "stdin, stdout" : "stdout"} and stderr`,
+  ],
+  keepLog: (op) => [`open(${op.path}, O_APPEND)`],
+  attachSocket: (op) => ["socket(AF_UNIX, SOCK_SEQPACKET)", `bind(${op.path})`, "listen"],
 
   setRoot: (op) => [`openat(${pathText(op.path)}, O_PATH | O_DIRECTORY) = root`],
   setWork: (op) => [`openat(${pathText(op.path)}, O_PATH | O_DIRECTORY) = work`],

@@ -145,6 +145,30 @@ export const opTable = {
     doc: "The monitor waits until init has become the user's program (poststart hooks come after it).",
     args: {},
   },
+  daemonize: {
+    code: 24,
+    calls: "socketpair, fork, setsid",
+    doc: "The monitor goes on as a child in a session of its own; the process that was started stays in front of it as its first client. Once the user's program runs, that one prints `announce` and ends with 0; with `attach` it stays, relays the container's streams (with `input` stdin as well) and ends with its exit status, or with 0 when the user types `detachKeys`. A failure before that ends it with the monitor's status. `monitorFile` gets PID STARTTIME of the monitor.",
+    args: { monitorFile: "str", announce: "str", attach: "bool", input: "bool", detachKeys: "bytes" },
+  },
+  captureStreams: {
+    code: 25,
+    calls: "pipe2",
+    doc: "Before `clone`: the container's streams are not the user's, but pipes that `supervise` reads for the log and for whoever attaches. Not needed for the outputs where init opens a `terminal`. With `input` stdin is kept open for those who attach, with `once` until the input of the first of them ends.",
+    args: { terminal: "bool", input: "bool", once: "bool" },
+  },
+  keepLog: {
+    code: 26,
+    calls: "open, writev, rename",
+    doc: "Captured output goes to the file `path` in the CRI log format: TIME stdout|stderr P|F LINE. With `maxBytes` a longer file is renamed to `path`.1 and so on, and at most `files` are kept.",
+    args: { path: "str", maxBytes: "u64", files: "u32" },
+  },
+  attachSocket: {
+    code: 27,
+    calls: "socket, bind, listen",
+    doc: "Before `clone`: a SOCK_SEQPACKET socket by which others follow the captured streams: see native/client.h.",
+    args: { path: "str" },
+  },
   release: {
     code: 15,
     calls: "read, write (a socket pair, files)",
