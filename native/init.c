@@ -19,12 +19,11 @@ void arm_parent_death(struct helper *h) {
 }
 
 void reset_signals(const sigset_t *mask) {
-  /* The engine's runtime ignores SIGPIPE, and ignored signals survive execve. */
-  struct sigaction standard;
-  memset(&standard, 0, sizeof standard);
-  standard.sa_handler = SIG_DFL;
+  /* The engine's runtime ignores SIGPIPE, and ignored signals survive execve. By the system call, because libc keeps
+     some real-time signals to itself that a caller may have ignored. All zero is SIG_DFL on every architecture. */
+  static const unsigned long standard[8];
   for (int number = 1; number <= 64; number++) {
-    if (number != SIGKILL && number != SIGSTOP) sigaction(number, &standard, NULL);
+    if (number != SIGKILL && number != SIGSTOP) syscall(SYS_rt_sigaction, number, standard, NULL, 8);
   }
   sigprocmask(SIG_SETMASK, mask, NULL);
 }
