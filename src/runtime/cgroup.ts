@@ -195,12 +195,18 @@ function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }):
     directoryOf("pids", "/linux/resources");
   }
   const writes = writesOfV1(draft, directoryOf);
-  for (const write of writes) {
-    if (write.file.startsWith("cpuset.")) {
-      return { directories, writes, prepare: inheritCpuset(cgroup, write.directory) };
+  if (cgroup.everywhere === true) {
+    for (const { controllers } of host.cgroup.hierarchies) {
+      if (controllers[0] !== undefined) {
+        directoryOf(controllers[0], "/linux/cgroupsPath");
+      }
     }
   }
-  return { directories, writes, prepare: [] };
+  const cpusetRoot = hierarchyOf(host, "cpuset")?.mountPoint;
+  const cpuset = cpusetRoot === undefined ? undefined : cpusetRoot + cgroup.path;
+  return cpuset !== undefined && directories.includes(cpuset)
+    ? { directories, writes, prepare: inheritCpuset(cgroup, cpuset) }
+    : { directories, writes, prepare: [] };
 }
 
 /** A v1 cpuset begins with no CPU and no memory node, and a process cannot enter such a one: give it its parent's. */

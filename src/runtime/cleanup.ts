@@ -17,7 +17,8 @@ export function explainFailures(draft: Draft): void {
 
 /** Monitor, before clone: a program without a terminal of its own gets pipes, never the user's. */
 export function guardTerminal(draft: Draft): void {
-  if (processOf(draft).terminal !== true) {
+  // Who is released has the streams of its creator.
+  if (processOf(draft).terminal !== true && draft.input.container.release === undefined) {
     draft.monitor(
       { op: "pipeStreams" },
       { pointer: "/process/terminal", section: "config.md#process", origin: { by: "default" } },
@@ -25,9 +26,20 @@ export function guardTerminal(draft: Draft): void {
   }
 }
 
-/** Monitor, from execve to the end of the program. */
+/** Monitor, from execve to the end of the program; or it leaves init to its caller. */
 export function supervise(draft: Draft): void {
   const { container } = draft.input;
+  if (container.release !== undefined) {
+    draft.monitor(
+      {
+        op: "release",
+        processFile: container.release.processFile,
+        pidFile: container.release.pidFile ?? "",
+      },
+      { pointer: "/process", section: "runtime.md#lifecycle", origin: { by: "default" } },
+    );
+    return;
+  }
   draft.monitor(
     {
       op: "supervise",

@@ -1,12 +1,12 @@
 /** config.json + host facts → plan. The order is runc's; where it matters the step says why. */
-import type { Plan } from "../kernel/mod.ts";
+import { type Plan, S_IFIFO } from "../kernel/mod.ts";
 import { capabilityMasks, dropBoundingSet, setCapabilities } from "./capabilities.ts";
 import { arrangeCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
 import { cleanUp, explainFailures, guardTerminal, supervise } from "./cleanup.ts";
 import { refuseUnsupported, tellOfRules } from "./coverage.ts";
 import { finishDev, setUpDev } from "./devices.ts";
 import { Draft } from "./draft.ts";
-import { runCreateHooks, runPoststartHooks, runStartHooks } from "./hooks.ts";
+import { planPoststartHooks, runCreateHooks, runPoststartHooks, runStartHooks } from "./hooks.ts";
 import { readMounts } from "./mount-entry.ts";
 import { mountAll } from "./mounts.ts";
 import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./namespaces.ts";
@@ -43,6 +43,7 @@ export function compile(input: CompileInput): Plan {
   tellOfRules(draft);
 
   explainFailures(draft);
+  makeStart(draft);
   guardTerminal(draft);
   startInit(draft);
   // The monitor makes the cgroup while init mounts: neither needs the other until the cgroup is looked at.
@@ -84,6 +85,32 @@ export function compile(input: CompileInput): Plan {
   supervise(draft);
   cleanUp(draft, cgroup);
   return draft.finish();
+}
+
+/** What `start` does beside starting: the poststart hooks. undefined: nothing. */
+export function compileStart(input: CompileInput): Plan | undefined {
+  const draft = new Draft(input);
+  explainFailures(draft);
+  return planPoststartHooks(draft) ? draft.finish() : undefined;
+}
+
+/** Monitor: the FIFO that init will wait at. */
+function makeStart(draft: Draft): void {
+  const { startFifo, release } = draft.input.container;
+  if (startFifo !== undefined && release !== undefined) {
+    draft.monitor(
+      {
+        op: "makeNode",
+        path: { base: "host", path: startFifo },
+        mode: S_IFIFO | 0o600,
+        major: 0,
+        minor: 0,
+        uid: draft.input.host.identity.euid,
+        gid: draft.input.host.identity.egid,
+      },
+      { pointer: "", section: "runtime.md#lifecycle", origin: { by: "default" } },
+    );
+  }
 }
 
 /** Init: the gap between the spec's create and start (runtime.md#lifecycle). */

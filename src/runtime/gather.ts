@@ -25,11 +25,18 @@ function kindOf(path: string): SourceKind {
   }
 }
 
-/** `decideCgroup`, with the parent's cpuset where the config sets one on v1. */
-export function gatherCgroup(config: RuntimeConfig, host: HostFacts, id: string): CgroupDecision {
-  const decision = decideCgroup(host, id, config.linux?.cgroupsPath);
+/** `decideCgroup`, with the parent's cpuset where the container enters one on v1. */
+export function gatherCgroup(
+  config: RuntimeConfig,
+  host: HostFacts,
+  id: string,
+  options: { readonly everywhere?: boolean } = {},
+): CgroupDecision {
+  const found = decideCgroup(host, id, config.linux?.cgroupsPath);
+  const decision: CgroupDecision =
+    found.mode === "v1" && options.everywhere === true ? { ...found, everywhere: true } : found;
   const cpu = config.linux?.resources?.cpu;
-  const wanted = (cpu?.cpus ?? "") !== "" || (cpu?.mems ?? "") !== "";
+  const wanted = options.everywhere === true || (cpu?.cpus ?? "") !== "" || (cpu?.mems ?? "") !== "";
   if (decision.mode !== "v1" || !wanted) {
     return decision;
   }

@@ -36,12 +36,25 @@ export function runStartHooks(draft: Draft): void {
   runHooks(draft, "init", "startContainer", "config.md#startcontainer-hooks", "created");
 }
 
-/** On the host, once the program runs. */
+/** On the host, once the program runs. Where another command starts it, that one runs them (`planStart`). */
 export function runPoststartHooks(draft: Draft): void {
-  if (hooksOf(draft, "poststart").length > 0) {
+  if (hooksOf(draft, "poststart").length > 0 && !startsLater(draft)) {
     draft.monitor({ op: "awaitExecute" }, { pointer: "/hooks/poststart", section: "config.md#poststart" });
     runHooks(draft, "monitor", "poststart", "config.md#poststart", "running");
   }
+}
+
+/** The poststart hooks for the `start` of a container that waits for it. False: there are none. */
+export function planPoststartHooks(draft: Draft): boolean {
+  if (hooksOf(draft, "poststart").length === 0 || !startsLater(draft)) {
+    return false;
+  }
+  runHooks(draft, "monitor", "poststart", "config.md#poststart", "running");
+  return true;
+}
+
+function startsLater({ input }: Draft): boolean {
+  return input.container.release !== undefined && input.container.startFifo !== undefined;
 }
 
 /** On the host, when nothing of the container is left. */

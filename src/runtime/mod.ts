@@ -1,6 +1,6 @@
 /** The door of `runtime/`: config.json → plan, and the state of running containers. */
 export { decideCgroup } from "./cgroup.ts";
-export { compile } from "./compile.ts";
+export { compile, compileStart } from "./compile.ts";
 export { originOf } from "./draft.ts";
 export { gatherCgroup, gatherSourceKinds, mountPointOf } from "./gather.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";

@@ -315,7 +315,7 @@ function requireMapped(draft: Draft, kind: "uid" | "gid", id: number, pointer: s
 export function execute(draft: Draft): void {
   const { args, env } = processOf(draft);
   draft.init(
-    { op: "closeDescriptors", first: 3 },
+    { op: "closeDescriptors", first: 3 + (draft.input.container.preserveDescriptors ?? 0) },
     { pointer: "", section: "runtime-linux.md#file-descriptors", origin: byDefault },
   );
   if (draft.input.container.init) {

@@ -42,6 +42,8 @@ export type CgroupDecision =
       readonly mode: "v1";
       /** Absolute: `/vitrine/ID`. */
       readonly path: string;
+      /** A directory in each hierarchy, limited or not: those who account for the container look into all of them. */
+      readonly everywhere?: boolean;
       /** For `resources.cpu.cpus` and `mems`: a v1 cpuset begins empty and nobody can enter it. */
       readonly cpuset?: {
         /** What the nearest directory above the container's that is not empty has. */
@@ -89,8 +91,17 @@ export interface ContainerPlacement {
   /** Files that the monitor writes; absent: not written. */
   readonly pidFile?: string;
   readonly exitFile?: string;
-  /** The FIFO of the spec's create/start gap; absent: start at once. */
+  /** The FIFO of the spec's create/start gap, which the plan makes; absent: start at once. */
   readonly startFifo?: string;
+  /** The monitor does not stay: it ends once init waits for its start, or runs, and init is the caller's to reap. */
+  readonly release?: {
+    /** Gets PID STARTTIME. */
+    readonly processFile: string;
+    /** Gets the digits of the pid (`--pid-file`). */
+    readonly pidFile?: string;
+  };
+  /** So many descriptors from 3 on stay open (`--preserve-fds`). */
+  readonly preserveDescriptors?: number;
   /** The program that explains a failed op. */
   readonly reportFailure: readonly string[];
   /** Absolute paths of the setuid tools that write the id maps; absent: the monitor writes them itself. */
