@@ -119,9 +119,14 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
     );
     assert.equal(loaded.config.process!.apparmorProfile, "vitrine-default");
     byDefault("/process/apparmorProfile", loaded);
-    const missing = make(specInput({}, { host: armored, readHostFile: () => "other (enforce)\n" }));
+    const other = { host: armored, readHostFile: () => "other (enforce)\n" };
+    const loadable = make(specInput({}, { ...other, hostExists: () => true }));
+    assert.equal(loadable.config.process!.apparmorProfile, "vitrine-default");
+    const missing = make(specInput({}, { ...other, hostExists: () => false }));
     assert.equal(missing.config.process!.apparmorProfile, undefined);
     assert.equal(originAt(missing, "/process/apparmorProfile")?.by, "host");
+    const rootless = make(specInput({}, { host: { ...userHost, securityModules: armored.securityModules } }));
+    assert.equal(rootless.config.process!.apparmorProfile, undefined);
   },
   maskedPaths() {
     const thermal = "/sys/devices/system/cpu/cpu0/thermal_throttle";

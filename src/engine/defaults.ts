@@ -87,7 +87,7 @@ export const defaults = {
     "both",
     "--security-opt apparmor=",
     "vitrine-default",
-    "applied where the host has AppArmor and the profile is loaded",
+    "applied, and loaded by root, where the host has AppArmor and its parser",
   ),
   maskedPaths: row(
     "own",

@@ -5,9 +5,10 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
-import { encodePlan } from "../kernel/mod.ts";
+import { encodePlan, type HostFacts } from "../kernel/mod.ts";
 import type { Platform } from "../oci/mod.ts";
 import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
+import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
 import { configText } from "./config-text.ts";
 import { claimName, generateName, releaseName } from "./containers/names.ts";
 import {
@@ -21,6 +22,7 @@ import {
 import { ownPidNamespace } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
 import { encodeReasons } from "./failure-record.ts";
+import { readHostFile } from "./host-files.ts";
 import type { IdChoice } from "./id-maps.ts";
 import type { RunOptions } from "./options.ts";
 import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan } from "./plan-run.ts";
@@ -75,6 +77,9 @@ export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<Pr
   const idChoice = idsForRun(options, deps.host);
   const found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
+  if (wantsDefaultProfile(options, deps.host)) {
+    ensureDefaultProfile({ readHostFile, exists: deps.exists, load: loadProfile });
+  }
   for (let attempt = 0; ; attempt++) {
     await unpack(found, deps);
     const id = newId();
@@ -86,6 +91,14 @@ export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<Pr
       if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
     }
   }
+}
+
+/** Only root may load profiles, and only the default one is ours to load. */
+function wantsDefaultProfile(
+  { privileged, security }: RunOptions,
+  { identity, securityModules }: HostFacts,
+): boolean {
+  return identity.euid === 0 && !privileged && security.apparmor === undefined && securityModules.apparmor;
 }
 
 const mostAttempts = 50;

@@ -1,9 +1,10 @@
 /** no_new_privs, seccomp, AppArmor, SELinux, masked and read-only paths. */
 import { VitrineError } from "../../base/mod.ts";
 import type { LinuxSeccomp, Process } from "../../oci/mod.ts";
+import { findParser, isLoaded, profilesFile } from "../apparmor.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
-import type { SpecInput } from "./input.ts";
+import { inUserNamespace, type SpecInput } from "./input.ts";
 import { byDefault, byFlag, byHost, type Notebook, type Sourced, sourced } from "./notebook.ts";
 
 export function noNewPrivileges(input: SpecInput, notebook: Notebook): boolean {
@@ -124,17 +125,19 @@ function apparmor(input: SpecInput, notebook: Notebook): Pick<Process, "apparmor
     return { apparmorProfile: notebook.value(pointer, sourced("unconfined", byFlag("--privileged"))) };
   }
   const profile = defaults.apparmor.value;
-  if (!profileLoaded(input, profile)) {
-    // Without privilege the list cannot be read, and nobody may change to a profile from a user namespace.
-    notebook.note(pointer, byHost(`the AppArmor profile ${profile} is not loaded`));
+  if (inUserNamespace(input)) {
+    notebook.note(pointer, byHost("an AppArmor profile cannot be entered from a user namespace"));
+    return {};
+  }
+  // Where the parser is there, the profile is loaded before the container starts.
+  if (!isLoaded(input.readHostFile(profilesFile), profile) && findParser(input.hostExists) === undefined) {
+    notebook.note(
+      pointer,
+      byHost(`the AppArmor profile ${profile} is not loaded, and there is no apparmor_parser`),
+    );
     return {};
   }
   return { apparmorProfile: notebook.value(pointer, sourced(profile, byDefault)) };
-}
-
-function profileLoaded(input: SpecInput, profile: string): boolean {
-  const list = input.readHostFile("/sys/kernel/security/apparmor/profiles") ?? "";
-  return list.split("\n").some((line) => line.startsWith(`${profile} (`));
 }
 
 function selinux(input: SpecInput, notebook: Notebook): Pick<Process, "selinuxLabel"> {
