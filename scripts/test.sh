@@ -32,11 +32,17 @@ step "unit tests on bun"
 "$bin/bun" test src >"$log/bun" 2>&1 || { cat "$log/bun"; exit 1; }
 tail -4 "$log/bun"
 
-step "the helper, with ASan and UBSan, and fuzzed"
+step "the helper's decoder, with ASan and UBSan, and fuzzed"
 make --no-print-directory helper-test
+make --no-print-directory helper-fuzz HELPER_FUZZ_SECONDS=10 2>&1 | tail -3
 
 step "fixtures"
 scripts/fixtures.sh
+
+step "the helper's tests with ASan and UBSan, and as on a kernel without the mount API"
+make --no-print-directory helper-sanitized >"$log/sanitized" 2>&1 || { cat "$log/sanitized"; exit 1; }
+grep -E '^(build/|ℹ (pass|fail))' "$log/sanitized"
+count "$log/sanitized"
 
 lane() { # NAME COMMAND...: runs the integration and attack tests
   local name=$1; shift
