@@ -1,0 +1,387 @@
+/** The flags of `run` and `explain run`, in docker's and podman's words: for the parser, help, completion and the man page. */
+import type { OptionTable, OptionValues } from "./framework/command.ts";
+
+const process_ = "Process";
+const filesystem = "Filesystem";
+const isolation = "Isolation";
+const network = "Network";
+const privileges = "Privileges";
+const resources = "Resources";
+const container = "Container";
+const later = "Not yet";
+
+export const runOptionTable = {
+  // the container and the command itself
+  rm: { type: "boolean", section: container, help: "remove the container when it ends" },
+  name: { type: "string", value: "NAME", section: container, help: "name of the container" },
+  cidfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "write the container's id to FILE, which must not be there",
+  },
+  label: { type: "strings", short: "l", value: "KEY=VALUE", section: container, help: "set a label" },
+  "label-file": {
+    type: "strings",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "read labels from FILE",
+  },
+  annotation: {
+    type: "strings",
+    value: "KEY=VALUE",
+    section: container,
+    help: "set an annotation in config.json",
+  },
+  platform: {
+    type: "string",
+    value: "OS/ARCH[/VARIANT]",
+    defaultText: "this machine's",
+    section: container,
+    help: "the image to choose from an index",
+  },
+  os: { type: "string", value: "OS", section: container, hidden: true, help: "as --platform OS/…" },
+  arch: { type: "string", value: "ARCH", section: container, hidden: true, help: "as --platform …/ARCH" },
+  variant: {
+    type: "string",
+    value: "VARIANT",
+    section: container,
+    hidden: true,
+    help: "as --platform …/…/VARIANT",
+  },
+  pull: {
+    type: "string",
+    value: "POLICY",
+    defaultText: "missing",
+    section: container,
+    help: "when to pull the image: missing, never or always (there is no registry client yet)",
+  },
+  quiet: { type: "boolean", short: "q", section: container, help: "say nothing but errors" },
+  rootfs: {
+    type: "boolean",
+    section: container,
+    help: "IMAGE is a directory with a root filesystem, used as it is",
+  },
+
+  // the process
+  interactive: { type: "boolean", short: "i", section: process_, help: "keep stdin open" },
+  tty: { type: "boolean", short: "t", section: process_, help: "give the program a terminal" },
+  entrypoint: {
+    type: "string",
+    value: "PROGRAM",
+    defaultText: "the image's",
+    section: process_,
+    help: "what is run, in place of the image's entrypoint; '' for none",
+  },
+  env: {
+    type: "strings",
+    short: "e",
+    value: "NAME[=VALUE]",
+    section: process_,
+    help: "set an environment variable",
+  },
+  "env-file": {
+    type: "strings",
+    value: "FILE",
+    completion: "file",
+    section: process_,
+    help: "read environment variables from FILE",
+  },
+  "env-host": { type: "boolean", section: process_, help: "pass the whole environment on" },
+  unsetenv: { type: "strings", value: "NAME", section: process_, help: "leave an environment variable out" },
+  "unsetenv-all": {
+    type: "boolean",
+    section: process_,
+    help: "leave the default variables and the image's out",
+  },
+  "http-proxy": { type: "boolean", section: process_, help: "pass http_proxy and its like on" },
+  workdir: {
+    type: "string",
+    short: "w",
+    value: "DIR",
+    defaultText: "the image's",
+    section: process_,
+    help: "directory to run in, made where missing",
+  },
+  user: {
+    type: "string",
+    short: "u",
+    value: "USER[:GROUP]",
+    defaultText: "the image's",
+    section: process_,
+    help: "user to run as: a name of the image's /etc/passwd or a number",
+  },
+  "group-add": { type: "strings", value: "GROUP", section: process_, help: "add a supplementary group" },
+  umask: {
+    type: "string",
+    value: "MODE",
+    defaultText: "0022",
+    section: process_,
+    help: "file mode creation mask",
+  },
+  passwd: {
+    type: "boolean",
+    default: true,
+    section: process_,
+    help: "give a user whom the image does not know an entry in /etc/passwd",
+  },
+  init: { type: "boolean", section: process_, help: "run an init as pid 1 that passes signals on and reaps" },
+  "sig-proxy": { type: "boolean", default: true, section: process_, help: "pass signals on to the program" },
+  "stop-signal": {
+    type: "string",
+    value: "SIGNAL",
+    defaultText: "the image's, else SIGTERM",
+    section: process_,
+    help: "signal that stops the container",
+  },
+  "stop-timeout": {
+    type: "number",
+    value: "SECONDS",
+    defaultText: "10",
+    section: process_,
+    help: "time from the stop signal to SIGKILL",
+  },
+  ulimit: {
+    type: "strings",
+    value: "NAME=SOFT[:HARD]",
+    section: process_,
+    help: "set a resource limit, -1 for none; 'host' keeps the caller's",
+  },
+  "oom-score-adj": { type: "string", value: "N", section: process_, help: "OOM preference, -1000 to 1000" },
+
+  // namespaces
+  hostname: {
+    type: "string",
+    short: "h",
+    value: "NAME",
+    defaultText: "the first 12 digits of the id",
+    section: isolation,
+    help: "host name in the container",
+  },
+  domainname: { type: "string", value: "NAME", section: isolation, help: "NIS domain name in the container" },
+  pid: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "pid namespace: private, host, ns:PATH",
+  },
+  ipc: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "IPC namespace: private, host, none, ns:PATH",
+  },
+  uts: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "UTS namespace: private, host, ns:PATH",
+  },
+  cgroupns: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "cgroup namespace: private, host, ns:PATH",
+  },
+  timens: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private",
+    section: isolation,
+    help: "time namespace: private, host, ns:PATH",
+  },
+  userns: {
+    type: "string",
+    value: "MODE",
+    defaultText: "private, as root host",
+    section: isolation,
+    help: "user namespace: private, host, keep-id[:uid=N,gid=N]",
+  },
+
+  // network
+  network: {
+    type: "string",
+    value: "MODE",
+    aliases: ["net"],
+    defaultText: "none",
+    section: network,
+    help: "network: none, host, ns:PATH",
+  },
+  "no-hosts": { type: "boolean", section: network, help: "make no /etc/hosts" },
+  "no-hostname": { type: "boolean", section: network, help: "make no /etc/hostname" },
+  "add-host": { type: "strings", value: "NAME:ADDRESS", section: network, help: "add a line to /etc/hosts" },
+  dns: {
+    type: "strings",
+    value: "ADDRESS",
+    section: network,
+    help: "name server in /etc/resolv.conf; 'none' makes none",
+  },
+  "dns-search": {
+    type: "strings",
+    value: "DOMAIN",
+    section: network,
+    help: "search domain in /etc/resolv.conf",
+  },
+  "dns-option": {
+    type: "strings",
+    value: "OPTION",
+    aliases: ["dns-opt"],
+    section: network,
+    help: "option in /etc/resolv.conf",
+  },
+
+  // files
+  volume: {
+    type: "strings",
+    short: "v",
+    value: "[HOST:]CTR[:OPTIONS]",
+    section: filesystem,
+    help: "bind a host directory or file: ro, rro, exec, suid, dev, rslave, …",
+  },
+  mount: {
+    type: "strings",
+    value: "type=TYPE,…",
+    section: filesystem,
+    help: "mount a bind or tmpfs: type=bind,source=…,target=…,readonly",
+  },
+  tmpfs: {
+    type: "strings",
+    value: "DIR[:OPTIONS]",
+    section: filesystem,
+    help: "mount a tmpfs: size=64m,mode=1777,exec",
+  },
+  "read-only": { type: "boolean", section: filesystem, help: "make the root filesystem read-only" },
+  "read-only-tmpfs": {
+    type: "boolean",
+    default: true,
+    section: filesystem,
+    help: "with --read-only, tmpfs on /run, /tmp and /var/tmp",
+  },
+  "image-volume": {
+    type: "string",
+    value: "MODE",
+    choices: ["anonymous", "bind", "tmpfs", "ignore"],
+    default: "anonymous",
+    aliases: ["builtin-volume"],
+    section: filesystem,
+    help: "what the image's VOLUMEs become: anonymous, tmpfs, ignore",
+  },
+  "shm-size": {
+    type: "string",
+    value: "SIZE",
+    defaultText: "64m",
+    section: filesystem,
+    help: "size of /dev/shm",
+  },
+
+  // privileges
+  "cap-add": { type: "strings", value: "CAP", section: privileges, help: "add a capability; ALL for all" },
+  "cap-drop": { type: "strings", value: "CAP", section: privileges, help: "drop a capability; ALL for all" },
+  privileged: {
+    type: "boolean",
+    section: privileges,
+    help: "all capabilities and devices, no seccomp, nothing masked",
+  },
+  "security-opt": {
+    type: "strings",
+    value: "OPTION",
+    section: privileges,
+    help: "seccomp=FILE|unconfined, no-new-privileges, apparmor=, label=, mask=, unmask=PATHS|ALL, proc-opts=",
+  },
+  device: {
+    type: "strings",
+    value: "HOST[:CTR][:rwm]",
+    section: privileges,
+    help: "add a device of the host",
+  },
+  "device-cgroup-rule": {
+    type: "strings",
+    value: "RULE",
+    section: privileges,
+    help: "allow a device number: 'c 10:229 rwm'",
+  },
+  sysctl: {
+    type: "strings",
+    value: "NAME=VALUE",
+    section: privileges,
+    help: "set a sysctl of the container's namespaces",
+  },
+
+  // resources
+  memory: { type: "string", short: "m", value: "SIZE", section: resources, help: "memory limit" },
+  "memory-swap": {
+    type: "string",
+    value: "SIZE",
+    defaultText: "twice --memory",
+    section: resources,
+    help: "limit of memory and swap together, -1 for none",
+  },
+  "memory-reservation": { type: "string", value: "SIZE", section: resources, help: "soft memory limit" },
+  "memory-swappiness": { type: "string", value: "N", section: resources, help: "0 to 100" },
+  cpus: { type: "string", value: "N", section: resources, help: "number of CPUs, as 1.5" },
+  "cpu-shares": { type: "string", short: "c", value: "N", section: resources, help: "relative weight" },
+  "cpu-period": { type: "string", value: "MICROSECONDS", section: resources, help: "period of --cpu-quota" },
+  "cpu-quota": { type: "string", value: "MICROSECONDS", section: resources, help: "CPU time in each period" },
+  "cpuset-cpus": { type: "string", value: "LIST", section: resources, help: "CPUs to run on, as 0-3,7" },
+  "cpuset-mems": { type: "string", value: "LIST", section: resources, help: "memory nodes to use" },
+  "pids-limit": {
+    type: "string",
+    value: "N",
+    defaultText: "2048",
+    section: resources,
+    help: "limit of processes, -1 for none",
+  },
+  "cgroup-parent": {
+    type: "string",
+    value: "PATH",
+    defaultText: "/vitrine",
+    section: resources,
+    help: "where its cgroup is made",
+  },
+  cgroups: {
+    type: "string",
+    value: "MODE",
+    choices: ["enabled", "disabled"],
+    default: "enabled",
+    section: resources,
+    help: "enabled or disabled",
+  },
+
+  // words of docker and podman that this release cannot serve: a clear error, not an unknown flag
+  detach: { type: "boolean", short: "d", section: later, hidden: true, help: "run in the background" },
+  publish: {
+    type: "strings",
+    short: "p",
+    value: "PORTS",
+    section: later,
+    hidden: true,
+    help: "publish a port",
+  },
+  "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
+  uidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map uids" },
+  gidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map gids" },
+  restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
+  "log-driver": {
+    type: "string",
+    value: "DRIVER",
+    section: later,
+    hidden: true,
+    help: "none in the foreground",
+  },
+  "log-opt": {
+    type: "strings",
+    value: "OPTION",
+    section: later,
+    hidden: true,
+    help: "options of the log driver",
+  },
+  "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
+} as const satisfies OptionTable;
+
+export type RunFlags = OptionValues<typeof runOptionTable>;
