@@ -184,6 +184,31 @@ export const registry: readonly CommandEntry[] = [
     subcommands: [run, { ...ps, name: "ls", aliases: ["ps", "list"] }, { ...rm, aliases: ["remove"] }],
   },
   {
+    name: "registry",
+    group: "Management",
+    summary: "Serve images to others",
+    subcommands: [
+      {
+        name: "serve",
+        group: "Management",
+        summary: "Serve a registry",
+        load: () => import("./commands/registry-serve.ts"),
+      },
+      {
+        name: "check",
+        group: "Management",
+        summary: "Check that a registry's storage is whole",
+        load: () => import("./commands/registry-check.ts"),
+      },
+      {
+        name: "gc",
+        group: "Management",
+        summary: "Remove what no manifest of a registry names",
+        load: () => import("./commands/registry-gc.ts"),
+      },
+    ],
+  },
+  {
     name: "system",
     group: "Management",
     summary: "Manage vitrine",

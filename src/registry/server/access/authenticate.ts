@@ -185,7 +185,9 @@ export class AuthenticatedAccess implements Access {
 
   private urlOf(exchange: Exchange): string {
     if (this.options.publicUrl !== undefined) return this.options.publicUrl.replace(/\/$/, "");
-    const secure = "encrypted" in exchange.request.socket || exchange.header("x-forwarded-proto") === "https";
+    const { socket } = exchange.request;
+    const encrypted = "encrypted" in socket && socket.encrypted === true;
+    const secure = encrypted || exchange.header("x-forwarded-proto") === "https";
     const host = (exchange.header("host") ?? "localhost").replace(/[^A-Za-z0-9.:[\]-]/g, "");
     return `${secure ? "https" : "http"}://${host}`;
   }

@@ -1,0 +1,68 @@
+import * as fs from "node:fs";
+import { printable } from "../../base/mod.ts";
+import {
+  collectGarbage,
+  openFilesystemStorage,
+  Policy,
+  parseServeConfig,
+  Repositories,
+} from "../../registry/mod.ts";
+import { jsonText } from "../format/json.ts";
+import { defineCommand } from "../framework/command.ts";
+import { describeCollection, registryRoot } from "./registry-serve.ts";
+
+const hourMilliseconds = 3600 * 1000;
+
+export const command = defineCommand({
+  description: `Removes what no manifest names and what the retention rules of the config let go. For a registry that is not running:
+one that runs does the same by itself every day, and at SIGUSR2.`,
+  options: {
+    root: {
+      type: "string",
+      value: "DIR",
+      defaultText: "registry/ below the root of vitrine",
+      help: "the registry's directory",
+      completion: "directory",
+    },
+    config: { type: "string", value: "FILE", help: "the retention rules", completion: "file" },
+    "grace-hours": { type: "number", default: 24, help: "leave what is younger" },
+    "dry-run": { type: "boolean", help: "only tell what would go" },
+    format: {
+      type: "string",
+      value: "FORMAT",
+      choices: ["text", "json"],
+      default: "text",
+      help: "text or json",
+    },
+  },
+  positionals: [],
+  examples: [{ command: "vitrine registry gc --dry-run", does: "tell what would be removed" }],
+  async run({ options, context }) {
+    const config =
+      options.config === undefined
+        ? {}
+        : await parseServeConfig(fs.readFileSync(options.config, "utf8"), options.config);
+    await using storage = await openFilesystemStorage(registryRoot(context, options.root ?? config.root));
+    const repositories = new Repositories(storage);
+    storage.serveIndex({
+      repositories: () => repositories.names(),
+      descriptors: (name) => repositories.tagDescriptors(name),
+    });
+    const report = await collectGarbage({
+      repositories,
+      policy: new Policy(config),
+      events: { emit: () => undefined },
+      now: context.now,
+      graceMilliseconds: options["grace-hours"] * hourMilliseconds,
+      dryRun: options["dry-run"],
+    });
+    if (options.format === "json") {
+      context.out(`${jsonText(report, 2)}\n`);
+      return 0;
+    }
+    for (const { repository, tag } of report.tags) context.out(`tag ${printable(`${repository}:${tag}`)}\n`);
+    for (const { repository, digest } of report.manifests) context.out(`manifest ${repository}@${digest}\n`);
+    context.out(`${describeCollection(report)}\n`);
+    return 0;
+  },
+});

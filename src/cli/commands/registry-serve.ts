@@ -1,0 +1,189 @@
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { printable, VitrineError } from "../../base/mod.ts";
+import type { CollectReport, ServeConfig } from "../../registry/mod.ts";
+import { parseServeConfig, serveRegistry } from "../../registry/mod.ts";
+import { humanSize } from "../format/human.ts";
+import { defineCommand } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
+
+export const command = defineCommand({
+  description: `Serves a registry until it is interrupted; running requests may end. What is pushed is kept in an OCI image layout
+that other tools read. A file (--config, YAML or JSON) says more than flags can: rules for users and repositories,
+quotas, immutable tags, retention, webhooks. Flags go before the file.
+
+SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
+  options: {
+    addr: {
+      type: "string",
+      value: "HOST:PORT",
+      defaultText: "127.0.0.1:5000",
+      help: "where to listen; ':PORT' for every address",
+    },
+    root: {
+      type: "string",
+      value: "DIR",
+      defaultText: "registry/ below the root of vitrine",
+      help: "where to keep what is pushed",
+      completion: "directory",
+    },
+    config: {
+      type: "string",
+      value: "FILE",
+      help: "read settings from a YAML or JSON file",
+      completion: "file",
+    },
+    "tls-cert": {
+      type: "string",
+      value: "FILE",
+      help: "serve https with this certificate chain (PEM)",
+      completion: "file",
+    },
+    "tls-key": { type: "string", value: "FILE", help: "the certificate's key (PEM)", completion: "file" },
+    auth: {
+      type: "strings",
+      value: "KIND",
+      help: "ask who it is: htpasswd=FILE (bcrypt), or token,realm=URL,service=NAME,issuer=NAME,keys=FILE",
+    },
+    "read-only": { type: "boolean", help: "refuse pushes and deletes" },
+    "no-delete": { type: "boolean", help: "refuse deletes" },
+    mirror: { type: "string", value: "URL", help: "fetch what is missing from this registry, and keep it" },
+    "access-log": {
+      type: "string",
+      value: "FILE",
+      help: "write a line of JSON for each request; '-' for stdout",
+      completion: "file",
+    },
+  },
+  positionals: [],
+  examples: [
+    { command: "vitrine registry serve", does: "a registry at 127.0.0.1:5000 for this machine" },
+    {
+      command:
+        "vitrine registry serve --addr :443 --tls-cert cert.pem --tls-key key.pem --auth htpasswd=users",
+      does: "one for others, with passwords",
+    },
+    {
+      command: "vitrine registry serve --mirror https://registry-1.docker.io",
+      does: "a cache of Docker Hub",
+    },
+  ],
+  async run({ options, context }) {
+    const file = options.config === undefined ? {} : await readConfig(options.config);
+    const config: ServeConfig = {
+      ...file,
+      ...(options.addr !== undefined && { addr: options.addr }),
+      ...(options["access-log"] !== undefined && { accessLog: options["access-log"] }),
+      ...(options["read-only"] && { readOnly: true }),
+      ...(options["no-delete"] && { deletes: false }),
+      ...(options.mirror !== undefined && { mirror: { ...file.mirror, url: checkUrl(options.mirror) } }),
+      ...tlsOf(options["tls-cert"], options["tls-key"]),
+      ...(options.auth.length > 0 && { auth: { ...file.auth, ...authOf(options.auth) } }),
+    };
+    const root = registryRoot(context, options.root ?? config.root);
+    await using served = await serveRegistry({
+      ...config,
+      root,
+      onProblem: (message) => context.log("error", printable(message)),
+    });
+    const { registry, collect, reopenLog } = served;
+    context.err(`serving ${registry.url} from ${root}\n`);
+    if (config.auth === undefined && isPublic(registry.address)) {
+      context.log(
+        "warn",
+        "everybody who reaches this address may push and delete; see --auth and --read-only",
+      );
+    }
+    await untilSignal({
+      SIGUSR2: () => {
+        collect().then(
+          (report) => context.err(`${describeCollection(report)}\n`),
+          (error: unknown) => context.log("error", `garbage collection: ${printable(String(error))}`),
+        );
+      },
+      SIGHUP: reopenLog,
+    });
+    return 0;
+  },
+});
+
+async function readConfig(file: string): Promise<ServeConfig> {
+  return parseServeConfig(fs.readFileSync(file, "utf8"), file);
+}
+
+/** ROOT/registry, unless it was named. */
+export function registryRoot(context: Context, named: string | undefined): string {
+  if (named !== undefined) return path.resolve(named);
+  const { root } = context.paths();
+  return path.join(root, "registry");
+}
+
+function tlsOf(certificate: string | undefined, key: string | undefined): Pick<ServeConfig, "tls"> {
+  if (certificate === undefined && key === undefined) return {};
+  if (certificate === undefined || key === undefined) {
+    throw new VitrineError("invalid", "--tls-cert and --tls-key go together", { code: "tls-incomplete" });
+  }
+  return { tls: { certificate, key } };
+}
+
+function checkUrl(text: string): string {
+  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text;
+  throw new VitrineError("invalid", `--mirror: ${JSON.stringify(text)} is not an http or https URL`, {
+    code: "flag-invalid",
+    operand: "--mirror",
+    hint: "for example --mirror https://registry-1.docker.io",
+  });
+}
+
+function authOf(values: readonly string[]): NonNullable<ServeConfig["auth"]> {
+  let auth: NonNullable<ServeConfig["auth"]> = {};
+  for (const value of values) {
+    if (value.startsWith("htpasswd=")) auth = { ...auth, htpasswd: value.slice("htpasswd=".length) };
+    else if (value.startsWith("token,")) auth = { ...auth, token: tokenOf(value) };
+    else throw authInvalid(value);
+  }
+  return auth;
+}
+
+function tokenOf(value: string): NonNullable<NonNullable<ServeConfig["auth"]>["token"]> {
+  const pairs = value
+    .split(",")
+    .slice(1)
+    .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)] as const);
+  const { realm, service, issuer, keys, ...unknown } = Object.fromEntries(pairs);
+  const others = Object.keys(unknown);
+  if (others.length > 0 || !realm || !service || !issuer || !keys) throw authInvalid(value);
+  return { realm, service, issuer, keys };
+}
+
+function authInvalid(value: string): VitrineError {
+  return new VitrineError("invalid", `--auth: ${JSON.stringify(value)} is no way to ask who it is`, {
+    code: "flag-invalid",
+    operand: "--auth",
+    hint: "htpasswd=FILE, or token,realm=URL,service=NAME,issuer=NAME,keys=FILE",
+  });
+}
+
+function isPublic(address: string): boolean {
+  return !/^(127\.|localhost:|\[::1\])/.test(address);
+}
+
+export function describeCollection(report: CollectReport): string {
+  const { tags, manifests, links, blobs, bytes } = report;
+  return `${tags.length} tags, ${manifests.length} manifests, ${links} unused blobs of repositories; ${blobs} blobs freed, ${humanSize(bytes, 4)}`;
+}
+
+/** Resolves at SIGINT or SIGTERM; a second one ends the process at once. `others` are handled meanwhile. */
+function untilSignal(others: Readonly<Partial<Record<NodeJS.Signals, () => void>>>): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(128 + (signal === "SIGINT" ? 2 : 15));
+        asked = true;
+        resolve();
+      });
+    }
+    for (const [signal, handler] of Object.entries(others)) process.on(signal, handler);
+  });
+}

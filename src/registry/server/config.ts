@@ -1,0 +1,169 @@
+/** The one file of a served registry: YAML or JSON. What the command line says goes before it. */
+
+import { parseJson, VitrineError } from "../../base/mod.ts";
+import { compact, type DocumentKind, Field } from "../../oci/mod.ts";
+import type { AccessOptions } from "./access/authenticate.ts";
+import type { AccessRule } from "./access/rules.ts";
+import type { RegistryEvent } from "./events.ts";
+import type { PolicyOptions, RepositoryRule, Retention } from "./policy.ts";
+import type { Webhook } from "./webhooks.ts";
+
+export interface ServeConfig extends PolicyOptions {
+  /** `HOST:PORT`, `:PORT` for every address. */
+  readonly addr?: string;
+  readonly root?: string;
+  /** Files. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly auth?: Omit<AccessOptions, "now" | "onFailure">;
+  readonly collect?: { readonly everyHours?: number; readonly graceHours?: number };
+  readonly webhooks?: readonly Webhook[];
+  /** A file, `-` for stdout. */
+  readonly accessLog?: string;
+  readonly metrics?: boolean;
+  readonly page?: boolean;
+  readonly mirror?: {
+    readonly url: string;
+    readonly user?: string;
+    readonly passwordFile?: string;
+    readonly tagSeconds?: number;
+  };
+  readonly limits?: { readonly manifestBytes?: number; readonly blobBytes?: number };
+}
+
+const kind: DocumentKind = { name: "registry config", code: "registry-config-invalid", errorKind: "invalid" };
+const mostBytes = 1024 * 1024;
+
+/** Errors: `registry-config-invalid`, with the JSON pointer of what is wrong; a key that does not exist is wrong. */
+export async function parseServeConfig(text: string, name: string): Promise<ServeConfig> {
+  return readConfig(Field.root(kind, await parseText(text, name)));
+}
+
+async function parseText(text: string, name: string): Promise<unknown> {
+  if (text.trimStart().startsWith("{")) return parseJson(Buffer.from(text), { maxBytes: mostBytes, name });
+  const { parse } = await import("yaml");
+  try {
+    return text.length > mostBytes ? undefined : (parse(text, { maxAliasCount: 100 }) ?? {});
+  } catch (cause) {
+    throw new VitrineError("invalid", `${name} is no YAML: ${cause instanceof Error ? cause.message : ""}`, {
+      code: "registry-config-invalid",
+      operand: name,
+      cause,
+    });
+  }
+}
+
+type Readers<T> = { readonly [Key in keyof T]-?: (field: Field) => T[Key] };
+
+/** Reads an object by a table of its members; others are refused, so that a misspelt limit is not a missing one. */
+function object<T extends object>(field: Field, readers: Readers<T>): T {
+  for (const [name, member] of field.entries()) {
+    if (!Object.hasOwn(readers, name)) {
+      member.fail(`does not exist; there are ${Object.keys(readers).join(", ")}`);
+    }
+  }
+  const value: Partial<T> = {};
+  for (const key of Object.keys(readers) as (keyof T & string)[]) value[key] = readers[key](field.at(key));
+  return compact(value as T);
+}
+
+const text = (field: Field): string => field.filled();
+const maybe =
+  <T>(read: (field: Field) => T) =>
+  (field: Field): T | undefined =>
+    field.optional(read);
+const flag = maybe((field) => field.boolean());
+const words = (field: Field): readonly string[] => field.array(text);
+const amount = (most: number) => maybe((field) => field.integer(0, most));
+const bytes = amount(Number.MAX_SAFE_INTEGER);
+const count = amount(1_000_000_000);
+
+function readConfig(root: Field): ServeConfig {
+  return object<ServeConfig>(root, {
+    addr: maybe(text),
+    root: maybe(text),
+    tls: maybe((field) => object(field, { certificate: text, key: text })),
+    readOnly: flag,
+    deletes: flag,
+    missingContent: maybe((field) => field.oneOf(["refuse", "indexes", "accept"])),
+    rules: maybe((field) => field.array(readRepositoryRule)),
+    auth: maybe(readAuth),
+    collect: maybe((field) =>
+      object<NonNullable<ServeConfig["collect"]>>(field, { everyHours: count, graceHours: count }),
+    ),
+    webhooks: maybe((field) => field.array(readWebhook)),
+    accessLog: maybe(text),
+    metrics: flag,
+    page: flag,
+    mirror: maybe((field) =>
+      object<NonNullable<ServeConfig["mirror"]>>(field, {
+        url: readUrl,
+        user: maybe(text),
+        passwordFile: maybe(text),
+        tagSeconds: count,
+      }),
+    ),
+    limits: maybe((field) =>
+      object<NonNullable<ServeConfig["limits"]>>(field, { manifestBytes: bytes, blobBytes: bytes }),
+    ),
+  });
+}
+
+function readRepositoryRule(field: Field): RepositoryRule {
+  return object<RepositoryRule>(field, {
+    repositories: text,
+    immutableTags: maybe(words),
+    quotaBytes: bytes,
+    retention: maybe((inner) =>
+      object<Retention>(inner, {
+        keepTags: count,
+        maxAgeDays: count,
+        exceptTags: maybe(words),
+        untaggedDays: count,
+      }),
+    ),
+  });
+}
+
+function readAuth(field: Field): NonNullable<ServeConfig["auth"]> {
+  const auth = object<NonNullable<ServeConfig["auth"]>>(field, {
+    htpasswd: maybe(text),
+    token: maybe((inner) =>
+      object<NonNullable<AccessOptions["token"]>>(inner, {
+        realm: readUrl,
+        service: text,
+        issuer: text,
+        keys: text,
+      }),
+    ),
+    tokenService: flag,
+    publicUrl: maybe(readUrl),
+    rules: maybe((inner) => inner.array(readAccessRule)),
+  });
+  if (auth.htpasswd === undefined && auth.token === undefined) field.fail("needs htpasswd or token");
+  return auth;
+}
+
+function readAccessRule(field: Field): AccessRule {
+  return object<AccessRule>(field, {
+    repositories: text,
+    users: words,
+    actions: (inner) => inner.array((action) => action.oneOf(["pull", "push", "delete", "list"])),
+  });
+}
+
+function readWebhook(field: Field): Webhook {
+  return object<Webhook>(field, {
+    url: readUrl,
+    headers: maybe((inner) => inner.record(text)),
+    events: maybe((inner) =>
+      inner.array((event) => event.oneOf<RegistryEvent["type"]>(["push", "pull", "delete", "mount"])),
+    ),
+  });
+}
+
+function readUrl(field: Field): string {
+  const url = field.filled();
+  return /^https?:\/\/[^\s/]/.test(url) && URL.canParse(url)
+    ? url
+    : field.fail("is not an http or https URL");
+}

@@ -1,0 +1,183 @@
+/** A registry as the command serves it: from a config to a running server with all that surrounds it. */
+import * as fs from "node:fs";
+import { VitrineError, writeAll } from "../../base/mod.ts";
+import { AuthenticatedAccess } from "./access/authenticate.ts";
+import { accessLogLine } from "./access-log.ts";
+import { type CollectReport, collectGarbage } from "./collect.ts";
+import type { ServeConfig } from "./config.ts";
+import type { Metrics } from "./metrics.ts";
+import { makePages } from "./pages/pages.ts";
+import { type Registry, startRegistry } from "./registry.ts";
+import { startWebhooks } from "./webhooks.ts";
+
+const defaultAddress = "127.0.0.1:5000";
+const hourMilliseconds = 3600 * 1000;
+/** Node's timers take no more. */
+const longestTimer = 2 ** 31 - 1;
+const webhookPatience = 5000;
+
+export interface ServeOptions extends ServeConfig {
+  readonly root: string;
+  /** Something went wrong that only the operator can mend. */
+  readonly onProblem: (message: string) => void;
+}
+
+export interface ServedRegistry extends AsyncDisposable {
+  readonly registry: Registry;
+  /** Removes garbage now; a second call while one runs is the same collection. */
+  collect(): Promise<CollectReport>;
+  /** Opens the access log again, after it was moved away. */
+  reopenLog(): void;
+}
+
+/** Errors: those of `startRegistry` and of the files it names; `address-invalid`. */
+export async function serveRegistry(options: ServeOptions): Promise<ServedRegistry> {
+  await using stack = new AsyncDisposableStack();
+  const { host, port } = parseAddress(options.addr ?? defaultAddress);
+  let metrics: Metrics | undefined;
+  const access =
+    options.auth === undefined
+      ? undefined
+      : new AuthenticatedAccess({
+          ...options.auth,
+          onFailure: () => metrics?.add("vitrine_registry_auth_failures_total"),
+        });
+  const events = startWebhooks(options.webhooks ?? [], {
+    source: options.auth?.publicUrl ?? `vitrine-registry://${host}:${port}`,
+    metrics: () => metrics,
+  });
+  stack.defer(() => events.close(webhookPatience));
+  const log = stack.use(openLog(options.accessLog));
+  const registry = await startRegistry({
+    ...options,
+    host,
+    port,
+    access,
+    events,
+    tls: options.tls && {
+      certificate: fs.readFileSync(options.tls.certificate, "utf8"),
+      key: fs.readFileSync(options.tls.key, "utf8"),
+    },
+    mirror: options.mirror && {
+      ...options.mirror,
+      password: options.mirror.passwordFile && fs.readFileSync(options.mirror.passwordFile, "utf8").trim(),
+    },
+    pages: makePages({ access, metrics: options.metrics, browse: options.page }),
+    onAnswer: log.write && ((exchange, status) => log.write?.(accessLogLine(exchange, status, Date.now()))),
+    onFault: (error, exchange) =>
+      options.onProblem(`${exchange.method} ${exchange.path}: ${messageOf(error)}`),
+  });
+  stack.use(registry);
+  metrics = registry.service.metrics;
+  const collect = collector(registry, options);
+  stack.use(schedule(options, collect));
+  const open = stack.move();
+  return {
+    registry,
+    collect,
+    reopenLog: log.reopen,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+function collector(registry: Registry, options: ServeOptions): () => Promise<CollectReport> {
+  const { repositories, policy, events, metrics, now } = registry.service;
+  let running: Promise<CollectReport> | undefined;
+  return () => {
+    running ??= collectGarbage({
+      repositories,
+      policy,
+      events,
+      now,
+      graceMilliseconds: (options.collect?.graceHours ?? 24) * hourMilliseconds,
+    })
+      .then((report) => {
+        metrics.add("vitrine_registry_collected_bytes_total", report.bytes);
+        return report;
+      })
+      .finally(() => {
+        running = undefined;
+      });
+    return running;
+  };
+}
+
+function schedule(options: ServeOptions, collect: () => Promise<CollectReport>): Disposable {
+  const hours = options.collect?.everyHours ?? 24;
+  if (hours === 0) return { [Symbol.dispose]: () => undefined };
+  const timer = setInterval(
+    () => {
+      collect().catch((error: unknown) => options.onProblem(`garbage collection: ${messageOf(error)}`));
+    },
+    Math.min(hours * hourMilliseconds, longestTimer),
+  );
+  timer.unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+interface Log extends Disposable {
+  readonly write: ((line: string) => void) | undefined;
+  reopen(): void;
+}
+
+const logMilliseconds = 200;
+const logBytes = 64 * 1024;
+
+/** Lines are gathered for a moment: a write for each request would cost as much as the request. */
+function openLog(target: string | undefined): Log {
+  if (target === undefined) {
+    return { write: undefined, reopen: () => undefined, [Symbol.dispose]: () => undefined };
+  }
+  const open = (): number => (target === "-" ? 1 : fs.openSync(target, "a", 0o640));
+  let fd = open();
+  let lines = "";
+  const flush = (): void => {
+    const text = lines;
+    lines = "";
+    // A log that nobody reads, or a full disk, must not stop the registry.
+    try {
+      if (text !== "") writeAll(fd, text);
+    } catch {}
+  };
+  const timer = setInterval(flush, logMilliseconds);
+  timer.unref();
+  return {
+    write: (line) => {
+      lines += line;
+      if (lines.length > logBytes) flush();
+    },
+    reopen: () => {
+      flush();
+      if (target === "-") return;
+      const before = fd;
+      fd = open();
+      fs.closeSync(before);
+    },
+    [Symbol.dispose]: () => {
+      clearInterval(timer);
+      flush();
+      if (target !== "-") fs.closeSync(fd);
+    },
+  };
+}
+
+/** `HOST:PORT`, `[::1]:PORT`, `:PORT` (every address), `PORT` alone on the default host. */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) {
+    throw new VitrineError("invalid", `${JSON.stringify(text)} is not an address to listen on`, {
+      code: "address-invalid",
+      operand: text,
+      hint: "write HOST:PORT, or :PORT for every address",
+    });
+  }
+  const host = match[1] === undefined ? "127.0.0.1" : match[1].replace(/^\[|\]$/g, "");
+  return { host: host === "" ? "::" : host, port };
+}
+
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
+  return `${message}${cause}`;
+}
