@@ -23,7 +23,7 @@ const cases: Readonly<Record<string, SpecInput>> = {
       { name: "LANG", value: "de_DE.UTF-8", flag: "--env" },
       { name: "container", unset: true, flag: "--unsetenv" },
     ],
-    workdir: "/work/./x/..",
+    workdir: "/srv/./x/..",
     user: "app",
     groups: ["777"],
     umask: 0o77,

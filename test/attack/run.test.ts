@@ -193,10 +193,10 @@ test("CVE-2026-55686: a WORKDIR below a link makes no directory on the host", as
   const outside = await hostileWorld("55686");
   await using _ = outside;
   const prey = bait(outside);
-  const world = await hostileWorld("55686i", [{ path: "work", type: "symlink", linkTarget: prey.directory }]);
+  const world = await hostileWorld("55686i", [{ path: "job", type: "symlink", linkTarget: prey.directory }]);
   await using __ = world;
-  world.run(["run", "--rm", "--network", "none", "-w", "/work/made", "box", "true"]);
-  world.run(["run", "--rm", "--network", "none", "-w", `/work/${"../".repeat(24)}tmp/made`, "box", "true"]);
+  world.run(["run", "--rm", "--network", "none", "-w", "/job/made", "box", "true"]);
+  world.run(["run", "--rm", "--network", "none", "-w", `/job/${"../".repeat(24)}tmp/made`, "box", "true"]);
   assert.ok(prey.untouched());
 });
 
