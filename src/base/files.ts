@@ -192,9 +192,22 @@ export class TemporaryFile {
     return new TemporaryFile(await fs.promises.open(filePath, "wx", 0o600), filePath);
   }
 
+  /** Takes over a file of the same filesystem, to append to it; from then on it has a temporary name in `dir`. */
+  static async adopt(existing: string, dir: string, prefix = "file"): Promise<TemporaryFile> {
+    const filePath = path.join(dir, temporaryName(prefix));
+    await fs.promises.rename(existing, filePath);
+    return new TemporaryFile(await fs.promises.open(filePath, "a", 0o600), filePath);
+  }
+
   /** Appends a stream; returns the number of bytes. */
   write(source: ByteStream): Promise<number> {
     return writeStream(this.file, source);
+  }
+
+  /** Closes it and gives it another name as it is, for a later `adopt`. */
+  async keepAs(target: string): Promise<void> {
+    await this.close();
+    await fs.promises.rename(this.path, target);
   }
 
   /** Gives it its mode, flushes it and renames it to `target` (same filesystem), then flushes the directory. */

@@ -19,4 +19,4 @@ export * from "./reference.ts";
 export { encodeArchive, renamed, type SaveOptions, writeArchiveFile, writeLayoutDirectory } from "./save.ts";
 export * from "./source.ts";
 export * from "./transport.ts";
-export { readConfig, type Walk, walkImage } from "./walk.ts";
+export { readConfig, type Walk, type WalkedIndex, type WalkedManifest, walkImage } from "./walk.ts";

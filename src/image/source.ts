@@ -17,6 +17,11 @@ export interface ImageSource {
   readDocument(descriptor: Descriptor): Promise<Uint8Array>;
   /** Error: `blob-missing`, at the first read. */
   openBlob(descriptor: Descriptor): ByteStream;
+  /**
+   * The bytes from `start` on, unverified, where a source can begin in the middle (a registry): for whoever has the bytes before
+   * and verifies the whole.
+   */
+  openUnverifiedBlobFrom?(descriptor: Descriptor, start: number): ByteStream;
 }
 
 /** An archive or layout with any number of images. `close` releases its file and removes what was spooled. */

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { sweepDead, temporaryName } from "../base/mod.ts";
 import { namesIn } from "./blobs.ts";
 import { diskError, locked, type StoreContext } from "./context.ts";
+import { dropOldPartials, keepPartial } from "./partials.ts";
 import { removeOwnedTree } from "./trees.ts";
 
 const prefix = "lease";
@@ -60,5 +61,10 @@ function isOwed(context: StoreContext): boolean {
 
 /** Removes what dead processes left in ROOT/tmp. Only under the lock: two sweeps would trip over each other. */
 export function sweepTemporary(context: StoreContext): void {
-  sweepDead(context.temporary, { remove: (tree) => removeOwnedTree(context, tree) });
+  sweepDead(context.temporary, {
+    remove: (tree) => {
+      if (!keepPartial(context, tree)) removeOwnedTree(context, tree);
+    },
+  });
+  dropOldPartials(context);
 }

@@ -6,9 +6,11 @@ import {
   type ImageSource,
   parseReference,
   readConfig,
+  type Walk,
+  type WalkedManifest,
   walkImage,
 } from "../image/mod.ts";
-import { type Descriptor, type Digest, isConfigMediaType, requireImage } from "../oci/mod.ts";
+import { type Descriptor, type ImageConfig, isConfigMediaType, requireImage } from "../oci/mod.ts";
 import { hasBlob, writeBlob } from "./blobs.ts";
 import { collect } from "./collect.ts";
 import { locked, type StoreContext } from "./context.ts";
@@ -31,26 +33,49 @@ export async function putImage(
     () => collect(context),
     async () => {
       const walk = await walkImage(source);
-      const ids: Digest[] = [];
-      for (const manifest of walk.manifests) {
-        const { manifest: content } = manifest.parsed;
-        if (manifest.descriptor.digest === source.root.digest) requireImage(content);
-        if (!isConfigMediaType(content.config.mediaType)) continue;
-        await readConfig(source, manifest.parsed);
-        if (manifest.descriptor.platform?.os !== "unknown") ids.push(content.config.digest);
-      }
+      const images = await readImages(source, walk);
       for (const blob of walk.blobs) await copyBlob(context, source, blob);
-      for (const { descriptor, parsed } of [...walk.manifests, ...walk.indexes]) {
-        await writeBlob(context, descriptor, oneChunk(parsed.bytes));
-      }
-      const replaced = await locked(context, () => {
-        const named = withNames(readIndex(context), source.root, normalized);
-        writeIndex(context, named.entries);
-        return named.replaced;
-      });
-      return { root: source.root, ids, names: normalized, replaced };
+      return await nameImage(context, source, walk, images, normalized);
     },
   );
+}
+
+/** A container image of a source. */
+export interface WalkedImage extends WalkedManifest {
+  readonly config: ImageConfig;
+}
+
+/** The images under a root, each with its config; artifacts beside them are left out. Errors: see `putImage`. */
+export async function readImages(source: ImageSource, walk: Walk): Promise<readonly WalkedImage[]> {
+  const images: WalkedImage[] = [];
+  for (const manifest of walk.manifests) {
+    const { manifest: content } = manifest.parsed;
+    if (manifest.descriptor.digest === source.root.digest) requireImage(content);
+    if (!isConfigMediaType(content.config.mediaType)) continue;
+    const { config } = await readConfig(source, manifest.parsed);
+    if (manifest.descriptor.platform?.os !== "unknown") images.push({ ...manifest, config });
+  }
+  return images;
+}
+
+/** The last step, once every blob is there: the documents, then the names. */
+export async function nameImage(
+  context: StoreContext,
+  source: ImageSource,
+  walk: Walk,
+  images: readonly WalkedImage[],
+  names: readonly string[],
+): Promise<PutResult> {
+  for (const { descriptor, parsed } of [...walk.manifests, ...walk.indexes]) {
+    await writeBlob(context, descriptor, oneChunk(parsed.bytes));
+  }
+  const replaced = await locked(context, () => {
+    const named = withNames(readIndex(context), source.root, names);
+    writeIndex(context, named.entries);
+    return named.replaced;
+  });
+  const ids = images.map(({ parsed }) => parsed.manifest.config.digest);
+  return { root: source.root, ids, names, replaced };
 }
 
 async function copyBlob(context: StoreContext, source: ImageSource, blob: Descriptor): Promise<void> {

@@ -48,6 +48,8 @@ export function openStore(options: StoreOptions): Store {
     diskUsage: () => measureUsage(context),
     put: async (source, { names } = {}) =>
       (await import("./put.ts")).putImage(context, source, names ?? source.names),
+    pull: async (source, pullOptions = {}) =>
+      (await import("./pull.ts")).pullImage(context, source, pullOptions),
     unpack: async (image) => (await import("./unpack.ts")).unpackImage(context, image),
     tag: async (reference, name) => (await import("./remove.ts")).tagImage(context, reference, name),
     untag: async (name) => (await import("./remove.ts")).untagImage(context, name),

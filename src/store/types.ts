@@ -113,6 +113,20 @@ export interface PutResult {
   readonly replaced: readonly string[];
 }
 
+export interface PullOptions {
+  /** Replaces the names of the source. */
+  readonly names?: readonly string[];
+  /** Default: layers of the store's platform are unpacked where the driver is overlay. */
+  readonly unpack?: boolean;
+  /** Hears of each blob once: it is here already, or it comes. */
+  readonly onBlob?: (blob: Descriptor, state: "present" | "fetching" | "done") => void;
+}
+
+export interface PullResult extends PutResult {
+  /** As of `UnpackResult`. */
+  readonly warnings: readonly string[];
+}
+
 export interface RemoveOptions {
   /** Removes an image with several names or used by a stopped container. */
   readonly force?: boolean;
@@ -252,6 +266,11 @@ export interface Store {
 
   /** Copies every blob the source has, then names it. `names` replaces those of the source. */
   put(source: ImageSource, options?: { readonly names?: readonly string[] }): Promise<PutResult>;
+  /**
+   * As `put` from a source over a network: several blobs at a time, each layer unpacked while it comes in; what came before an
+   * interruption is kept and gone on from. A blob that is here by its size is not fetched again.
+   */
+  pull(source: ImageSource, options?: PullOptions): Promise<PullResult>;
   /** Unpacks layers that are not yet, two at a time. */
   unpack(image: StoredImage): Promise<UnpackResult>;
   tag(reference: string, name: string): Promise<void>;

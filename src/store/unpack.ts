@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import {
+  type ByteStream,
   bounded,
   createHasher,
   decompress,
@@ -16,7 +17,7 @@ import {
 } from "../base/mod.ts";
 import { blobMissing, expectedContent } from "../image/mod.ts";
 import type { IdMapRange } from "../kernel/mod.ts";
-import { chainIDs, type Digest, splitDigest } from "../oci/mod.ts";
+import { chainIDs, type Descriptor, type Digest, splitDigest } from "../oci/mod.ts";
 import { type ApplySession, startApply } from "./apply.ts";
 import { hasBlob } from "./blobs.ts";
 import { collect } from "./collect.ts";
@@ -48,7 +49,7 @@ export async function unpackImage(context: StoreContext, image: StoredImage): Pr
   );
 }
 
-function warningsOf(context: StoreContext, rows: readonly LayerRow[]): readonly string[] {
+export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): readonly string[] {
   const sum = (field: "unmappedOwners" | "skippedDevices" | "forgeries"): number =>
     rows.reduce((total, row) => total + row[field], 0);
   const warnings: string[] = [];
@@ -73,16 +74,22 @@ function warningsOf(context: StoreContext, rows: readonly LayerRow[]): readonly 
 
 // --- overlay: a directory for each layer, shared by all images ---
 
-async function unpackLayers(
+/** The blob of a layer, verified; read to its end. */
+export type OpenLayer = (descriptor: Descriptor) => ByteStream;
+
+/** Unpacks what is not there yet of a stack of layers, `width` at a time. `open` is called once for each of these. */
+export async function unpackLayers(
   context: StoreContext,
-  image: StoredImage,
+  image: Pick<StoredImage, "layers">,
   choice: DriverChoice,
+  open: OpenLayer = (descriptor) => storedBlob(context, descriptor),
+  width: number = layersAtATime,
 ): Promise<readonly LayerRow[]> {
   const diffIDs = image.layers.map(({ diffID }) => diffID);
   const rows: LayerRow[] = [];
   const running: Promise<void>[] = [];
   const byDiffID = new Map<Digest, Promise<void>>();
-  const limit = new Slots(layersAtATime);
+  const limit = new Slots(width);
   let stopped = false;
   fs.mkdirSync(context.layers, { recursive: true, mode: 0o711 });
   for (let at = 0; at < image.layers.length; at++) {
@@ -95,7 +102,7 @@ async function unpackLayers(
       const ready = async (): Promise<void> => {
         await Promise.all(below);
       };
-      rows.push(await unpackLayer(context, image, at, choice, ready));
+      rows.push(await unpackLayer(context, image, at, choice, ready, open));
     };
     const run = (same ?? Promise.resolve())
       .then(() => limit.run(job))
@@ -141,10 +148,11 @@ class Slots {
 
 async function unpackLayer(
   context: StoreContext,
-  image: StoredImage,
+  image: Pick<StoredImage, "layers">,
   at: number,
   choice: DriverChoice,
   belowReady: () => Promise<void>,
+  open: OpenLayer,
 ): Promise<LayerRow> {
   const layer = image.layers[at]!;
   const directory = path.join(context.temporary, temporaryName("layer"));
@@ -154,7 +162,13 @@ async function unpackLayer(
     let name = layerName(layer.diffID);
     try {
       openTree(context, session, path.join(directory, "fs"));
-      const { writer, tarBytes } = await pour(context, layer, session, choice.userxattr ? "user" : "trusted");
+      const { writer, tarBytes } = await pour(
+        context,
+        layer,
+        open(layer.descriptor),
+        session,
+        choice.userxattr ? "user" : "trusted",
+      );
       const implied = writer.impliedDirectories();
       if (implied.length > 0 && at > 0) {
         await belowReady();
@@ -211,11 +225,11 @@ interface Poured {
 async function pour(
   context: StoreContext,
   layer: StoredLayer,
+  blob: ByteStream,
   session: ApplySession,
   style: WhiteoutStyle,
 ): Promise<Poured> {
   const { descriptor, diffID } = layer;
-  if (!hasBlob(context, descriptor)) throw blobMissing(descriptor);
   const { ids } = context;
   const writer = new LayerWriter(session, {
     style,
@@ -224,7 +238,6 @@ async function pour(
     dropTrusted: ids.kind !== "none",
   });
   const parser = new TarParser(writer, { name: descriptor.digest });
-  const blob = verified(readFileStream(blobFile(context, descriptor.digest)), expectedContent(descriptor));
   const plain = await decompress(blob);
   const stream = bounded(plain.stream, {
     maxBytes: limits.layerBytes,
@@ -256,6 +269,12 @@ async function pour(
     );
   }
   return { writer, tarBytes };
+}
+
+/** A blob of the store, verified. Error: `blob-missing`. */
+export function storedBlob(context: StoreContext, descriptor: Descriptor): ByteStream {
+  if (!hasBlob(context, descriptor)) throw blobMissing(descriptor);
+  return verified(readFileStream(blobFile(context, descriptor.digest)), expectedContent(descriptor));
 }
 
 function mapper(context: StoreContext): (id: number, kind: "uid" | "gid") => boolean {
@@ -340,7 +359,13 @@ async function unpackChain(context: StoreContext, image: StoredImage): Promise<r
       }
       const rows: LayerRow[] = [];
       for (const layer of image.layers.slice(base?.rows.length ?? 0)) {
-        const { writer, tarBytes } = await pour(context, layer, session, "remove");
+        const { writer, tarBytes } = await pour(
+          context,
+          layer,
+          storedBlob(context, layer.descriptor),
+          session,
+          "remove",
+        );
         session.op({ op: "layerEnd", sync: false });
         rows.push({ diffID: layer.diffID, tarBytes, skippedDevices: 0, ...writer.counts });
       }

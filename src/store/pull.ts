@@ -1,0 +1,162 @@
+/** From a network into the store: fetched, verified, kept and unpacked in one pass. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type ByteStream, readFileStream, streamOf, VitrineError, verified } from "../base/mod.ts";
+import {
+  blobMissing,
+  expectedContent,
+  formatReference,
+  type ImageSource,
+  platformRank,
+  walkImage,
+} from "../image/mod.ts";
+import type { Descriptor } from "../oci/mod.ts";
+import { hasBlob } from "./blobs.ts";
+import { blobFile, guardedAsync, type StoreContext } from "./context.ts";
+import { ensureDriver } from "./driver.ts";
+import { withLease } from "./leases.ts";
+import { closePartial, openPartial } from "./partials.ts";
+import { nameImage, readImages, requireTag, type WalkedImage } from "./put.ts";
+import type { LayerRow, PullOptions, PullResult } from "./types.ts";
+import { storedBlob, unpackLayers, warningsOf } from "./unpack.ts";
+
+/** Blobs at a time: more than cores, because a network is waited for. */
+const blobsAtATime = 4;
+
+/** See `Store.pull`. Errors: those of `putImage` and of `Store.unpack`. */
+export async function pullImage(
+  context: StoreContext,
+  source: ImageSource,
+  options: PullOptions,
+): Promise<PullResult> {
+  const names = (options.names ?? source.names).map((name) => formatReference(requireTag(name)));
+  const pull = new Pull(context, source, options);
+  // Blobs of a pull that failed are no garbage yet: the next try needs them.
+  return withLease(
+    context,
+    async () => undefined,
+    async () => {
+      const walk = await walkImage(source);
+      const images = await readImages(source, walk);
+      const rows = options.unpack === false ? [] : await pull.unpackWhileFetching(images);
+      await pull.fetchRest(walk.blobs);
+      const put = await nameImage(context, source, walk, images, names);
+      return { ...put, warnings: warningsOf(context, rows) };
+    },
+  );
+}
+
+class Pull {
+  private readonly context: StoreContext;
+  private readonly source: ImageSource;
+  private readonly options: PullOptions;
+
+  constructor(context: StoreContext, source: ImageSource, options: PullOptions) {
+    this.context = context;
+    this.source = source;
+    this.options = options;
+  }
+
+  /** The layers of the image that this machine runs. The copy driver's trees need them in order: those wait for `run`. */
+  async unpackWhileFetching(images: readonly WalkedImage[]): Promise<readonly LayerRow[]> {
+    const image = this.bestOf(images);
+    if (image === undefined || !this.canUnpack()) return [];
+    const choice = ensureDriver(this.context);
+    if (choice.driver !== "overlay") return [];
+    const { manifest } = image.parsed;
+    const layers = manifest.layers.map((descriptor, at) => ({
+      descriptor,
+      diffID: image.config.rootfs.diff_ids[at]!,
+    }));
+    const open = (descriptor: Descriptor): ByteStream =>
+      hasBlob(this.context, descriptor) ? storedBlob(this.context, descriptor) : this.receive(descriptor);
+    return unpackLayers(this.context, { layers }, choice, open, blobsAtATime);
+  }
+
+  async fetchRest(blobs: readonly Descriptor[]): Promise<void> {
+    const queue = [...blobs];
+    const lane = async (): Promise<void> => {
+      for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
+        if (hasBlob(this.context, blob)) {
+          this.tell(blob, "present");
+          continue;
+        }
+        try {
+          for await (const _ of this.receive(blob));
+        } catch (error) {
+          queue.length = 0;
+          throw error;
+        }
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: blobsAtATime }, lane));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  private bestOf(images: readonly WalkedImage[]): WalkedImage | undefined {
+    const { platform } = this.context;
+    return images
+      .map((image) => ({ image, rank: platformRank(platform, image.descriptor.platform ?? image.config) }))
+      .filter(({ rank }) => rank !== undefined)
+      .sort((left, right) => left.rank! - right.rank!)[0]?.image;
+  }
+
+  /** A store that cannot unpack still takes images in: whoever runs one is told why. */
+  private canUnpack(): boolean {
+    return fs.existsSync(this.context.helperPath);
+  }
+
+  private readonly told = new Set<string>();
+  private tell(blob: Descriptor, state: "present" | "fetching" | "done"): void {
+    if (state === "present" && this.told.has(blob.digest)) return;
+    this.told.add(blob.digest);
+    this.options.onBlob?.(blob, state);
+  }
+
+  /** The blob's bytes, verified, which are written to the store as they pass. */
+  private async *receive(descriptor: Descriptor): AsyncGenerator<Uint8Array, void> {
+    const { context } = this;
+    if (!this.source.has(descriptor)) throw blobMissing(descriptor);
+    this.tell(descriptor, "fetching");
+    const target = blobFile(context, descriptor.digest);
+    fs.mkdirSync(path.dirname(target), { recursive: true });
+    const resume = this.source.openUnverifiedBlobFrom?.bind(this.source);
+    const { file, held } = await guardedAsync(context, () =>
+      openPartial(context, descriptor, resume !== undefined),
+    );
+    // The file's own bytes are part of what is verified: a blob never has a byte that was not.
+    const content =
+      held === 0 || resume === undefined
+        ? this.source.openBlob(descriptor)
+        : joined(readFileStream(file.path, { length: held }), resume(descriptor, held));
+    let written = held;
+    let passed = 0;
+    let state: "running" | "ended" | "corrupt" = "running";
+    try {
+      for await (const chunk of verified(content, expectedContent(descriptor))) {
+        // What came from the file itself is there.
+        const fresh = passed >= held ? chunk : chunk.subarray(Math.min(chunk.length, held - passed));
+        passed += chunk.length;
+        const writing = guardedAsync(context, () => file.write(streamOf(fresh)));
+        // Unpacked while it is written; a failure to write is thrown below.
+        writing.catch(() => undefined);
+        yield chunk;
+        written += await writing;
+      }
+      state = "ended";
+      await guardedAsync(context, () => file.commit(target));
+      this.tell(descriptor, "done");
+    } catch (error) {
+      if (error instanceof VitrineError && error.kind === "corrupt") state = "corrupt";
+      throw error;
+    } finally {
+      if (state === "corrupt") await file.discard();
+      else if (state === "running") await closePartial(context, descriptor.digest, file, written);
+    }
+  }
+}
+
+async function* joined(...streams: readonly ByteStream[]): AsyncGenerator<Uint8Array, void> {
+  for (const stream of streams) yield* stream;
+}
