@@ -58,6 +58,9 @@ unit: install-deps build/hello-image.ts ## the unit tests, on node and on bun
 	$(NODE) --test 'src/**/*.test.ts'
 	$(BUN) test src
 
+conformance: install-deps ## the distribution spec, against our registry or REGISTRY=host:port
+	$(NODE) --test 'test/conformance/distribution/*.test.ts'
+
 format: install-deps ## formats the sources
 	$(BIN)/biome check --write src test scripts bench
 
@@ -86,4 +89,4 @@ generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md; the 
 clean: ## removes what was built
 	rm -rf dist build
 
-.PHONY: help install-deps build demo test lint types unit format bench install docs generate clean
+.PHONY: conformance help install-deps build demo test lint types unit format bench install docs generate clean
