@@ -65,6 +65,33 @@ export const runOptionTable = {
     help: "IMAGE is a directory with a root filesystem, used as it is",
   },
 
+  detach: {
+    type: "boolean",
+    short: "d",
+    section: container,
+    help: "run in the background and print the container's id",
+  },
+  "detach-keys": {
+    type: "string",
+    value: "KEYS",
+    defaultText: "ctrl-p,ctrl-q",
+    section: container,
+    help: "what is typed to leave an attached container",
+  },
+  "log-driver": {
+    type: "string",
+    value: "DRIVER",
+    defaultText: "k8s-file",
+    section: container,
+    help: "what keeps the output of a container in the background: k8s-file or none",
+  },
+  "log-opt": {
+    type: "strings",
+    value: "OPTION",
+    section: container,
+    help: "max-size=SIZE, max-file=NUMBER: a longer log is begun anew",
+  },
+
   // the process
   interactive: { type: "boolean", short: "i", section: process_, help: "keep stdin open" },
   tty: { type: "boolean", short: "t", section: process_, help: "give the program a terminal" },
@@ -354,7 +381,6 @@ export const runOptionTable = {
   },
 
   // words of docker and podman that this release cannot serve: a clear error, not an unknown flag
-  detach: { type: "boolean", short: "d", section: later, hidden: true, help: "run in the background" },
   publish: {
     type: "strings",
     short: "p",
@@ -367,20 +393,6 @@ export const runOptionTable = {
   uidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map uids" },
   gidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map gids" },
   restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
-  "log-driver": {
-    type: "string",
-    value: "DRIVER",
-    section: later,
-    hidden: true,
-    help: "none in the foreground",
-  },
-  "log-opt": {
-    type: "strings",
-    value: "OPTION",
-    section: later,
-    hidden: true,
-    help: "options of the log driver",
-  },
   "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
 } as const satisfies OptionTable;
 

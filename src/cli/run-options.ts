@@ -16,6 +16,7 @@ import {
   parseInteger,
   parseIpcMode,
   parseLabels,
+  parseLog,
   parseMount,
   parseName,
   parseNamespaceMode,
@@ -74,6 +75,8 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     interactive: flags.interactive,
     tty: flags.tty,
     remove: flags.rm,
+    detach: flags.detach,
+    log: parseLog(flags["log-driver"], flags["log-opt"]),
     quiet: flags.quiet,
     name: map(flags.name, (text) => parseName("--name", text)),
     cidFile: flags.cidfile,
@@ -230,13 +233,6 @@ function resourcesOf(flags: RunFlags): ResourceOptions {
 
 /** What comes in later releases. A flag that asks for what is done anyway is accepted. */
 function refuseLater(flags: RunFlags): void {
-  if (flags.detach) {
-    throw unsupportedFlag(
-      "--detach",
-      "running in the background is not supported yet",
-      "run in the foreground, or use the shell's &: vitrine run … &",
-    );
-  }
   if (flags.publish.length > 0 || flags["publish-all"]) {
     throw unsupportedFlag(
       "--publish",
@@ -253,13 +249,6 @@ function refuseLater(flags: RunFlags): void {
   }
   if (flags.restart !== undefined && flags.restart !== "no" && flags.restart !== "") {
     throw unsupportedFlag("--restart", "restart policies are not supported yet", "leave --restart out");
-  }
-  if (flags["log-driver"] !== undefined && flags["log-driver"] !== "none") {
-    throw unsupportedFlag(
-      "--log-driver",
-      "logs are not kept yet: in the foreground the output goes to you",
-      "redirect the output: vitrine run … > FILE",
-    );
   }
   if (flags.pull !== undefined && parsePullPolicy(flags.pull) === "always") {
     throw unsupportedFlag(

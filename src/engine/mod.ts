@@ -1,16 +1,28 @@
 /** The door of `engine/`: containers as users know them. */
+export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
 export { generateName } from "./containers/names.ts";
 export {
+  attachSocket,
   type Container,
   containerDirectory,
   containerIds,
   type EnginePaths,
   listContainers,
+  logFile,
   runDirectory,
 } from "./containers/record.ts";
 export { removeContainer, removeDamaged } from "./containers/remove.ts";
-export { type ContainerState, stateOf } from "./containers/state.ts";
+export {
+  awaitMonitor,
+  awaitProcess,
+  type ContainerState,
+  monitorLives,
+  monitorOf,
+  runningProcess,
+  startedAt,
+  stateOf,
+} from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { type Default, defaults } from "./defaults.ts";
 export { encodeReasons, joinPlan } from "./failure-record.ts";
@@ -38,6 +50,7 @@ export {
   parseSignal,
   parseSysctl,
   parseUlimit,
+  signalNumber,
 } from "./flags/process.ts";
 export {
   parseAddHost,
@@ -55,7 +68,9 @@ export {
   parseNumberList,
   parseOctal,
 } from "./flags/sizes.ts";
+export { parseDetachKeys, parseLog } from "./flags/streams.ts";
 export { chooseIds, type IdChoice } from "./id-maps.ts";
+export { type Launch, type Manner, readLaunch } from "./launch.ts";
 export type * from "./options.ts";
 export {
   type EngineDeps,
@@ -68,3 +83,4 @@ export {
 export { newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export { makeSpecification, type Specification } from "./spec.ts";
+export { type PreparedStart, prepareStart } from "./start-container.ts";

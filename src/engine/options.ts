@@ -117,6 +117,14 @@ export interface ResourceOptions {
   readonly deviceRules: readonly LinuxDeviceRule[];
 }
 
+export interface LogOptions {
+  readonly driver: "file" | "none";
+  /** A longer log is begun anew; 0: never. */
+  readonly maxBytes: number;
+  /** How many are kept, the one that is written included. */
+  readonly files: number;
+}
+
 export interface RunOptions {
   /** A reference; with `rootfs` the path of a directory. */
   readonly image: string;
@@ -129,6 +137,9 @@ export interface RunOptions {
   readonly interactive: boolean;
   readonly tty: boolean;
   readonly remove: boolean;
+  /** Runs in the background. */
+  readonly detach?: boolean;
+  readonly log?: LogOptions;
   readonly quiet: boolean;
   readonly name?: string;
   readonly cidFile?: string;

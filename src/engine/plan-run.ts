@@ -4,22 +4,13 @@
  */
 import type { HostFacts, Plan, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
-import {
-  type CgroupDecision,
-  compile,
-  decideCgroup,
-  gatherCgroup,
-  gatherSourceKinds,
-  mountPointOf,
-  type RootMount,
-} from "../runtime/mod.ts";
-import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
-import { containerDirectory, type EnginePaths, exitFile, runDirectory } from "./containers/record.ts";
-import { defaults } from "./defaults.ts";
-import { extendPlan } from "./extend-plan.ts";
+import type { RootMount } from "../runtime/mod.ts";
+import type { Snapshot, Store, StoredImage } from "../store/mod.ts";
+import { containerDirectory, type EnginePaths, runDirectory } from "./containers/record.ts";
 import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
-import type { RunOptions } from "./options.ts";
+import { cgroupFor, type Launch, type Manner, planLaunch } from "./launch.ts";
+import type { LogOptions, RunOptions } from "./options.ts";
 import { requireSources } from "./spec/mounts.ts";
 import type { SeccompSources } from "./spec/security.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
@@ -64,6 +55,7 @@ export interface RunPlan {
   readonly name: string;
   readonly specification: Specification;
   readonly plan: Plan;
+  readonly launch: Launch;
   /** Absolute host paths of the directories that must exist before the plan runs. */
   readonly directories: readonly string[];
   /** The cgroup directories that the plan removes at the end. */
@@ -105,7 +97,7 @@ export async function planRun(
       imageFilesKnown: source.kind !== "image" || source.unpacked,
       host,
       idChoice,
-      cgroup: cgroupFor(options, host, id, undefined),
+      cgroup: cgroupFor(options.cgroups, deps, id, undefined),
       rootPath,
       directory,
       runDirectory: run,
@@ -120,46 +112,26 @@ export async function planRun(
     deps.seccomp,
   );
   const { config, origins } = specification;
-  const { seccomp, rootfsPropagation } = config.linux ?? {};
-  const tools = idMapTools(idChoice.ids);
-  const compiled = compile({
-    config,
-    origins,
-    host,
-    container: {
-      id,
-      bundle: directory,
-      stateDirectory: run,
-      root,
-      ...(rootfsPropagation?.endsWith("shared") ? { rootParentMount: mountPointOf(rootPath) } : {}),
-      cgroup: cgroupFor(options, host, id, config),
-      stdin: options.interactive ? "inherit" : defaults.stdin.value,
-      init: options.init,
-      dieWithMonitor: true,
-      forwardSignals: options.passSignals,
-      pidFile: `${run}/pid`,
-      ...(options.remove ? {} : { exitFile: exitFile(paths, id) }),
-      reportFailure: deps.failureCommand(id),
-      ...(tools === undefined ? {} : { idMapTools: tools }),
-      removeTrees: removals(options, identity, paths),
-      helper: deps.helperPath,
-    },
-    sourceKinds: gatherKinds(specification, directory),
-    ...(seccomp === undefined ? {} : { seccompFilter: await deps.seccomp.compile(seccomp) }),
-  });
-  const plan = extendPlan(compiled, {
+  const launch: Launch = {
+    root,
+    interactive: options.interactive,
+    stdinOnce: options.detach !== true,
+    init: options.init,
+    remove: options.remove,
+    cgroups: options.cgroups,
+    passSignals: options.passSignals,
+    log: options.log ?? defaultLog,
+    files: specification.files,
     volumes: specification.volumes,
-    volumePointers: volumePointers(config),
-    origins,
-  });
-  return {
-    ...identity,
-    specification,
-    plan,
-    directories: directoriesOf(specification, root, run),
-    cgroups: cgroupDirectories(compiled),
   };
+  const manner: Manner =
+    options.detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
+  const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
+  return { ...identity, specification, launch, ...planned };
 }
+
+/** As docker: everything is kept. */
+const defaultLog: LogOptions = { driver: "file", maxBytes: 0, files: 1 };
 
 function rootMount(source: RootSource, directory: string, { remove }: RunOptions): RootMount {
   if (source.kind === "directory") return { type: "directory", path: source.path };
@@ -173,56 +145,4 @@ function rootReader(source: RootSource): (path: string) => Uint8Array | undefine
   if (source.kind === "directory") return (path) => readBeneath(source.path, path);
   const { store, image, unpacked } = source;
   return unpacked ? (path) => store.readImageFile(image, path) : () => undefined;
-}
-
-/** Before the config is there it is asked only whether there will be a cgroup at all. */
-function cgroupFor(
-  options: RunOptions,
-  host: HostFacts,
-  id: string,
-  config: RuntimeConfig | undefined,
-): CgroupDecision {
-  if (!options.cgroups) return { mode: "none", reason: "--cgroups=disabled" };
-  return config === undefined ? decideCgroup(host, id) : gatherCgroup(config, host, id);
-}
-
-/** Files that are still to be written are known to become files, and volumes directories. */
-function gatherKinds(specification: Specification, bundle: string) {
-  const kinds = gatherSourceKinds(specification.config, bundle);
-  for (const { path } of specification.files) kinds.set(path, "file");
-  for (const { source } of specification.volumes) kinds.set(source, "directory");
-  return kinds;
-}
-
-function volumePointers(config: RuntimeConfig): ReadonlyMap<string, string> {
-  return new Map((config.mounts ?? []).map(({ source }, index) => [source ?? "", `/mounts/${index}`]));
-}
-
-/** The state of this boot goes first: a directory there without a record is what a crash left. */
-function removals(
-  options: RunOptions,
-  { id, name }: ContainerIdentity,
-  paths: EnginePaths,
-): readonly string[] {
-  const state = runDirectory(paths, id);
-  return options.remove ? [state, containerDirectory(paths, id), `${paths.root}/names/${name}`] : [state];
-}
-
-function idMapTools(ids: StoreIds) {
-  if (ids.kind !== "range" || ids.newuidmap === "") return undefined;
-  return { newuidmap: ids.newuidmap, newgidmap: ids.newgidmap };
-}
-
-function directoriesOf(specification: Specification, root: RootMount, run: string): readonly string[] {
-  return [
-    ...(root.type === "overlay" ? [root.target] : []),
-    ...specification.volumes.map(({ source }) => source),
-    ...(specification.files.length > 0 ? [`${run}/etc`] : []),
-  ];
-}
-
-function cgroupDirectories(plan: Plan): readonly string[] {
-  return plan.ops.flatMap(({ stage, op }) =>
-    stage === "cleanup" && op.op === "removeDirectory" && op.path.base === "host" ? [op.path.path] : [],
-  );
 }

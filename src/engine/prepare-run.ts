@@ -4,8 +4,8 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
-import { encodePlan, type HostFacts } from "../kernel/mod.ts";
+import { errnoOf, VitrineError } from "../base/mod.ts";
+import type { HostFacts } from "../kernel/mod.ts";
 import type { Platform } from "../oci/mod.ts";
 import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
@@ -19,13 +19,14 @@ import {
   exitFile,
   runDirectory,
 } from "./containers/record.ts";
-import { ownPidNamespace } from "./containers/state.ts";
+import { ownProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
-import { encodeReasons } from "./failure-record.ts";
 import { readHostFile } from "./host-files.ts";
 import type { IdChoice } from "./id-maps.ts";
+import { writeLaunch } from "./launch.ts";
 import type { RunOptions } from "./options.ts";
 import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan } from "./plan-run.ts";
+import { writeState } from "./write-state.ts";
 
 export interface RunDeps extends EngineDeps {
   /** The image store for files of these ids. */
@@ -73,7 +74,12 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
   return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps);
 }
 
-export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<PreparedRun> {
+/** With `starts` false the container is only made (`create`), to be started by `prepareStart`. */
+export async function prepareRun(
+  options: RunOptions,
+  deps: RunDeps,
+  { starts = true }: { readonly starts?: boolean } = {},
+): Promise<PreparedRun> {
   const idChoice = idsForRun(options, deps.host);
   const found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
@@ -86,7 +92,7 @@ export async function prepareRun(options: RunOptions, deps: RunDeps): Promise<Pr
     const name = options.name ?? generateName(deps.random, attempt);
     const run = await planRun(options, { id, name }, sourceFor(found, deps.paths, id, true), idChoice, deps);
     try {
-      return await writeAll(options, run, found, idChoice, deps);
+      return await writeAll({ options, run, found, idChoice, starts }, deps);
     } catch (error) {
       if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
     }
@@ -150,38 +156,38 @@ async function unpack(found: Found, deps: RunDeps): Promise<void> {
   for (const warning of warnings) deps.warn(warning);
 }
 
+/** Everything that was decided before anything is written. */
+interface Decided {
+  readonly options: RunOptions;
+  readonly run: RunPlan;
+  readonly found: Found;
+  readonly idChoice: IdChoice;
+  readonly starts: boolean;
+}
+
 /** From here on things are on disk: whatever fails takes them away again. */
-async function writeAll(
-  options: RunOptions,
-  run: RunPlan,
-  found: Found,
-  idChoice: IdChoice,
-  deps: RunDeps,
-): Promise<PreparedRun> {
+async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
+  const { options, run, found, starts } = decided;
   const { paths } = deps;
   const directory = containerDirectory(paths, run.id);
   const state = runDirectory(paths, run.id);
   const planFile = `${state}/plan`;
   let cidFileMade = false;
   try {
-    createContainer(paths, recordOf(options, run, found, idChoice, deps));
+    createContainer(paths, recordOf(decided, deps));
     await claimName(paths, run.id, run.name);
     // Only now: from the record on nobody removes the layers.
     if (found.kind === "image") found.store.snapshot(found.image, directory);
-    fs.mkdirSync(state, { recursive: true, mode: 0o700 });
-    for (const made of run.directories) {
-      fs.mkdirSync(made, { recursive: true });
-      readable(made, 0o755);
+    const { config, origins, files } = run.specification;
+    fs.writeFileSync(`${directory}/config.json`, configText(config), { mode: 0o600 });
+    // What goes when it ends is never started again.
+    if (!options.remove || options.detach === true || !starts) {
+      writeLaunch(paths, run.id, run.launch, origins);
     }
-    for (const file of run.specification.files) {
-      fs.writeFileSync(file.path, file.text);
-      readable(file.path, 0o644);
+    if (starts) {
+      fs.mkdirSync(state, { recursive: true, mode: 0o700 });
+      writeState(paths, { id: run.id, plan: run.plan, directories: run.directories, files });
     }
-    fs.writeFileSync(`${directory}/config.json`, configText(run.specification.config), {
-      mode: 0o600,
-    });
-    fs.writeFileSync(planFile, encodePlan(run.plan), { mode: 0o600 });
-    fs.writeFileSync(`${state}/reasons.json`, encodeReasons(run.plan), { mode: 0o600 });
     if (options.cidFile !== undefined) {
       writeCidFile(options.cidFile, run.id);
       cidFileMade = true;
@@ -215,13 +221,7 @@ async function discard(paths: EnginePaths, run: RunPlan, found: Found): Promise<
   releaseName(paths, run.name, run.id);
 }
 
-function recordOf(
-  options: RunOptions,
-  run: RunPlan,
-  found: Found,
-  idChoice: IdChoice,
-  deps: RunDeps,
-): Container {
+function recordOf({ options, run, found, idChoice, starts }: Decided, deps: RunDeps): Container {
   const image = found.kind === "image" ? found.image : undefined;
   const labels: Record<string, string> = { ...image?.config.config?.Labels };
   for (const [key, { value }] of options.labels) labels[key] = value;
@@ -238,11 +238,7 @@ function recordOf(
     labels,
     stopSignal: run.specification.stopSignal,
     stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
-    monitor: {
-      pid: process.pid,
-      startTime: processStartTime(process.pid) ?? "0",
-      pidNamespace: ownPidNamespace(),
-    },
+    ...(starts ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,
     cgroups: run.cgroups,
     files: {
@@ -251,11 +247,6 @@ function recordOf(
       pid: `${runDirectory(deps.paths, run.id)}/pid`,
     },
   };
-}
-
-/** What users of the container other than root must read, whatever the caller's umask is. */
-function readable(file: string, mode: number): void {
-  if ((process.umask() & mode) !== 0) fs.chmodSync(file, mode);
 }
 
 function requireNoFile(file: string | undefined): void {

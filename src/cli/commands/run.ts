@@ -31,7 +31,7 @@ export const command = defineCommand({
       environment: context.environment,
       directory: process.cwd(),
     });
-    if (wanted.tty && wanted.interactive && !isTerminal(0)) {
+    if (wanted.tty && wanted.interactive && wanted.detach !== true && !isTerminal(0)) {
       throw new VitrineError("invalid", "the input device is not a TTY", {
         code: "stdin-not-a-terminal",
         operand: "--tty",

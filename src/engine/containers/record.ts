@@ -14,6 +14,14 @@ import {
 } from "../../base/mod.ts";
 import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
 
+/** The process that holds a container. */
+export interface MonitorProcess {
+  readonly pid: number;
+  readonly startTime: string;
+  /** As `pid:[4026531836]`: to another pid namespace this pid means nothing. */
+  readonly pidNamespace: string;
+}
+
 export interface Container extends ContainerRecord {
   readonly name: string;
   /** What the user typed, e.g. `alpine`; with --rootfs the directory. */
@@ -25,13 +33,11 @@ export interface Container extends ContainerRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal: string;
   readonly stopTimeoutSeconds: number;
-  /** The process that holds the container: the engine that wrote this, which becomes the helper. */
-  readonly monitor: {
-    readonly pid: number;
-    readonly startTime: string;
-    /** As `pid:[4026531836]`: to another pid namespace this pid means nothing. */
-    readonly pidNamespace: string;
-  };
+  /**
+   * The engine that wrote this record, which becomes the helper. Absent: the container was only created. Once it is
+   * detached or started again, RUNROOT/containers/ID/monitor names the process (`monitorOf`).
+   */
+  readonly monitor?: MonitorProcess;
   /** Whose ids its files have. */
   readonly ids: StoreIds;
   /** Absolute host paths of its cgroup directories. */
@@ -56,6 +62,20 @@ export function runDirectory(paths: EnginePaths, id: string): string {
 /** Where its exit status is kept: beside the record, so that it outlives a reboot. */
 export function exitFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/exit`;
+}
+
+/** Milliseconds since the epoch when it was started last; `run` itself leaves it to the record's time. */
+export function startedFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/started`;
+}
+
+/** Where those who attach meet the monitor. */
+export function attachSocket(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/attach`;
+}
+
+export function logFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/log`;
 }
 
 /**
@@ -119,7 +139,9 @@ export function readContainer(paths: EnginePaths, id: string): Container | undef
   try {
     const bytes = fs.readFileSync(path.join(containerDirectory(paths, id), "container.json"));
     const value = parseJson(bytes, { maxBytes: limits.runtimeConfigBytes }) as unknown as Container;
-    return value.id === id && typeof value.name === "string" && typeof value.monitor?.pid === "number"
+    return value.id === id &&
+      typeof value.name === "string" &&
+      (value.monitor === undefined || typeof value.monitor.pid === "number")
       ? value
       : undefined;
   } catch {

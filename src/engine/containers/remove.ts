@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VitrineError } from "../../base/mod.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./record.ts";
-import { monitorLives, stateOf } from "./state.ts";
+import { monitorLives, monitorOf, stateOf } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
 
 /** How long the monitor may take to clean up after its process was killed. */
@@ -18,7 +18,7 @@ export async function removeContainer(
   options: { readonly force: boolean },
   removeTree: RemoveTree,
 ): Promise<void> {
-  if (monitorLives(container)) {
+  if (monitorLives(paths, container)) {
     if (!options.force) {
       throw new VitrineError("invalid", `container ${container.name} is running`, {
         code: "container-running",
@@ -34,11 +34,11 @@ export async function removeContainer(
 /** Kills the program; its monitor then does the rest and ends. */
 async function end(paths: EnginePaths, container: Container): Promise<void> {
   const deadline = performance.now() + patienceMilliseconds;
-  while (monitorLives(container)) {
+  while (monitorLives(paths, container)) {
     const state = stateOf(paths, container);
     try {
       if (state.status === "running") process.kill(state.pid, "SIGKILL");
-      else if (state.status === "created") process.kill(container.monitor.pid, "SIGTERM");
+      else if (state.status === "created") process.kill(monitorOf(paths, container)!.pid, "SIGTERM");
     } catch {
       // It ended between the look and the signal.
     }
@@ -46,7 +46,7 @@ async function end(paths: EnginePaths, container: Container): Promise<void> {
       throw new VitrineError("unavailable", `the monitor of container ${container.name} does not end`, {
         code: "container-not-ending",
         operand: container.name,
-        hint: `its process is ${container.monitor.pid}: see 'ps -o stat,wchan ${container.monitor.pid}'`,
+        hint: `its process is ${monitorOf(paths, container)?.pid}: see 'ps -o stat,wchan -p PID'`,
       });
     }
     await sleep(10);

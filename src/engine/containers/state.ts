@@ -1,11 +1,18 @@
 /** What a container does now: told from the helper's files and from /proc, never from what was once written down. */
 import * as fs from "node:fs";
 import { processStartTime } from "../../base/mod.ts";
-import { isAlive, readExitFile, readPidFile } from "../../runtime/mod.ts";
-import { type Container, type EnginePaths, exitFile, runDirectory } from "./record.ts";
+import { isAlive, type RunningProcess, readExitFile, readPidFile } from "../../runtime/mod.ts";
+import {
+  type Container,
+  type EnginePaths,
+  exitFile,
+  type MonitorProcess,
+  runDirectory,
+  startedFile,
+} from "./record.ts";
 
 export type ContainerState =
-  /** Its monitor lives, its process does not yet. */
+  /** It was not started yet, or its monitor lives and its process does not yet. */
   | { readonly status: "created" }
   | { readonly status: "running"; readonly pid: number }
   | {
@@ -22,11 +29,20 @@ export function stateOf(paths: EnginePaths, container: Container): ContainerStat
   const before = exited(file);
   if (before !== undefined) return before;
   // The monitor may have ended between the two looks at its file.
-  if (!monitorLives(container)) return exited(file) ?? { status: "lost" };
+  if (!monitorLives(paths, container)) {
+    return exited(file) ?? { status: wasStarted(paths, container) ? "lost" : "created" };
+  }
   const process = readPidFile(`${runDirectory(paths, container.id)}/pid`);
   return process !== undefined && isAlive(process)
     ? { status: "running", pid: process.pid }
     : { status: "created" };
+}
+
+/** Its process, if it runs: pid 1 of the container as the host sees it. */
+export function runningProcess(paths: EnginePaths, container: Container): RunningProcess | undefined {
+  if (!monitorLives(paths, container)) return undefined;
+  const found = readPidFile(`${runDirectory(paths, container.id)}/pid`);
+  return found !== undefined && isAlive(found) ? found : undefined;
 }
 
 function exited(file: string): ContainerState | undefined {
@@ -38,8 +54,72 @@ function exited(file: string): ContainerState | undefined {
  * Same pid and same start time: a pid that was given out again is another process. A monitor of another pid
  * namespace cannot be looked at from here and counts as living.
  */
-export function monitorLives({ monitor }: Pick<Container, "monitor">): boolean {
+export function monitorLives(paths: EnginePaths, container: Container): boolean {
+  const monitor = monitorOf(paths, container);
+  if (monitor === undefined) return false;
   return monitor.pidNamespace !== ownPidNamespace() || processStartTime(monitor.pid) === monitor.startTime;
+}
+
+/** Whoever holds it, or held it last in this boot. undefined: it was only created. */
+export function monitorOf(paths: EnginePaths, container: Container): MonitorProcess | undefined {
+  let text: string;
+  try {
+    text = fs.readFileSync(`${runDirectory(paths, container.id)}/monitor`, "latin1");
+  } catch {
+    return container.monitor;
+  }
+  const match = /^(\d+) (\d+) (pid:\[\d+\])\n?$/.exec(text);
+  if (match === null) return container.monitor;
+  return { pid: Number(match[1]), startTime: match[2]!, pidNamespace: match[3]! };
+}
+
+/** When it was started last, in milliseconds since the epoch. undefined: never. */
+export function startedAt(paths: EnginePaths, container: Container): number | undefined {
+  try {
+    const text = fs.readFileSync(startedFile(paths, container.id), "latin1");
+    return Number(text);
+  } catch {
+    return container.monitor === undefined ? undefined : container.created;
+  }
+}
+
+function wasStarted(paths: EnginePaths, container: Container): boolean {
+  return container.monitor !== undefined || fs.existsSync(startedFile(paths, container.id));
+}
+
+export function ownProcess(): MonitorProcess {
+  return {
+    pid: process.pid,
+    startTime: processStartTime(process.pid) ?? "0",
+    pidNamespace: ownPidNamespace(),
+  };
+}
+
+/**
+ * Waits until nobody holds the container any more, at most so many milliseconds (-1: for ever). False: it is still held.
+ * The helper waits for us: no time is lost between two looks.
+ */
+export function awaitMonitor(
+  paths: EnginePaths,
+  container: Container,
+  helperPath: string,
+  milliseconds: number,
+): boolean {
+  const monitor = monitorOf(paths, container);
+  if (monitor === undefined || !monitorLives(paths, container)) return true;
+  return awaitProcess(monitor, helperPath, milliseconds);
+}
+
+export function awaitProcess(
+  { pid, startTime }: { readonly pid: number; readonly startTime: string },
+  helperPath: string,
+  milliseconds: number,
+): boolean {
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const done = spawnSync(helperPath, ["await", String(pid), startTime, String(milliseconds)], {
+    stdio: "ignore",
+  });
+  return done.status === 0;
 }
 
 export function ownPidNamespace(): string {

@@ -4,7 +4,8 @@
  * and start time.
  */
 import * as fs from "node:fs";
-import { errnoOf, writeFileAtomically } from "../../base/mod.ts";
+import { errnoOf, sweepDead, writeFileAtomically } from "../../base/mod.ts";
+import { isAlive, readPidFile } from "../../runtime/mod.ts";
 import { releaseName } from "./names.ts";
 import {
   type Container,
@@ -35,6 +36,7 @@ export async function sweepLost(
   most = Number.POSITIVE_INFINITY,
 ): Promise<readonly string[]> {
   const running = runningIds(paths);
+  if (most === Number.POSITIVE_INFINITY) sweepDead(`${paths.runroot}/containers`);
   const ids =
     most === Number.POSITIVE_INFINITY ? new Set([...running, ...containerIds(paths)]) : sample(running, most);
   const swept: string[] = [];
@@ -45,7 +47,7 @@ export async function sweepLost(
       if (!fs.existsSync(containerDirectory(paths, id))) await removeTree(runDirectory(paths, id), undefined);
       continue;
     }
-    if (isSettled(paths, container) || monitorLives(container)) continue;
+    if (isSettled(paths, container) || monitorLives(paths, container)) continue;
     await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
   }
@@ -59,13 +61,11 @@ function sample(ids: readonly string[], most: number): readonly string[] {
   return [...ids.slice(start), ...ids.slice(0, start)].slice(0, most);
 }
 
-/** It ended as it should, and is kept. */
+/** It ended as it should and is kept, or it was not started yet. */
 function isSettled(paths: EnginePaths, container: Container): boolean {
-  return (
-    !container.remove &&
-    !fs.existsSync(runDirectory(paths, container.id)) &&
-    stateOf(paths, container).status === "exited"
-  );
+  if (fs.existsSync(runDirectory(paths, container.id))) return false;
+  const { status } = stateOf(paths, container);
+  return status === "created" || (!container.remove && status === "exited");
 }
 
 async function cleanUpLost(
@@ -75,6 +75,7 @@ async function cleanUpLost(
   now: number,
 ): Promise<void> {
   const { id } = container;
+  endProcess(`${runDirectory(paths, id)}/pid`);
   for (const cgroup of container.cgroups) removeCgroup(cgroup);
   if (container.remove) {
     await removeContainerFiles(paths, container, removeTree);
@@ -95,6 +96,16 @@ export async function removeContainerFiles(
   await removeTree(runDirectory(paths, container.id), container);
   await removeTree(containerDirectory(paths, container.id), container);
   releaseName(paths, container.name, container.id);
+}
+
+/** A program that changed its credentials at execve (setuid) does not die with its monitor. */
+function endProcess(pidFile: string): void {
+  try {
+    const process_ = readPidFile(pidFile);
+    if (process_ !== undefined && isAlive(process_)) process.kill(process_.pid, "SIGKILL");
+  } catch {
+    // It ended meanwhile, or the file is damaged: the cgroup knows it as well.
+  }
 }
 
 /** Processes that outlived pid 1 (they had the host's pid namespace) are killed, then the directory goes. */

@@ -1,0 +1,46 @@
+/** A plan whose monitor goes to the background and keeps the container's streams, its log and a socket to attach to. */
+import type { Op, Origin, Plan, PlannedOp } from "../kernel/mod.ts";
+
+export interface Detachment {
+  readonly monitorFile: string;
+  readonly announce: string;
+  readonly attach?: { readonly input: boolean; readonly detachKeys: Uint8Array } | undefined;
+  readonly terminal: boolean;
+  readonly input: boolean;
+  readonly once: boolean;
+  readonly log?: { readonly path: string; readonly maxBytes: number; readonly files: number } | undefined;
+  /** Absent: nobody can attach. */
+  readonly socket?: string;
+}
+
+const byDetach: Origin = { by: "flag", flag: "--detach" };
+
+/** The streams of the caller (`pipeStreams`) are replaced; all the rest is as in the foreground. */
+export function detachPlan(plan: Plan, detachment: Detachment): Plan {
+  const ops = plan.ops.filter(({ op }) => op.op !== "pipeStreams");
+  // After the program that explains a failure is known, before anything is done.
+  const at = ops.findIndex(({ stage, op }) => stage === "monitor" && op.op !== "reportFailure");
+  return { ...plan, ops: [...ops.slice(0, at), ...detachOps(detachment).map(planned), ...ops.slice(at)] };
+}
+
+function planned(op: Op): PlannedOp {
+  return { stage: "monitor", tolerate: [], why: { pointer: "", section: "", origin: byDetach }, op };
+}
+
+function detachOps({ attach, log, socket, ...rest }: Detachment): readonly Op[] {
+  return [
+    {
+      op: "daemonize",
+      monitorFile: rest.monitorFile,
+      announce: rest.announce,
+      attach: attach !== undefined,
+      input: attach?.input ?? false,
+      detachKeys: attach?.detachKeys ?? new Uint8Array(),
+    },
+    { op: "captureStreams", terminal: rest.terminal, input: rest.input, once: rest.once },
+    ...(log === undefined
+      ? []
+      : [{ op: "keepLog", path: log.path, maxBytes: BigInt(log.maxBytes), files: log.files } as const]),
+    ...(socket === undefined ? [] : [{ op: "attachSocket", path: socket } as const]),
+  ];
+}

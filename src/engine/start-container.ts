@@ -1,0 +1,52 @@
+/** A container that was created or has ended is started (again): the same files, a plan for the machine as it is now. */
+import * as fs from "node:fs";
+import { VitrineError } from "../base/mod.ts";
+import { type Container, exitFile, runDirectory, startedFile } from "./containers/record.ts";
+import { awaitMonitor, monitorLives, stateOf } from "./containers/state.ts";
+import { type Manner, planLaunch, readLaunch } from "./launch.ts";
+import type { EngineDeps } from "./plan-run.ts";
+import { claimState, writeState } from "./write-state.ts";
+
+export interface PreparedStart {
+  /** Absolute: what the helper executes. */
+  readonly planFile: string;
+  /** For when the helper could not be started. */
+  readonly discard: () => void;
+}
+
+/** Errors: `container-running`, `container-record-invalid`, those of `compile`. */
+export async function prepareStart(
+  container: Container,
+  manner: Manner,
+  deps: EngineDeps & { readonly now: () => number },
+): Promise<PreparedStart> {
+  const { paths } = deps;
+  const { id, name } = container;
+  const { launch, config, origins } = readLaunch(paths, id);
+  const planned = await planLaunch({ id, name, ids: container.ids, config, origins, launch, manner }, deps);
+  claim(container, deps);
+  const state = runDirectory(paths, id);
+  try {
+    fs.rmSync(exitFile(paths, id), { force: true });
+    fs.writeFileSync(startedFile(paths, id), String(deps.now()), { mode: 0o600 });
+    const planFile = writeState(paths, { id, ...planned, files: launch.files });
+    return { planFile, discard: () => fs.rmSync(state, { recursive: true, force: true }) };
+  } catch (error) {
+    fs.rmSync(state, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function claim(container: Container, { paths, helperPath }: EngineDeps): void {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    if (claimState(paths, container.id)) return;
+    // It has ended, and its monitor is still cleaning up.
+    if (stateOf(paths, container).status === "exited") awaitMonitor(paths, container, helperPath, 10_000);
+    else if (!monitorLives(paths, container)) break;
+  }
+  throw new VitrineError("invalid", `container ${container.name} is running`, {
+    code: "container-running",
+    operand: container.name,
+    hint: `vitrine restart ${container.name}, or vitrine attach ${container.name}`,
+  });
+}

@@ -1,0 +1,58 @@
+/** RUNROOT/containers/ID: what the helper needs to start a container, written before it is started. */
+import * as fs from "node:fs";
+import { errnoOf, temporaryName } from "../base/mod.ts";
+import { encodePlan, type Plan } from "../kernel/mod.ts";
+import { type EnginePaths, runDirectory } from "./containers/record.ts";
+import { ownProcess } from "./containers/state.ts";
+import { encodeReasons } from "./failure-record.ts";
+import type { GeneratedFile } from "./spec/network-files.ts";
+
+export interface StateInput {
+  readonly id: string;
+  readonly plan: Plan;
+  readonly directories: readonly string[];
+  readonly files: readonly GeneratedFile[];
+}
+
+/** Returns the path of the plan. The state's directory is there already. */
+export function writeState(paths: EnginePaths, { id, plan, directories, files }: StateInput): string {
+  const state = runDirectory(paths, id);
+  const planFile = `${state}/plan`;
+  for (const made of directories) {
+    fs.mkdirSync(made, { recursive: true });
+    readable(made, 0o755);
+  }
+  for (const file of files) {
+    fs.writeFileSync(file.path, file.text);
+    readable(file.path, 0o644);
+  }
+  fs.writeFileSync(planFile, encodePlan(plan), { mode: 0o600 });
+  fs.writeFileSync(`${state}/reasons.json`, encodeReasons(plan), { mode: 0o600 });
+  return planFile;
+}
+
+/** What users of the container other than root must read, whatever the caller's umask is. */
+function readable(file: string, mode: number): void {
+  if ((process.umask() & mode) !== 0) fs.chmodSync(file, mode);
+}
+
+/**
+ * Takes a container that does not run, as its next monitor or to remove it: the state's directory appears in one step
+ * with the owner's name in it. False: somebody else has it.
+ */
+export function claimState(paths: EnginePaths, id: string): boolean {
+  const directory = runDirectory(paths, id);
+  const making = `${paths.runroot}/containers/${temporaryName("claim")}`;
+  const { pid, startTime, pidNamespace } = ownProcess();
+  fs.mkdirSync(making, { recursive: true, mode: 0o700 });
+  try {
+    fs.writeFileSync(`${making}/monitor`, `${pid} ${startTime} ${pidNamespace}\n`, { mode: 0o600 });
+    fs.renameSync(making, directory);
+    return true;
+  } catch (error) {
+    fs.rmSync(making, { recursive: true, force: true });
+    const errno = errnoOf(error);
+    if (errno === "ENOTEMPTY" || errno === "EEXIST") return false;
+    throw error;
+  }
+}
