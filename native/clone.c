@@ -42,7 +42,7 @@ void return_to_namespaces(struct monitor *m) {
   /* Last in, first out. A failure leaves the monitor where its child is: nothing that it still does depends on it. */
   while (m->kept_count > 0) {
     struct kept_namespace *kept = &m->kept[--m->kept_count];
-    if (setns(kept->fd, (int)kept->type) != 0) complain("vitrine-helper: cannot return to a namespace: errno %d", errno);
+    if (!m->joined_user_namespace && setns(kept->fd, (int)kept->type) != 0) complain("vitrine-helper: cannot return to a namespace: errno %d", errno);
     close(kept->fd);
   }
 }
@@ -56,6 +56,10 @@ int op_join_namespace(struct helper *h, const struct args_join_namespace *a) {
     error = fail_as(h, EINVAL, "%s is not a namespace", a->path.path.at);
   } else if (a->type != 0 && (uint32_t)type != a->type) {
     error = fail_as(h, EINVAL, "%s is a namespace of another type", a->path.path.at);
+  } else if (h->monitor != NULL && (uint32_t)type == (uint32_t)K_CLONE_NEWUSER) {
+    /* For good, with all that needs privileges in it: an unprivileged user enters a pid namespace in no other way. */
+    undumpable();
+    h->monitor->joined_user_namespace = true;
   } else if (h->monitor != NULL && (error = keep_namespace(h, (uint32_t)type)) == 0) {
     h->monitor->joined_pid_namespace |= (uint32_t)type == (uint32_t)K_CLONE_NEWPID;
   } else if (h->monitor == NULL) {

@@ -21,7 +21,7 @@ struct monitor {
   int interrupted; /* the signal that ended the setup */
   bool executing; /* init said that execve is its next step */
   bool waiting; /* init is at awaitStart */
-  bool released; /* init is no longer ours: no cleanup, no wait */
+  bool released, clean_up; /* init is no longer ours: no wait, cleanup only when asked for */
   bool channel_closed;
   bool reaped;
   int wait_status;
@@ -31,7 +31,7 @@ struct monitor {
   bool has_report;
   struct kept_namespace kept[8];
   unsigned kept_count;
-  bool joined_pid_namespace;
+  bool joined_pid_namespace, joined_user_namespace;
   bool tty_saved; /* the user's terminal is raw: put back at the end */
   struct termios tty;
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */

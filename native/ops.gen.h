@@ -42,6 +42,7 @@ enum op_code {
   OP_UNSHARE_NAMESPACES = 13,
   OP_AWAIT_EXECUTE = 14,
   OP_RELEASE = 15,
+  OP_WRITE_PID_FILE = 16,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
   OP_DAEMONIZE = 24,
@@ -163,6 +164,10 @@ struct args_await_execute {
 struct args_release {
   struct str process_file;
   struct str pid_file;
+  bool clean_up;
+};
+struct args_write_pid_file {
+  struct str path;
 };
 struct args_set_root {
   struct path path;
@@ -440,6 +445,7 @@ union op_args {
   struct args_unshare_namespaces unshare_namespaces;
   struct args_await_execute await_execute;
   struct args_release release;
+  struct args_write_pid_file write_pid_file;
   struct args_set_root set_root;
   struct args_set_work set_work;
   struct args_daemonize daemonize;
@@ -516,6 +522,7 @@ union op_args {
   X(unshare_namespaces, OP_UNSHARE_NAMESPACES, "unshareNamespaces") \
   X(await_execute, OP_AWAIT_EXECUTE, "awaitExecute") \
   X(release, OP_RELEASE, "release") \
+  X(write_pid_file, OP_WRITE_PID_FILE, "writePidFile") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
   X(daemonize, OP_DAEMONIZE, "daemonize") \
@@ -628,6 +635,10 @@ static const struct field fields_unshare_namespaces[] = {
 static const struct field fields_release[] = {
   {ARG_STR, offsetof(struct args_release, process_file)},
   {ARG_STR, offsetof(struct args_release, pid_file)},
+  {ARG_BOOL, offsetof(struct args_release, clean_up)},
+};
+static const struct field fields_write_pid_file[] = {
+  {ARG_STR, offsetof(struct args_write_pid_file, path)},
 };
 static const struct field fields_set_root[] = {
   {ARG_PATH, offsetof(struct args_set_root, path)},
@@ -894,7 +905,8 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_PIPE_STREAMS] = {"pipeStreams", NULL, 0},
   [OP_UNSHARE_NAMESPACES] = {"unshareNamespaces", fields_unshare_namespaces, 1},
   [OP_AWAIT_EXECUTE] = {"awaitExecute", NULL, 0},
-  [OP_RELEASE] = {"release", fields_release, 2},
+  [OP_RELEASE] = {"release", fields_release, 3},
+  [OP_WRITE_PID_FILE] = {"writePidFile", fields_write_pid_file, 1},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
   [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},

@@ -277,7 +277,10 @@ static void block_signals(struct monitor *m) {
 static int finish(struct helper *h) {
   struct monitor *m = h->monitor;
   int status = 0;
-  if (m->released && !m->failure.set) return 0;
+  if (m->released && !m->failure.set) {
+    if (m->clean_up) run_cleanup_ops(h);
+    return 0;
+  }
   if (m->failure.set) {
     monitor_kill(m);
     terminal_restore(m);

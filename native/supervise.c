@@ -172,6 +172,11 @@ static int write_pid(struct helper *h, const char *path) {
   return write_record(h, path, text, (size_t)length);
 }
 
+int op_write_pid_file(struct helper *h, const struct args_write_pid_file *a) {
+  if (h->monitor == NULL || h->monitor->child <= 0) return fail_as(h, EINVAL, "no clone before it");
+  return write_pid(h, a->path.at);
+}
+
 int op_release(struct helper *h, const struct args_release *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child <= 0) return fail_as(h, EINVAL, "no clone before it");
@@ -183,5 +188,6 @@ int op_release(struct helper *h, const struct args_release *a) {
   struct message message = {.type = MESSAGE_RELEASED};
   if (m->waiting && !channel_send(h->channel, &message, -1)) return monitor_await(h, MESSAGE_RELEASED, 0);
   m->released = true;
+  m->clean_up = a->clean_up;
   return 0;
 }

@@ -215,6 +215,12 @@ export const registry: readonly CommandEntry[] = [
     subcommands: [df, info],
   },
   {
+    name: "runtime",
+    group: "Management",
+    summary: "The OCI runtime, with the command line of runc",
+    load: () => import("./runtime/mod.ts"),
+  },
+  {
     name: "__failed",
     group: "System",
     summary: "Explain a failed step of a container's start",

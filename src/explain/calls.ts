@@ -88,6 +88,7 @@ const describers: Describer = {
     ...(op.pidFile === "" ? [] : [`write(${op.pidFile}, PID)`]),
     "exit: init becomes the subreaper's",
   ],
+  writePidFile: (op) => [`write(${op.path}, PID)`],
   reportFailure: (op) => [`on a failed op: execve(${op.argv.map(text).join(" ")})`],
   runProgram: (op) => [
     `fork, execve(${text(op.path)}, [${op.argv.map(text).join(", ")}])${op.timeoutSeconds === 0 ? "" : `, at most ${op.timeoutSeconds} s`}`,

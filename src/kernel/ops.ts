@@ -172,8 +172,14 @@ export const opTable = {
   release: {
     code: 15,
     calls: "read, write (a socket pair, files)",
-    doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then not run: they serve a failure.",
-    args: { processFile: "str", pidFile: "str" },
+    doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then run only with `cleanUp`: else they serve a failure.",
+    args: { processFile: "str", pidFile: "str", cleanUp: "bool" },
+  },
+  writePidFile: {
+    code: 16,
+    calls: "open, write, rename",
+    doc: "Writes init's pid, the digits alone, to the file `path` (`--pid-file`).",
+    args: { path: "str" },
   },
 
   // --- handles ---

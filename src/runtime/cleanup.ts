@@ -34,11 +34,15 @@ export function supervise(draft: Draft): void {
       {
         op: "release",
         processFile: container.release.processFile,
-        pidFile: container.release.pidFile ?? "",
+        pidFile: container.plainPidFile ?? "",
+        cleanUp: container.release.cleanUp ?? false,
       },
       { pointer: "/process", section: "runtime.md#lifecycle", origin: { by: "default" } },
     );
     return;
+  }
+  if (container.plainPidFile !== undefined) {
+    draft.monitor({ op: "writePidFile", path: container.plainPidFile }, ours);
   }
   draft.monitor(
     {

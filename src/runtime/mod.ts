@@ -3,7 +3,31 @@ export { decideCgroup } from "./cgroup.ts";
 export { compile, compileStart } from "./compile.ts";
 export { originOf } from "./draft.ts";
 export { gatherCgroup, gatherSourceKinds, mountPointOf } from "./gather.ts";
+export {
+  type CompiledBundle,
+  type CreateOptions,
+  compileBundle,
+  readBundle,
+  writeContainer,
+} from "./lifecycle/create.ts";
+export { compileExec, type ExecInput } from "./lifecycle/exec.ts";
+export { foreignNamespaces, setgroupsDeniedFor } from "./lifecycle/join.ts";
+export {
+  files as lifecycleFiles,
+  freezer,
+  type LifecycleRecord,
+  type LifecycleState,
+  type LifecycleStatus,
+  processesOf,
+  readRecord,
+  readState,
+  requireId,
+  stateOutput,
+} from "./lifecycle/record.ts";
+export { type ContainerStats, readStats } from "./lifecycle/stats.ts";
+export { applyUpdate, planUpdate } from "./lifecycle/update.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";
+export { encodeReasons, joinPlan } from "./reasons.ts";
 export {
   type ContainerProcessState,
   type ExitRecord,

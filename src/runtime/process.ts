@@ -83,7 +83,7 @@ function workingDirectory(draft: Draft): string {
 }
 
 /** Init: a terminal of the container's own devpts, or a session without one. */
-export function openStreams(draft: Draft): void {
+export function openStreams(draft: Draft, bindConsole = true): void {
   const process = processOf(draft);
   const { container } = draft.input;
   if (process.terminal === true) {
@@ -95,7 +95,7 @@ export function openStreams(draft: Draft): void {
         columns: container.terminal?.columns ?? consoleSize?.width ?? 0,
         uid: process.user.uid,
         consoleSocket: container.consoleSocket ?? "",
-        bindConsole: true,
+        bindConsole,
       },
       { pointer: "/process/terminal", section: "config.md#process" },
     );

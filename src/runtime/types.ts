@@ -91,14 +91,16 @@ export interface ContainerPlacement {
   /** Files that the monitor writes; absent: not written. */
   readonly pidFile?: string;
   readonly exitFile?: string;
+  /** Gets the digits of the pid alone (`--pid-file`). */
+  readonly plainPidFile?: string;
   /** The FIFO of the spec's create/start gap, which the plan makes; absent: start at once. */
   readonly startFifo?: string;
   /** The monitor does not stay: it ends once init waits for its start, or runs, and init is the caller's to reap. */
   readonly release?: {
-    /** Gets PID STARTTIME. */
+    /** Gets PID STARTTIME; empty: not written. */
     readonly processFile: string;
-    /** Gets the digits of the pid (`--pid-file`). */
-    readonly pidFile?: string;
+    /** Cleanup is for what the start alone needed, not for the process. */
+    readonly cleanUp?: boolean;
   };
   /** So many descriptors from 3 on stay open (`--preserve-fds`). */
   readonly preserveDescriptors?: number;

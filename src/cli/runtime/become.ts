@@ -1,0 +1,34 @@
+/** This process becomes the helper: nothing of JavaScript stays between the container and whoever started us. */
+import { VitrineError } from "../../base/mod.ts";
+import { helperEnvironment } from "../../kernel/mod.ts";
+
+type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
+
+/** `vitrine-helper ARGS…`: the same pid, the same descriptors. Error: `helper-not-started`. */
+export function becomeHelperWith(helper: string, args: readonly string[]): never {
+  const env = helperEnvironment(process.env);
+  const { execve } = process as unknown as { readonly execve?: Execve };
+  try {
+    if (typeof execve === "function") return execve.call(process, helper, ["vitrine-helper", ...args], env);
+  } catch (cause) {
+    throw notStarted(helper, cause);
+  }
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const { constants } = process.getBuiltinModule("node:os");
+  const done = spawnSync(helper, args, { env, stdio: "inherit", argv0: "vitrine-helper" });
+  if (done.error !== undefined) throw notStarted(helper, done.error);
+  process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));
+}
+
+export function runArguments(plan: string, preserved: number): readonly string[] {
+  return preserved === 0 ? ["run", plan] : ["run", "--preserve-fds", String(preserved), plan];
+}
+
+function notStarted(helper: string, cause: unknown): VitrineError {
+  return new VitrineError("unavailable", `cannot start the helper ${helper}`, {
+    code: "helper-not-started",
+    operand: helper,
+    hint: "install vitrine-helper again, beside vitrine or in ../libexec/vitrine",
+    cause,
+  });
+}

@@ -1,0 +1,74 @@
+import * as fs from "node:fs";
+import { VitrineError } from "../../../base/mod.ts";
+import {
+  freezer,
+  type LifecycleRecord,
+  lifecycleFiles,
+  processesOf,
+  readState,
+  requireId,
+} from "../../../runtime/mod.ts";
+import { becomeHelperWith, runArguments } from "../become.ts";
+import { defineVerb } from "../verb.ts";
+import { send } from "./kill.ts";
+
+/** How long a killed container may take to end. */
+const patienceMilliseconds = 10_000;
+
+export const verb = defineVerb({
+  summary: "Remove a container and all that was made for it",
+  usage: "CONTAINER",
+  options: {
+    force: { type: "boolean", short: "f", help: "kill it first if it runs; a missing one is no error" },
+  },
+  positionals: [1, 1],
+  run({ options, positionals, globals, context }) {
+    const id = requireId(positionals[0] ?? "");
+    const directory = `${globals.root}/${id}`;
+    const found = find(globals.root, id, options.force);
+    if (found === undefined) {
+      fs.rmSync(directory, { recursive: true, force: true });
+      return 0;
+    }
+    const { record, status, pid } = found;
+    // As runc: a container whose program never ran is deleted without a word.
+    if (status !== "stopped" && status !== "created" && !options.force) {
+      throw new VitrineError("invalid", `cannot delete container ${id} that is not stopped: ${status}`, {
+        code: "container-not-stopped",
+        operand: id,
+        hint: "kill it first, or use --force",
+      });
+    }
+    if (pid !== 0 || options.force) endAll(globals.root, id, record, pid);
+    return becomeHelperWith(context.helperPath(), runArguments(lifecycleFiles(directory).remove, 0));
+  },
+});
+
+/** undefined: what is there is no container, and may go. */
+function find(root: string, id: string, force: boolean) {
+  try {
+    return readState(root, id);
+  } catch (error) {
+    const gone =
+      error instanceof VitrineError && ["container-not-found", "state-file-corrupt"].includes(error.code);
+    if (force && gone) return undefined;
+    throw error;
+  }
+}
+
+function endAll(root: string, id: string, record: LifecycleRecord, pid: number): void {
+  if (pid !== 0) send(pid, 9);
+  for (const each of processesOf(record)) send(each, 9);
+  const frozen = freezer(record);
+  if (frozen !== undefined && fs.existsSync(frozen.file)) fs.writeFileSync(frozen.file, frozen.thawed);
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waited = 0; readState(root, id).pid !== 0; waited += 5) {
+    if (waited > patienceMilliseconds) {
+      throw new VitrineError("unavailable", `container ${id} does not end, though it was killed`, {
+        code: "container-does-not-end",
+        operand: id,
+      });
+    }
+    Atomics.wait(pause, 0, 0, 5);
+  }
+}

@@ -1,0 +1,50 @@
+/** The helper runs it when an op failed: it finds out which field asked for the op, and tells the engine. */
+import * as fs from "node:fs";
+import { explainFailure } from "../../../explain/mod.ts";
+import type { Plan } from "../../../kernel/mod.ts";
+import { joinPlan, lifecycleFiles } from "../../../runtime/mod.ts";
+import { defineVerb } from "../verb.ts";
+
+export const verb = defineVerb({
+  summary: "Explain a failed op",
+  usage: "DIRECTORY",
+  options: {
+    verb: { type: "string", default: "create", help: "what was to be done" },
+    stage: { type: "string", default: "monitor", help: "where it failed" },
+    op: { type: "number", default: -1, help: "which op of the plan" },
+    errno: { type: "number", default: 0, help: "the kernel's error" },
+    detail: { type: "string", default: "", help: "which call of the op" },
+  },
+  positionals: [1, 1],
+  run({ options, positionals, log }) {
+    const failure = { index: options.op, errno: options.errno, detail: options.detail };
+    const plan = readPlan(positionals[0] ?? "");
+    const { error } = explainFailure(plan, failure);
+    const program = programFailure(plan, failure.index, failure.errno);
+    log.error(`${options.verb} failed: ${program ?? error.message}`);
+    return options.verb === "exec" ? 255 : 1;
+  },
+});
+
+/** Engines tell by these words of runc which exit status a missing or forbidden program is worth. */
+function programFailure(plan: Plan, index: number, errno: number): string | undefined {
+  const op = plan.ops[index]?.op;
+  if (op?.op !== "execute") return undefined;
+  const name = JSON.stringify(op.argv[0] ?? "");
+  if (errno === 2) {
+    return op.argv[0]?.includes("/")
+      ? `exec: ${name}: stat ${op.argv[0]}: no such file or directory`
+      : `exec: ${name}: executable file not found in $PATH`;
+  }
+  return errno === 13 ? `exec: ${name}: permission denied` : undefined;
+}
+
+/** A plan of its own (`exec`) is named by its directory as well. */
+function readPlan(directory: string): Plan {
+  const { plan, reasons } = lifecycleFiles(directory);
+  try {
+    return joinPlan(fs.readFileSync(plan), fs.readFileSync(reasons, "utf8"));
+  } catch {
+    return { ops: [] };
+  }
+}

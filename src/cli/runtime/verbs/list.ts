@@ -1,0 +1,70 @@
+import * as fs from "node:fs";
+import { errnoOf, printable } from "../../../base/mod.ts";
+import { readState, stateOutput } from "../../../runtime/mod.ts";
+import { defineVerb } from "../verb.ts";
+
+export const verb = defineVerb({
+  summary: "List the containers",
+  usage: "",
+  options: {
+    format: {
+      type: "string",
+      short: "f",
+      default: "table",
+      choices: ["table", "json"],
+      help: "table or json",
+    },
+    quiet: { type: "boolean", short: "q", help: "ids alone" },
+  },
+  positionals: [0, 0],
+  run({ options, globals, context, log }) {
+    const states = names(globals.root).flatMap((id) => {
+      try {
+        return [stateOutput(readState(globals.root, id))];
+      } catch (error) {
+        log.warning(`${id}: ${error instanceof Error ? error.message : String(error)}`);
+        return [];
+      }
+    });
+    if (options.quiet) context.out(states.map(({ id }) => `${id}\n`).join(""));
+    else if (options.format === "json")
+      context.out(`${states.length === 0 ? "null" : JSON.stringify(states)}\n`);
+    else context.out(table(states));
+    return 0;
+  },
+});
+
+function names(root: string): readonly string[] {
+  try {
+    return fs
+      .readdirSync(root, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && fs.existsSync(`${root}/${entry.name}/state.json`))
+      .map(({ name }) => name)
+      .filter((name) => !name.endsWith(".tmp"))
+      .sort();
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function table(states: readonly ReturnType<typeof stateOutput>[]): string {
+  const rows = [
+    ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"],
+    ...states.map(({ id, pid, status, bundle, created, owner }) => [
+      id,
+      String(pid),
+      status,
+      printable(bundle),
+      created,
+      printable(owner),
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(12, ...rows.map((row) => row[column]!.length + 3)));
+  return rows
+    .map(
+      (row) =>
+        `${row.map((cell, column) => (column === 5 ? cell : cell.padEnd(widths[column]!))).join("")}\n`,
+    )
+    .join("");
+}

@@ -1,0 +1,94 @@
+/** What `create` and `run` share: options, and from a bundle to the helper. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { VitrineError } from "../../../base/mod.ts";
+import { probeHost } from "../../../kernel/mod.ts";
+import { type CreateOptions, compileBundle, writeContainer } from "../../../runtime/mod.ts";
+import type { OptionTable, OptionValues } from "../../framework/command.ts";
+import { becomeHelperWith, runArguments } from "../become.ts";
+import { failureCommand } from "../self.ts";
+import type { VerbInvocation } from "../verb.ts";
+
+export const makeOptions = {
+  bundle: {
+    type: "string",
+    short: "b",
+    value: "DIR",
+    default: ".",
+    help: "the bundle; default: this directory",
+  },
+  "console-socket": { type: "string", value: "PATH", help: "a unix socket that gets the terminal" },
+  "pid-file": { type: "string", value: "FILE", help: "a file that gets the pid" },
+  "preserve-fds": { type: "number", value: "N", default: 0, help: "so many descriptors from 3 on stay open" },
+  "no-pivot": { type: "boolean", help: "MS_MOVE and chroot in place of pivot_root" },
+  "no-new-keyring": { type: "boolean", help: "the caller's session keyring stays" },
+  "no-subreaper": { type: "boolean", hidden: true, help: "ignored: nobody stays to reap" },
+} as const satisfies OptionTable;
+
+export function makeContainer(
+  invocation: VerbInvocation<typeof makeOptions>,
+  how: { readonly verb: string; readonly waits: boolean; readonly detach: boolean },
+): never {
+  const { options, globals, log, context } = invocation;
+  const facts = probeHost();
+  const environment = process.env;
+  const sockets = socketActivation(environment["LISTEN_FDS"]);
+  const create: CreateOptions = {
+    id: invocation.positionals[0] ?? "",
+    bundle: path.resolve(options.bundle),
+    root: globals.root,
+    waits: how.waits,
+    detach: how.detach,
+    ...(options["pid-file"] === undefined ? {} : { pidFile: path.resolve(options["pid-file"]) }),
+    ...(options["console-socket"] === undefined
+      ? {}
+      : { consoleSocket: requireSocket(path.resolve(options["console-socket"])) }),
+    noPivot: options["no-pivot"],
+    keepKeyring: options["no-new-keyring"],
+    preserveDescriptors: requireDescriptors(options) + sockets.count,
+    environment: sockets.environment,
+    reportFailure: failureCommand(invocation, how.verb),
+  };
+  const host = { facts, now: context.now };
+  const bundle = compileBundle(create, host);
+  for (const warning of bundle.warnings) log.debug(warning);
+  const helper = context.helperPath();
+  const plan = writeContainer(bundle, create, host);
+  try {
+    return becomeHelperWith(helper, runArguments(plan, create.preserveDescriptors));
+  } catch (error) {
+    fs.rmSync(`${create.root}/${create.id}`, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function requireDescriptors(options: OptionValues<typeof makeOptions>): number {
+  const count = options["preserve-fds"];
+  if (count >= 0 && count <= 4096) return count;
+  throw new VitrineError("invalid", `--preserve-fds ${count} is not a number of descriptors`, {
+    code: "invalid-flag-value",
+    operand: "--preserve-fds",
+  });
+}
+
+/** sd_listen_fds(3): the descriptors go on to the program, which looks for its own pid: 1 in its namespace. */
+function socketActivation(listen: string | undefined): { count: number; environment: readonly string[] } {
+  const count = /^\d{1,3}$/.test(listen ?? "") ? Number(listen) : 0;
+  return count === 0
+    ? { count, environment: [] }
+    : { count, environment: [`LISTEN_FDS=${count}`, "LISTEN_PID=1"] };
+}
+
+/** Known to be wrong before anything is made. Error: `console-socket-unusable`. */
+export function requireSocket(socket: string): string {
+  const stat = fs.statSync(socket, { throwIfNoEntry: false });
+  if (stat?.isSocket() === true) return socket;
+  throw new VitrineError(
+    "invalid",
+    `console socket ${socket}: ${stat === undefined ? "no such file or directory" : "not a socket"}`,
+    {
+      code: "console-socket-unusable",
+      operand: "--console-socket",
+    },
+  );
+}

@@ -1,0 +1,268 @@
+/** From a bundle to a directory in ROOT from which the helper makes the container, and later commands end it. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { errnoOf, limits, processStartTime, sweepDead, temporaryName, VitrineError } from "../../base/mod.ts";
+import { encodePlan, type HostFacts, type Plan, type PlannedOp } from "../../kernel/mod.ts";
+import { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "../../oci/mod.ts";
+import { compile, compileStart } from "../compile.ts";
+import { gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
+import { encodeReasons } from "../reasons.ts";
+import type { CompileInput } from "../types.ts";
+import { files, type LifecycleRecord, requireId } from "./record.ts";
+
+export interface CreateOptions {
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  /** Absolute: where the containers of this runtime are. */
+  readonly root: string;
+  /** `create` and `run`: the program waits for `start`, or not. */
+  readonly waits: boolean;
+  /** False: the monitor stays in front until the program ends (`run` without --detach). */
+  readonly detach: boolean;
+  readonly pidFile?: string;
+  readonly consoleSocket?: string;
+  readonly noPivot: boolean;
+  readonly keepKeyring: boolean;
+  readonly preserveDescriptors: number;
+  /** More environment for the program: socket activation. */
+  readonly environment: readonly string[];
+  readonly terminal?: { readonly rows: number; readonly columns: number };
+  /** How the helper tells of a failed op. The container's directory is added. */
+  readonly reportFailure: readonly string[];
+}
+
+export interface CreateHost {
+  readonly facts: HostFacts;
+  readonly now: () => number;
+}
+
+export interface CompiledBundle {
+  readonly config: RuntimeConfig;
+  readonly input: CompileInput;
+  readonly plan: Plan;
+  readonly start: Plan | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** The bundle's config.json. Errors: `bundle-config-missing` and those of `parseRuntimeConfig`. */
+export function readBundle(bundle: string): { config: RuntimeConfig; warnings: readonly string[] } {
+  const file = `${bundle}/config.json`;
+  let bytes: Uint8Array;
+  try {
+    bytes = readBounded(file);
+  } catch (cause) {
+    if (cause instanceof VitrineError) throw cause;
+    throw new VitrineError("not-found", `cannot read ${file}: ${errnoOf(cause) ?? String(cause)}`, {
+      code: "bundle-config-missing",
+      operand: file,
+      hint: "a bundle is a directory with config.json; 'spec' writes one to begin with",
+      cause,
+    });
+  }
+  const { config, warnings } = parseRuntimeConfig(bytes);
+  return { config, warnings: warnings.map((one) => `config.json${one.pointer} ${one.message}`) };
+}
+
+function readBounded(file: string): Uint8Array {
+  const { size } = fs.statSync(file);
+  if (size <= limits.runtimeConfigBytes) return fs.readFileSync(file);
+  throw new VitrineError(
+    "invalid",
+    `${file} has ${size} bytes, at most ${limits.runtimeConfigBytes} are read`,
+    {
+      code: "runtime-config-invalid",
+      operand: file,
+    },
+  );
+}
+
+/** Nothing is written. Errors: those of `readBundle` and `compile`, `rootfs-missing`, `console-socket-missing`, … */
+export function compileBundle(options: CreateOptions, host: CreateHost): CompiledBundle {
+  const id = requireId(options.id);
+  const { config: given, warnings } = readBundle(options.bundle);
+  const config = withEnvironment(given, options.environment);
+  requireProcess(config);
+  checkTerminal(config, options);
+  const rootfs = resolveRoot(config, options.bundle);
+  const directory = `${options.root}/${id}`;
+  const place = files(directory);
+  const shared = config.linux?.rootfsPropagation?.endsWith("shared") === true;
+  const tools = host.facts.identity.euid === 0 ? undefined : host.facts.subordinateIds;
+  const input: CompileInput = {
+    config,
+    origins: new Map(),
+    host: host.facts,
+    container: {
+      id,
+      bundle: options.bundle,
+      stateDirectory: directory,
+      root: { type: "directory", path: rootfs },
+      ...(shared ? { rootParentMount: mountPointOf(path.dirname(rootfs)) } : {}),
+      cgroup: gatherCgroup(config, host.facts, id, { everywhere: true }),
+      ...(options.terminal === undefined ? {} : { terminal: options.terminal }),
+      ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
+      stdin: "inherit",
+      init: false,
+      dieWithMonitor: false,
+      forwardSignals: true,
+      ...(options.detach ? { release: { processFile: place.process } } : { pidFile: place.process }),
+      ...(options.pidFile === undefined ? {} : { plainPidFile: options.pidFile }),
+      ...(options.waits ? { startFifo: place.start } : {}),
+      reportFailure: [...options.reportFailure, directory],
+      ...(tools !== undefined && tools.newuidmap !== "" && needsTools(config)
+        ? { idMapTools: { newuidmap: tools.newuidmap, newgidmap: tools.newgidmap } }
+        : {}),
+      removeTrees: [directory],
+      noPivot: options.noPivot,
+      keepKeyring: options.keepKeyring,
+      preserveDescriptors: options.preserveDescriptors,
+    },
+    sourceKinds: gatherSourceKinds(config, options.bundle),
+  };
+  const plan = compile(input);
+  const notes = (plan.notes ?? []).map(({ pointer, text }) => `config.json${pointer}: ${text}`);
+  return { config, input, plan, start: compileStart(input), warnings: [...warnings, ...notes] };
+}
+
+/** One id, our own, needs no tool (user_namespaces(7)). */
+function needsTools({ linux }: RuntimeConfig): boolean {
+  const maps = [...(linux?.uidMappings ?? []), ...(linux?.gidMappings ?? [])];
+  return maps.some(({ size }) => size > 1) || maps.length > 2;
+}
+
+function withEnvironment(config: RuntimeConfig, more: readonly string[]): RuntimeConfig {
+  const { process } = config;
+  if (process === undefined || more.length === 0) return config;
+  return { ...config, process: { ...process, env: [...(process.env ?? []), ...more] } };
+}
+
+function requireProcess(config: RuntimeConfig): void {
+  if (config.process !== undefined) return;
+  throw new VitrineError("invalid", "config.json/process: there is no program to run", {
+    code: "process-missing",
+    operand: "/process",
+  });
+}
+
+function checkTerminal(config: RuntimeConfig, { consoleSocket, detach }: CreateOptions): void {
+  const terminal = config.process?.terminal === true;
+  if (terminal && detach && consoleSocket === undefined) {
+    throw new VitrineError(
+      "invalid",
+      "config.json/process/terminal: the terminal needs a console socket, since the runtime does not stay",
+      {
+        code: "console-socket-missing",
+        operand: "--console-socket",
+        hint: "name a unix socket with --console-socket, or set process.terminal to false",
+      },
+    );
+  }
+  if (!terminal && consoleSocket !== undefined) {
+    throw new VitrineError(
+      "invalid",
+      "--console-socket is for a terminal: config.json/process/terminal is not true",
+      {
+        code: "console-socket-unused",
+        operand: "--console-socket",
+        hint: "set process.terminal to true, or leave --console-socket out",
+      },
+    );
+  }
+}
+
+/** Errors: `rootfs-missing`. */
+function resolveRoot(config: RuntimeConfig, bundle: string): string {
+  const wanted = path.resolve(bundle, config.root.path);
+  try {
+    const real = fs.realpathSync(wanted);
+    if (real === "/") {
+      throw new VitrineError("invalid", "config.json/root/path is the host's own root", {
+        code: "rootfs-unusable",
+        operand: "/root/path",
+      });
+    }
+    if (fs.statSync(real).isDirectory()) return real;
+    throw new VitrineError("invalid", `config.json/root/path: ${wanted} is not a directory`, {
+      code: "rootfs-unusable",
+      operand: "/root/path",
+    });
+  } catch (cause) {
+    if (cause instanceof VitrineError) throw cause;
+    throw new VitrineError(
+      "not-found",
+      `config.json/root/path: ${wanted}: ${errnoOf(cause) ?? String(cause)}`,
+      {
+        code: "rootfs-missing",
+        operand: "/root/path",
+        hint: "the root filesystem must be there before the container is created",
+        cause,
+      },
+    );
+  }
+}
+
+/**
+ * Writes ROOT/ID whole and at once: of two creations with one id only one succeeds. Returns the plan's path.
+ * Error: `container-exists`.
+ */
+export function writeContainer(bundle: CompiledBundle, options: CreateOptions, host: CreateHost): string {
+  const { root, id } = options;
+  const directory = `${root}/${id}`;
+  fs.mkdirSync(root, { recursive: true, mode: 0o711 });
+  sweepDead(root);
+  requireFree(directory, id);
+  const beside = `${root}/${temporaryName(id.slice(0, 100))}`;
+  fs.mkdirSync(beside, { mode: 0o711 });
+  try {
+    const place = files(beside);
+    const write = (file: string, data: string | Uint8Array) => fs.writeFileSync(file, data, { mode: 0o600 });
+    write(place.plan, encodePlan(bundle.plan));
+    write(place.reasons, encodeReasons(bundle.plan));
+    write(place.remove, encodePlan({ ops: bundle.plan.ops.filter(isCleanup) }));
+    if (bundle.start !== undefined) write(place.poststart, encodePlan(bundle.start));
+    write(place.config, encodeRuntimeConfig(bundle.config));
+    write(place.record, JSON.stringify(recordOf(bundle, options, host)));
+    fs.renameSync(beside, directory);
+  } catch (error) {
+    fs.rmSync(beside, { recursive: true, force: true });
+    const errno = errnoOf(error);
+    if (errno === "ENOTEMPTY" || errno === "EEXIST") throw exists(id);
+    throw error;
+  }
+  return files(directory).plan;
+}
+
+const isCleanup = ({ stage }: PlannedOp) => stage === "cleanup";
+
+function requireFree(directory: string, id: string): void {
+  if (fs.existsSync(directory)) throw exists(id);
+}
+
+function exists(id: string): VitrineError {
+  return new VitrineError("exists", `container with given ID already exists: ${id}`, {
+    code: "container-exists",
+    operand: id,
+    hint: "choose another id, or delete that container",
+  });
+}
+
+function recordOf(bundle: CompiledBundle, options: CreateOptions, host: CreateHost): LifecycleRecord {
+  const { config, input, plan } = bundle;
+  const { container } = input;
+  const directories = plan.ops.flatMap(({ stage, op }) =>
+    stage === "cleanup" && op.op === "removeDirectory" ? [op.path.path] : [],
+  );
+  const { euid, userName } = host.facts.identity;
+  return {
+    ociVersion: config.ociVersion,
+    id: options.id,
+    bundle: options.bundle,
+    rootfs: container.root.type === "directory" ? container.root.path : container.root.target,
+    created: new Date(host.now()).toISOString(),
+    owner: userName === "" ? String(euid) : userName,
+    ...(config.annotations === undefined ? {} : { annotations: config.annotations }),
+    cgroup: { mode: container.cgroup.mode, directories },
+    creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? "" },
+  };
+}

@@ -1,0 +1,172 @@
+/** A further process in a container that runs: process.json → plan (runtime.md gives no `exec`; runc's is the model). */
+
+import { CLONE_NEWPID, type HostFacts, type Plan, type SeccompFilter } from "../../kernel/mod.ts";
+import {
+  type CpuAffinity,
+  type NamespaceType,
+  namespaceTypes,
+  type Process,
+  type RuntimeConfig,
+} from "../../oci/mod.ts";
+import { parseBitList } from "../bit-list.ts";
+import { capabilityMasks, dropBoundingSet, setCapabilities } from "../capabilities.ts";
+import { explainFailures, guardTerminal, supervise } from "../cleanup.ts";
+import { Draft, type Reason } from "../draft.ts";
+import { cloneBit } from "../namespaces.ts";
+import { becomeUser, execute, labelProcess, openStreams, setAttributes, setOomScore } from "../process.ts";
+import { installEarly, installLate } from "../seccomp.ts";
+import type { CgroupDecision, ContainerPlacement } from "../types.ts";
+
+export interface ExecInput {
+  /** The container's, as it was created. */
+  readonly config: RuntimeConfig;
+  readonly process: Process;
+  readonly host: HostFacts;
+  readonly container: Omit<ContainerPlacement, "root" | "cgroup" | "init" | "dieWithMonitor">;
+  readonly cgroup: CgroupDecision;
+  /** Absolute host directories of the container's cgroup. */
+  readonly cgroups: readonly string[];
+  /** The container's first process, as we see it. */
+  readonly pid: number;
+  /** Its namespaces that are not ours. */
+  readonly namespaces: readonly NamespaceType[];
+  /** /proc/PID/setgroups says deny. */
+  readonly setgroupsDenied: boolean;
+  readonly seccompFilter?: SeccompFilter;
+}
+
+const section = "config-linux.md#namespaces";
+const ours: Reason = { pointer: "", section: "", origin: { by: "default" } };
+
+/** The mount namespace last: the other paths are the host's. The user namespace first: it gives the right to the rest. */
+const joinOrder: readonly NamespaceType[] = [
+  "user",
+  ...namespaceTypes.filter((type) => type !== "user" && type !== "mount"),
+  "mount",
+];
+
+/** Pure, as `compile`. Errors: those of `compile` about `process`. */
+export function compileExec(input: ExecInput): Plan {
+  const draft = new Draft({
+    config: {
+      ...input.config,
+      process: input.process,
+      linux: {
+        ...input.config.linux,
+        namespaces: input.namespaces.map((type) => ({ type, path: `/proc/${input.pid}/ns/${type}` })),
+      },
+    },
+    origins: new Map(),
+    host: withSetgroups(input.host, input.setgroupsDenied),
+    container: {
+      ...input.container,
+      root: { type: "directory", path: "/" },
+      cgroup: input.cgroup,
+      init: false,
+      dieWithMonitor: false,
+    },
+    sourceKinds: new Map(),
+    ...(input.seccompFilter === undefined ? {} : { seccompFilter: input.seccompFilter }),
+  });
+  const capabilities = capabilityMasks(draft);
+  const affinity = input.process.execCPUAffinity;
+  explainFailures(draft);
+  guardTerminal(draft);
+  enterFromMonitor(draft, input);
+  draft.monitor({ op: "clone", flags: 0n, dieWithMonitor: false }, ours);
+
+  setAffinity(draft, affinity, "initial");
+  for (const directory of input.cgroups) {
+    draft.init(
+      { op: "cgroupAttach", path: { base: "host", path: directory } },
+      { pointer: "/linux/cgroupsPath", section: "config-linux.md#control-groups" },
+    );
+  }
+  setAffinity(draft, affinity, "final");
+  enterFromInit(draft, input);
+  setOomScore(draft);
+  draft.init({ op: "setRoot", path: { base: "host", path: "/" } }, ours);
+  openStreams(draft, false);
+  draft.init(
+    { op: "setUmask", mask: input.process.user.umask ?? 0o022 },
+    { pointer: "/process/user/umask", section: "config.md#posix-platform-user" },
+  );
+  labelProcess(draft);
+  setAttributes(draft);
+  installEarly(draft);
+  dropBoundingSet(draft, capabilities);
+  becomeUser(draft);
+  setCapabilities(draft, capabilities);
+  installLate(draft);
+  execute(draft);
+  supervise(draft);
+  for (const path of input.container.removeTrees) {
+    draft.cleanup({ op: "removeTree", path: { base: "host", path } }, ours);
+  }
+  return draft.finish();
+}
+
+/** The facts are read on first use: a copy would read all of them. */
+function withSetgroups(host: HostFacts, denied: boolean): HostFacts {
+  if (host.userNamespace.setgroupsDenied === denied) {
+    return host;
+  }
+  return Object.create(host, {
+    userNamespace: { value: { ...host.userNamespace, setgroupsDenied: denied }, enumerable: true },
+  }) as HostFacts;
+}
+
+/** A pid namespace is entered by children alone, and an unprivileged user must first be in its user namespace. */
+function enterFromMonitor(draft: Draft, input: ExecInput): void {
+  if (input.namespaces.includes("pid")) {
+    if (userFirst(input)) {
+      join(draft, "monitor", "user", input.pid);
+    }
+    join(draft, "monitor", "pid", input.pid);
+  }
+}
+
+function userFirst({ namespaces, host }: ExecInput): boolean {
+  return namespaces.includes("user") && host.identity.euid !== 0;
+}
+
+function enterFromInit(draft: Draft, input: ExecInput): void {
+  const { namespaces, pid } = input;
+  const inUser = namespaces.includes("pid") && userFirst(input);
+  for (const type of joinOrder) {
+    if (namespaces.includes(type) && type !== "pid") {
+      if (!(type === "user" && inUser)) {
+        join(draft, "init", type, pid);
+      }
+      if (type === "user") {
+        draft.init(
+          { op: "setUser", uid: 0, gid: 0, groups: [], skipGroups: input.setgroupsDenied },
+          { pointer: "/linux/namespaces", section },
+        );
+      }
+    }
+  }
+}
+
+function join(draft: Draft, stage: "monitor" | "init", type: NamespaceType, pid: number): void {
+  const names: Partial<Record<NamespaceType, string>> = { network: "net", mount: "mnt" };
+  draft[stage](
+    {
+      op: "joinNamespace",
+      path: { base: "host", path: `/proc/${pid}/ns/${names[type] ?? type}` },
+      type: type === "pid" ? CLONE_NEWPID : cloneBit(type),
+    },
+    { pointer: "/linux/namespaces", section },
+  );
+}
+
+function setAffinity(draft: Draft, affinity: CpuAffinity | undefined, when: "initial" | "final"): void {
+  const cpus = affinity?.[when];
+  if (cpus !== undefined && cpus !== "") {
+    const pointer = `/process/execCPUAffinity/${when}`;
+    draft.init(
+      { op: "cpuAffinity", mask: parseBitList(cpus, pointer) },
+      { pointer, section: "config.md#linux-process" },
+    );
+  }
+}

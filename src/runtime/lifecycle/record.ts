@@ -1,0 +1,203 @@
+/**
+ * What `create` leaves of a container in ROOT/ID, and where the container stands. Nothing here is written again after
+ * `create` but by the helper.
+ *
+ * state.json (this record), config.json (the bundle's, as it was), plan, reasons.json, delete and poststart (plans for
+ * later), `process` (PID STARTTIME of init, by the helper) and the FIFO `start`, which has a reader until init becomes
+ * the user's program.
+ */
+import * as fs from "node:fs";
+import { errnoOf, VitrineError } from "../../base/mod.ts";
+import type { State } from "../../oci/mod.ts";
+import { isAlive, type RunningProcess, readPidFile } from "../state.ts";
+
+export interface LifecycleRecord {
+  readonly ociVersion: string;
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  readonly rootfs: string;
+  /** RFC 3339. */
+  readonly created: string;
+  /** The name of the user who made it, or the number. */
+  readonly owner: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly cgroup: {
+    readonly mode: "none" | "v1" | "v2";
+    /** Absolute host directories. */
+    readonly directories: readonly string[];
+  };
+  /** Who creates it: while it lives and there is no process yet, the container is being created. */
+  readonly creator: RunningProcess;
+}
+
+export type LifecycleStatus = "creating" | "created" | "running" | "paused" | "stopped";
+
+export interface LifecycleState {
+  readonly record: LifecycleRecord;
+  readonly status: LifecycleStatus;
+  /** 0: there is none. */
+  readonly pid: number;
+}
+
+export const files = (directory: string) => ({
+  record: `${directory}/state.json`,
+  config: `${directory}/config.json`,
+  plan: `${directory}/plan`,
+  reasons: `${directory}/reasons.json`,
+  remove: `${directory}/delete`,
+  poststart: `${directory}/poststart`,
+  process: `${directory}/process`,
+  start: `${directory}/start`,
+});
+
+/** As runc: letters, digits and `_+-.`, but no name that a path gives a meaning. Error: `container-id-invalid`. */
+export function requireId(id: string): string {
+  if (/^[\w+.-]{1,255}$/.test(id) && id !== "." && id !== "..") {
+    return id;
+  }
+  throw new VitrineError("invalid", `invalid container id format: ${JSON.stringify(id)}`, {
+    code: "container-id-invalid",
+    operand: id,
+    hint: "letters, digits and the characters _ + - . only, at most 255",
+  });
+}
+
+/** Errors: `container-id-invalid`, `container-not-found`, `state-file-corrupt`. */
+export function readState(root: string, id: string): LifecycleState {
+  const directory = `${root}/${requireId(id)}`;
+  const record = readRecord(directory);
+  if (record === undefined) {
+    throw new VitrineError("not-found", `container ${JSON.stringify(id)} does not exist`, {
+      code: "container-not-found",
+      operand: id,
+      hint: `'list' shows those in ${root}`,
+    });
+  }
+  return { record, ...statusOf(directory, record) };
+}
+
+/** undefined: there is no container in that directory. */
+export function readRecord(directory: string): LifecycleRecord | undefined {
+  const path = files(directory).record;
+  let text: string;
+  try {
+    text = fs.readFileSync(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") {
+      return undefined;
+    }
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as LifecycleRecord;
+  } catch (cause) {
+    throw new VitrineError("corrupt", `${path} is not what create writes`, {
+      code: "state-file-corrupt",
+      operand: path,
+      hint: "remove the container: delete --force",
+      cause,
+    });
+  }
+}
+
+function statusOf(directory: string, record: LifecycleRecord): Omit<LifecycleState, "record"> {
+  const process = readPidFile(files(directory).process);
+  if (process === undefined) {
+    return { status: isAlive(record.creator) ? "creating" : "stopped", pid: 0 };
+  }
+  if (!isAlive(process)) {
+    return { status: "stopped", pid: 0 };
+  }
+  const { pid } = process;
+  if (hasReader(files(directory).start)) {
+    return { status: "created", pid };
+  }
+  return { status: isFrozen(record) ? "paused" : "running", pid };
+}
+
+/** Nothing is written, so that nothing starts. */
+function hasReader(fifo: string): boolean {
+  try {
+    fs.closeSync(fs.openSync(fifo, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK));
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENXIO" || errno === "ENOENT") {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** The control file that stops all of the container's processes; undefined without such a cgroup. */
+export function freezer(
+  record: LifecycleRecord,
+): { file: string; frozen: string; thawed: string } | undefined {
+  const { mode, directories } = record.cgroup;
+  if (mode === "v2" && directories[0] !== undefined) {
+    return { file: `${directories[0]}/cgroup.freeze`, frozen: "1", thawed: "0" };
+  }
+  for (const directory of directories) {
+    if (fs.existsSync(`${directory}/freezer.state`)) {
+      return { file: `${directory}/freezer.state`, frozen: "FROZEN", thawed: "THAWED" };
+    }
+  }
+  return undefined;
+}
+
+function isFrozen(record: LifecycleRecord): boolean {
+  const found = freezer(record);
+  if (found === undefined) {
+    return false;
+  }
+  try {
+    return fs.readFileSync(found.file, "utf8").trim() === found.frozen;
+  } catch {
+    return false;
+  }
+}
+
+/** Every process of the container, by its cgroup. Empty without one. */
+export function processesOf(record: LifecycleRecord): readonly number[] {
+  const pids = new Set<number>();
+  const [directory] = record.cgroup.directories;
+  if (directory !== undefined) {
+    collect(directory, pids);
+  }
+  return [...pids].sort((a, b) => a - b);
+}
+
+function collect(directory: string, pids: Set<number>): void {
+  let entries: fs.Dirent[];
+  try {
+    for (const line of fs.readFileSync(`${directory}/cgroup.procs`, "latin1").split("\n")) {
+      if (line !== "") pids.add(Number(line));
+    }
+    entries = fs.readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENODEV") {
+      return;
+    }
+    throw error;
+  }
+  for (const entry of entries) {
+    if (entry.isDirectory()) collect(`${directory}/${entry.name}`, pids);
+  }
+}
+
+/** What the verb `state` prints: runtime.md#state and runc's fields beside it. */
+export function stateOutput({ record, status, pid }: LifecycleState) {
+  const { ociVersion, id, bundle, rootfs, created, annotations, owner } = record;
+  return {
+    ociVersion,
+    id,
+    pid,
+    status,
+    bundle,
+    rootfs,
+    created,
+    ...(annotations === undefined ? {} : { annotations }),
+    owner,
+  } satisfies Omit<State, "status"> & Readonly<Record<string, unknown>>;
+}
