@@ -24,7 +24,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm install --no-save --no-audit --no-fund
 	@touch $@
 
-build: dist/vitrine dist/vitrine-engine dist/vitrine-helper ## builds dist/vitrine, its engine and its helper
+build: dist/vitrine dist/vitrine-runtime dist/vitrine-engine dist/vitrine-helper ## builds dist/vitrine, its engine and its helper
 
 build/probe: native/probe.c
 	@mkdir -p build
@@ -72,6 +72,7 @@ install: build docs ## installs under PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 dist/vitrine $(DESTDIR)$(PREFIX)/bin/vitrine
+	ln -sfn vitrine $(DESTDIR)$(PREFIX)/bin/vitrine-runtime
 	install -m 755 dist/vitrine-engine $(DESTDIR)$(PREFIX)/libexec/vitrine/vitrine-engine
 	install -m 755 dist/vitrine-helper $(DESTDIR)$(PREFIX)/libexec/vitrine/vitrine-helper
 	install -m 644 build/vitrine.1 $(DESTDIR)$(PREFIX)/share/man/man1/vitrine.1

@@ -53,6 +53,10 @@ dist/vitrine: build/helper/launcher.o
 	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
 	mv $@.new $@
 
+# The same by another name: src/cli/runtime.
+dist/vitrine-runtime: dist/vitrine
+	ln -sfn vitrine $@
+
 # The same program under AddressSanitizer and UndefinedBehaviorSanitizer, for the integration tests.
 HELPER_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 helper-asan: build/vitrine-helper-asan

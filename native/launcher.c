@@ -20,7 +20,7 @@ extern char **environ;
  */
 static const char *const quick_commands[] = {
   "run", "exec", "create", "start", "stop", "kill", "wait", "ps", "rm", "container", "images", "inspect", "history",
-  "tag", "untag", "info", "version", "help", "__failed", "__complete", NULL,
+  "tag", "untag", "info", "version", "help", "runtime", "__failed", "__complete", NULL,
 };
 
 /* The global options whose value is the next word. */
@@ -72,6 +72,23 @@ static char **with_variable(char *variable, char **room, size_t size) {
   return room;
 }
 
+/* As vitrine-runtime it is `vitrine runtime`: engines start an OCI runtime by one path, without a word of their own. */
+static bool is_runtime(const char *self) {
+  const char *name = strrchr(self, '/');
+  return strcmp(name == NULL ? self : name + 1, "vitrine-runtime") == 0;
+}
+
+static char **with_runtime(int argc, char **argv) {
+  static char *words[4096];
+  static char runtime[] = "runtime";
+  if (argc + 2 > (int)(sizeof words / sizeof *words)) return argv;
+  words[0] = argv[0];
+  words[1] = runtime;
+  /* The terminating null as well. */
+  memcpy(words + 2, argv + 1, (size_t)argc * sizeof *argv);
+  return words;
+}
+
 static void complain(const char *what, const char *why) {
   /* dprintf would be the only user of stdio's formatting in this program. */
   const char *const parts[] = {"error: ", what, ": ", why, "\nhint: 'make build' and 'make install' put it there\n"};
@@ -95,6 +112,10 @@ int main(int argc, char **argv) {
   }
   clean_environment();
   char **environment = environ;
+  if (argc > 0 && is_runtime(argv[0])) {
+    argv = with_runtime(argc, argv);
+    argc++;
+  }
   if (argc < 2 || is_quick(argv + 1)) environment = with_variable(without_jit, room, sizeof room / sizeof *room);
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
