@@ -95,8 +95,9 @@ function exactInteger(_key: string, value: unknown, context?: { readonly source?
     : value;
 }
 
-function invalid(code: string, message: string, operand: string | undefined, cause?: unknown): VitrineError {
-  return new VitrineError("invalid", message, { code, operand, cause });
+function invalid(code: string, message: string, name: string | undefined, cause?: unknown): VitrineError {
+  const whole = name === undefined ? message : `${name}: ${message}`;
+  return new VitrineError("invalid", whole, { code, operand: name, cause });
 }
 
 /** "line 3 column 7", columns in bytes. */

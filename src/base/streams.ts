@@ -45,16 +45,20 @@ export async function* verified(
     throw new VitrineError(
       "corrupt",
       `content digest is ${expected.algorithm}:${actual}, expected ${expected.algorithm}:${expected.hex}`,
-      { code: "content-digest-mismatch", operand: expected.name },
+      { code: "content-digest-mismatch", operand: expected.name, hint: damaged },
     );
   }
   if (held !== undefined) yield held;
 }
 
+const damaged = "it was damaged or changed on its way: make or fetch it again";
+
 function sizeMismatch(expected: ExpectedContent, actual: string): VitrineError {
-  return new VitrineError("corrupt", `content has ${actual} bytes, expected ${expected.size}`, {
+  const what = expected.name ?? `${expected.algorithm}:${expected.hex}`;
+  return new VitrineError("corrupt", `${what} has ${actual} bytes, expected ${expected.size}`, {
     code: "content-size-mismatch",
     operand: expected.name,
+    hint: damaged,
   });
 }
 
@@ -112,7 +116,11 @@ export async function* bounded(source: ByteStream, bound: Bound): AsyncGenerator
 }
 
 function bomb(message: string, name: string | undefined): VitrineError {
-  return new VitrineError("invalid", message, { code: "bomb", operand: name });
+  return new VitrineError("invalid", name === undefined ? message : `${name}: ${message}`, {
+    code: "bomb",
+    operand: name,
+    hint: "do not trust where it comes from: so much from so little is made to fill a disk",
+  });
 }
 
 /** All of a stream as one array; throws `bomb` beyond `maxBytes`. */

@@ -199,7 +199,11 @@ async function nameByConfig(
 
 function requireSome(images: readonly ImageSource[], name: string): readonly ImageSource[] {
   if (images.length > 0) return images;
-  throw new VitrineError("not-found", "the archive holds no image", { code: "archive-empty", operand: name });
+  throw new VitrineError("not-found", "the archive holds no image that is known here", {
+    code: "archive-empty",
+    operand: name,
+    hint: "its index.json leads to no OCI or Docker manifest or index",
+  });
 }
 
 function unknownFormat(tar: TarFile, name: string): VitrineError {

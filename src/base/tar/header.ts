@@ -52,14 +52,28 @@ export interface Place {
   readonly offset: number;
 }
 
-export function tarError(code: string, message: string, place: Place, hint?: string): VitrineError {
+export function tarError(code: string, message: string, place: Place): VitrineError {
   const kind =
     code === "tar-unsupported" ? "unsupported" : code.startsWith("tar-limit-") ? "invalid" : "corrupt";
   return new VitrineError(kind, `tar archive: ${message} (at byte ${place.offset})`, {
     code,
     operand: place.archive,
-    hint,
+    hint: kind === "corrupt" ? "the archive is damaged or incomplete: make or fetch it again" : undefined,
   });
+}
+
+/** Where not even the first header holds, the input is something else. */
+export function notTar(code: string, place: Place): VitrineError {
+  return new VitrineError("corrupt", "this is not a tar archive", {
+    code,
+    operand: place.archive,
+    hint: "expected is a tar archive, plain or compressed with gzip, zstd, xz or bzip2",
+  });
+}
+
+function badChecksum(place: Place): VitrineError {
+  if (place.offset === 0) return notTar("tar-checksum", place);
+  return tarError("tar-checksum", "checksum of a header does not match", place);
 }
 
 export function isZeroBlock(bytes: Uint8Array, at: number): boolean {
@@ -102,7 +116,7 @@ function readPrefix(bytes: Buffer, at: number): string {
 }
 
 function verifyChecksum(bytes: Buffer, at: number, place: Place): void {
-  const stored = readNumber(bytes, at + 148, 8, "checksum", place);
+  const stored = readChecksum(bytes, at, place);
   // The checksum field itself counts as eight spaces.
   let sum = 8 * 0x20;
   for (let index = at; index < at + 148; index++) sum += bytes[index]!;
@@ -114,12 +128,15 @@ function verifyChecksum(bytes: Buffer, at: number, place: Place): void {
     if (bytes[index]! >= 0x80 && (index < at + 148 || index >= at + 156)) signed -= 256;
   }
   if (signed !== stored) {
-    throw tarError(
-      "tar-checksum",
-      "checksum of a header does not match",
-      place,
-      "the archive is damaged or is no tar archive",
-    );
+    throw badChecksum(place);
+  }
+}
+
+function readChecksum(bytes: Buffer, at: number, place: Place): number {
+  try {
+    return readNumber(bytes, at + 148, 8, "checksum", place);
+  } catch {
+    throw badChecksum(place);
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { VitrineError } from "../errors.ts";
 import { hasCode, seededRandom } from "../testing.ts";
 import { decodeText } from "../text.ts";
 import { type Fields, gnuLong, headerBlock, padded, paxBlocks, zeroBlocks } from "./testdata.ts";
@@ -253,7 +254,19 @@ test("checksums: signed sums are accepted, wrong ones are not", () => {
   const wrong = headerBlock({ name: "f" });
   wrong[0]! ^= 1;
   assert.throws(() => only(wrong), hasCode("tar-checksum"));
-  assert.throws(() => parseAll([Buffer.alloc(1024, "no archive at all ")]), hasCode("tar-invalid-header"));
+});
+
+test("what is no tar archive at all is told as such, with a hint", () => {
+  const notTar = (error: unknown): boolean =>
+    error instanceof VitrineError &&
+    error.message === "this is not a tar archive" &&
+    error.hint !== undefined;
+  assert.throws(() => parseAll([Buffer.alloc(1024, "no archive at all ")]), notTar);
+  assert.throws(() => parseAll([Buffer.from("hello\n")]), notTar);
+  assert.throws(
+    () => parseAll([file({}), Buffer.alloc(1024, "no archive at all ")]),
+    (error) => error instanceof VitrineError && error.code === "tar-checksum" && !notTar(error),
+  );
 });
 
 test("numbers: spaces, NULs and empty fields as archivers write them", () => {

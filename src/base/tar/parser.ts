@@ -4,6 +4,7 @@ import type { SparseRun, TarEntry, TarType } from "./entry.ts";
 import {
   blockBytes,
   isZeroBlock,
+  notTar,
   type Place,
   paddingOf,
   parseHeader,
@@ -150,6 +151,7 @@ export class TarParser {
     const isBetweenMembers = this.state === "header" && this.blockFill === 0;
     // The padding of the last member may be missing as well.
     if ((isBetweenMembers || this.state === "padding") && !this.expectsMember()) return;
+    if (this.offset < blockBytes) throw notTar("tar-truncated", this.here());
     throw tarError("tar-truncated", "the archive ends inside a member", this.here());
   }
 
