@@ -21,9 +21,15 @@ export function capabilities(input: SpecInput, uid: number, notebook: Notebook):
           .map(({ value }) => sourced(value, byFlag("--cap-add")));
   const pointer = "/process/capabilities";
   const others = uid === 0 ? [] : held;
-  const origin = uid === 0 ? setOrigin(input) : byDefault;
-  for (const set of ["inheritable", "ambient"]) notebook.note(`${pointer}/${set}`, byDefault);
-  for (const set of ["bounding", "effective", "permitted"]) notebook.note(`${pointer}/${set}`, origin);
+  const all = setOrigin(input);
+  const now = uid === 0 ? all : held.length > 0 ? byFlag("--cap-add") : byDefault;
+  // For the one call that sets what the program has now.
+  notebook.note(pointer, now);
+  notebook.note(`${pointer}/bounding`, all);
+  for (const set of ["effective", "permitted"]) notebook.note(`${pointer}/${set}`, now);
+  for (const set of ["inheritable", "ambient"]) {
+    notebook.note(`${pointer}/${set}`, uid === 0 ? byDefault : now);
+  }
   return {
     bounding: notebook.list(`${pointer}/bounding`, bounding),
     effective: notebook.list(`${pointer}/effective`, held),
