@@ -24,6 +24,7 @@ export {
   requireId,
   stateOutput,
 } from "./lifecycle/record.ts";
+export { filterOf } from "./lifecycle/seccomp.ts";
 export { type ContainerStats, readStats } from "./lifecycle/stats.ts";
 export { applyUpdate, planUpdate } from "./lifecycle/update.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";

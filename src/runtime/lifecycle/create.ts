@@ -9,6 +9,7 @@ import { gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { CompileInput } from "../types.ts";
 import { files, type LifecycleRecord, requireId } from "./record.ts";
+import { filterOf } from "./seccomp.ts";
 
 export interface CreateOptions {
   readonly id: string;
@@ -78,7 +79,7 @@ function readBounded(file: string): Uint8Array {
 }
 
 /** Nothing is written. Errors: those of `readBundle` and `compile`, `rootfs-missing`, `console-socket-missing`, … */
-export function compileBundle(options: CreateOptions, host: CreateHost): CompiledBundle {
+export async function compileBundle(options: CreateOptions, host: CreateHost): Promise<CompiledBundle> {
   const id = requireId(options.id);
   const { config: given, warnings } = readBundle(options.bundle);
   const config = withEnvironment(given, options.environment);
@@ -119,6 +120,7 @@ export function compileBundle(options: CreateOptions, host: CreateHost): Compile
       preserveDescriptors: options.preserveDescriptors,
     },
     sourceKinds: gatherSourceKinds(config, options.bundle),
+    ...(await filterOf(config, host.facts)),
   };
   const plan = compile(input);
   const notes = (plan.notes ?? []).map(({ pointer, text }) => `config.json${pointer}: ${text}`);

@@ -12,6 +12,7 @@ import {
   type CgroupDecision,
   compileExec,
   encodeReasons,
+  filterOf,
   foreignNamespaces,
   type LifecycleRecord,
   lifecycleFiles,
@@ -51,7 +52,7 @@ export const verb = defineVerb({
   positionals: [1, Number.POSITIVE_INFINITY],
   stopAtFirstPositional: true,
   failure: 255,
-  run(invocation) {
+  async run(invocation) {
     const { options, positionals, globals, context, log } = invocation;
     const [id = "", ...args] = positionals;
     const { record, status, pid } = readState(globals.root, id);
@@ -87,6 +88,7 @@ export const verb = defineVerb({
       pid,
       namespaces: foreignNamespaces(pid),
       setgroupsDenied: setgroupsDeniedFor(pid),
+      ...(await filterOf(config, facts)),
     });
     for (const { pointer, text } of plan.notes ?? []) log.debug(`${pointer}: ${text}`);
     const helper = context.helperPath();

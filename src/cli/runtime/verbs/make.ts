@@ -25,10 +25,10 @@ export const makeOptions = {
   "no-subreaper": { type: "boolean", hidden: true, help: "ignored: nobody stays to reap" },
 } as const satisfies OptionTable;
 
-export function makeContainer(
+export async function makeContainer(
   invocation: VerbInvocation<typeof makeOptions>,
   how: { readonly verb: string; readonly waits: boolean; readonly detach: boolean },
-): never {
+): Promise<never> {
   const { options, globals, log, context } = invocation;
   const facts = probeHost();
   const environment = process.env;
@@ -50,7 +50,7 @@ export function makeContainer(
     reportFailure: failureCommand(invocation, how.verb),
   };
   const host = { facts, now: context.now };
-  const bundle = compileBundle(create, host);
+  const bundle = await compileBundle(create, host);
   for (const warning of bundle.warnings) log.debug(warning);
   const helper = context.helperPath();
   const plan = writeContainer(bundle, create, host);
