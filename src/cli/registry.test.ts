@@ -69,6 +69,16 @@ describe("start-up", () => {
     );
   }
 
+  it("imports no folder as a whole on use: all of it would land in one chunk, which every command loads", () => {
+    const files = fs.readdirSync(source, { recursive: true, encoding: "utf8" });
+    const whole = files
+      .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+      .filter((file) =>
+        /\bimport\("(?:\.\.\/)+\w+\/mod\.ts"\)/.test(fs.readFileSync(path.join(source, file), "utf8")),
+      );
+    assert.deepEqual(whole, []);
+  });
+
   it("loads the framework and base, and no command, store or engine", () => {
     const seen = new Set<string>();
     const pending = [path.join(source, "cli/main.ts")];

@@ -3,9 +3,8 @@
  * makes its plan again from both, for the machine as it is then.
  */
 import * as fs from "node:fs";
-import { limits, parseJson, VitrineError } from "../base/mod.ts";
 import type { Origin, Plan } from "../kernel/mod.ts";
-import { parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
+import type { RuntimeConfig } from "../oci/mod.ts";
 import {
   type CgroupDecision,
   compile,
@@ -205,37 +204,16 @@ function cgroupDirectories(plan: Plan): readonly string[] {
 
 // --- on disk ---
 
-interface LaunchFile {
+export interface LaunchFile {
   readonly launch: Launch;
   readonly origins: readonly (readonly [string, Origin])[];
 }
 
-function launchFile(paths: EnginePaths, id: string): string {
+export function launchFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/launch.json`;
 }
 
 export function writeLaunch(paths: EnginePaths, id: string, launch: Launch, origins: Origins): void {
   const file: LaunchFile = { launch, origins: [...origins] };
   fs.writeFileSync(launchFile(paths, id), JSON.stringify(file), { mode: 0o600 });
-}
-
-/** Error: `container-record-invalid`. */
-export function readLaunch(
-  paths: EnginePaths,
-  id: string,
-): { readonly launch: Launch; readonly config: RuntimeConfig; readonly origins: Origins } {
-  try {
-    // Our own files, written whole before the container's record could be seen as started.
-    const bytes = fs.readFileSync(launchFile(paths, id));
-    const file = parseJson(bytes, { maxBytes: limits.runtimeConfigBytes }) as unknown as LaunchFile;
-    const { config } = parseRuntimeConfig(fs.readFileSync(`${containerDirectory(paths, id)}/config.json`));
-    return { launch: file.launch, config, origins: new Map(file.origins) };
-  } catch (cause) {
-    throw new VitrineError("corrupt", `what container ${id.slice(0, 12)} is started from cannot be read`, {
-      code: "container-record-invalid",
-      operand: id,
-      hint: `make it again: vitrine rm --force ${id.slice(0, 12)}, then vitrine run`,
-      cause,
-    });
-  }
 }

@@ -70,7 +70,7 @@ export {
 } from "./flags/sizes.ts";
 export { parseDetachKeys, parseLog } from "./flags/streams.ts";
 export { chooseIds, type IdChoice } from "./id-maps.ts";
-export { type Launch, type Manner, readLaunch } from "./launch.ts";
+export type { Launch, Manner } from "./launch.ts";
 export type * from "./options.ts";
 export {
   type EngineDeps,
@@ -81,6 +81,7 @@ export {
   type SeccompService,
 } from "./plan-run.ts";
 export { newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
+export { readLaunch } from "./read-launch.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export { makeSpecification, type Specification } from "./spec.ts";
 export { type PreparedStart, prepareStart } from "./start-container.ts";

@@ -3,8 +3,9 @@ import * as fs from "node:fs";
 import { VitrineError } from "../base/mod.ts";
 import { type Container, exitFile, runDirectory, startedFile } from "./containers/record.ts";
 import { awaitMonitor, monitorLives, stateOf } from "./containers/state.ts";
-import { type Manner, planLaunch, readLaunch } from "./launch.ts";
+import { type Manner, planLaunch } from "./launch.ts";
 import type { EngineDeps } from "./plan-run.ts";
+import { readLaunch } from "./read-launch.ts";
 import { claimState, writeState } from "./write-state.ts";
 
 export interface PreparedStart {

@@ -163,7 +163,7 @@ function requireCount(name: string, verb: Verb, positionals: readonly string[]):
 async function printVersion(context: Context): Promise<number> {
   const [{ version }, { runtimeSpecVersion }] = await Promise.all([
     import("../version.ts"),
-    import("../../oci/mod.ts"),
+    import("./spec-version.ts"),
   ]);
   context.out(`vitrine-runtime version ${version}\nspec: ${runtimeSpecVersion}\n`);
   return 0;
