@@ -111,6 +111,9 @@ int main(int argc, char **argv) {
     return 125;
   }
   clean_environment();
+  /* Bun does not start in a directory that was removed, as engines do with the bundle they clean up after. */
+  char directory[PATH_MAX];
+  if (getcwd(directory, sizeof directory) == NULL && chdir("/") != 0) return 125;
   char **environment = environ;
   if (argc > 0 && is_runtime(argv[0])) {
     argv = with_runtime(argc, argv);
