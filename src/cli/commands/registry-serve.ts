@@ -10,7 +10,7 @@ import type { Context } from "../framework/context.ts";
 export const command = defineCommand({
   description: `Serves a registry until it is interrupted; running requests may end. What is pushed is kept in an OCI image layout
 that other tools read. A file (--config, YAML or JSON) says more than flags can: rules for users and repositories,
-quotas, immutable tags, retention, webhooks. Flags go before the file.
+quotas, immutable tags, retention, webhooks, an object store (s3). Flags go before the file.
 
 SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
   options: {
@@ -84,6 +84,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
     await using served = await serveRegistry({
       ...config,
       root,
+      s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),
     });
     const { registry, collect, reopenLog } = served;
@@ -116,6 +117,14 @@ export function registryRoot(context: Context, named: string | undefined): strin
   if (named !== undefined) return path.resolve(named);
   const { root } = context.paths();
   return path.join(root, "registry");
+}
+
+/** The names that every tool for S3 reads. */
+function s3Credentials(environment: Context["environment"]) {
+  const accessKey = environment["AWS_ACCESS_KEY_ID"];
+  const secretKey = environment["AWS_SECRET_ACCESS_KEY"];
+  if (accessKey === undefined || secretKey === undefined) return undefined;
+  return { accessKey, secretKey, sessionToken: environment["AWS_SESSION_TOKEN"] };
 }
 
 function tlsOf(certificate: string | undefined, key: string | undefined): Pick<ServeConfig, "tls"> {

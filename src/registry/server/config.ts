@@ -27,6 +27,15 @@ export interface ServeConfig extends PolicyOptions {
     readonly passwordFile?: string;
     readonly tagSeconds?: number;
   };
+  /** Keeps content in an object store; `root` then holds only uploads under way. Credentials never stand in the file. */
+  readonly s3?: {
+    readonly endpoint: string;
+    readonly bucket: string;
+    readonly region?: string;
+    readonly prefix?: string;
+    readonly pathStyle?: boolean;
+    readonly exclusive?: boolean;
+  };
   readonly limits?: { readonly manifestBytes?: number; readonly blobBytes?: number };
 }
 
@@ -100,6 +109,16 @@ function readConfig(root: Field): ServeConfig {
         user: maybe(text),
         passwordFile: maybe(text),
         tagSeconds: count,
+      }),
+    ),
+    s3: maybe((field) =>
+      object<NonNullable<ServeConfig["s3"]>>(field, {
+        endpoint: readUrl,
+        bucket: text,
+        region: maybe(text),
+        prefix: maybe(text),
+        pathStyle: flag,
+        exclusive: flag,
       }),
     ),
     limits: maybe((field) =>

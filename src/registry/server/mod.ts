@@ -17,5 +17,6 @@ export { type Registry, type RegistryOptions, startRegistry } from "./registry.t
 export { Repositories } from "./repositories.ts";
 export { type ServedRegistry, type ServeOptions, serveRegistry } from "./serve.ts";
 export { type FilesystemStorage, openFilesystemStorage } from "./storage/filesystem.ts";
+export { openS3Storage, type S3StorageOptions } from "./storage/s3/storage.ts";
 export type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "./storage/types.ts";
 export { startWebhooks, type Webhook, type Webhooks } from "./webhooks.ts";

@@ -1,6 +1,7 @@
 /** A registry as the command serves it: from a config to a running server with all that surrounds it. */
 import * as fs from "node:fs";
-import { VitrineError, writeAll } from "../../base/mod.ts";
+import * as path from "node:path";
+import { makePrivateDirectory, VitrineError, writeAll } from "../../base/mod.ts";
 import { AuthenticatedAccess } from "./access/authenticate.ts";
 import { accessLogLine } from "./access-log.ts";
 import { type CollectReport, collectGarbage } from "./collect.ts";
@@ -8,6 +9,8 @@ import type { ServeConfig } from "./config.ts";
 import type { Metrics } from "./metrics.ts";
 import { makePages } from "./pages/pages.ts";
 import { type Registry, startRegistry } from "./registry.ts";
+import type { S3Credentials } from "./storage/s3/signature.ts";
+import type { RegistryStorage } from "./storage/types.ts";
 import { startWebhooks } from "./webhooks.ts";
 
 const defaultAddress = "127.0.0.1:5000";
@@ -18,6 +21,8 @@ const webhookPatience = 5000;
 
 export interface ServeOptions extends ServeConfig {
   readonly root: string;
+  /** For `s3`. */
+  readonly s3Credentials?: S3Credentials;
   /** Something went wrong that only the operator can mend. */
   readonly onProblem: (message: string) => void;
 }
@@ -47,9 +52,11 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     metrics: () => metrics,
   });
   stack.defer(() => events.close(webhookPatience));
+  const storage = await openObjectStore(options);
   const log = stack.use(openLog(options.accessLog));
   const registry = await startRegistry({
     ...options,
+    storage,
     host,
     port,
     access,
@@ -78,6 +85,21 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     reopenLog: log.reopen,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+async function openObjectStore(options: ServeOptions): Promise<RegistryStorage | undefined> {
+  const { s3, s3Credentials: credentials } = options;
+  if (s3 === undefined) return undefined;
+  if (credentials === undefined) {
+    throw new VitrineError("invalid", "the object store's credentials are missing", {
+      code: "s3-credentials-missing",
+      operand: s3.endpoint,
+      hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    });
+  }
+  makePrivateDirectory(options.root);
+  const { openS3Storage } = await import("./storage/s3/storage.ts");
+  return openS3Storage({ ...s3, credentials, uploadDirectory: path.join(options.root, "uploads") });
 }
 
 function collector(registry: Registry, options: ServeOptions): () => Promise<CollectReport> {

@@ -1,11 +1,10 @@
 /** Documents as files below a directory: a key is its path. */
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
-import { errnoOf, VitrineError } from "../../../base/mod.ts";
+import { errnoOf } from "../../../base/mod.ts";
 import type { DurableFiles } from "./file-writes.ts";
+import { checkKey } from "./keys.ts";
 import type { Documents } from "./types.ts";
-
-const keyName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
 export class FileDocuments implements Documents {
   private readonly root: string;
@@ -46,16 +45,8 @@ export class FileDocuments implements Documents {
     }
   }
 
-  /** Every key is made by us from checked names; this is the second lock on the same door. */
   private pathOf(key: string): string {
-    for (const name of key.split("/")) {
-      if (!keyName.test(name)) {
-        throw new VitrineError("internal", `not a document key: ${JSON.stringify(key)}`, {
-          code: "document-key-invalid",
-        });
-      }
-    }
-    return path.join(this.root, key);
+    return path.join(this.root, checkKey(key));
   }
 
   private async removeEmpty(directory: string): Promise<void> {

@@ -1,0 +1,197 @@
+/**
+ * The storage engine for an S3-compatible object store:
+ * ```
+ * PREFIX/blobs/ALG/HEX            content
+ * PREFIX/touched/ALG/HEX          empty; its age is the content's, where it is younger (a copy onto itself would end at 5 GB)
+ * PREFIX/repositories/NAME/…      the documents
+ * ```
+ * Uploads gather in a local directory and go to the store when they are verified, in parts: nothing unverified is ever in
+ * the bucket, and an upload goes on only at the instance that began it.
+ */
+import * as fs from "node:fs/promises";
+import { type Digest, isDigest } from "../../../../oci/mod.ts";
+import { checkKey } from "../keys.ts";
+import type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "../types.ts";
+import { S3Client, type S3Options } from "./client.ts";
+
+export interface S3StorageOptions extends S3Options {
+  /** Before every key, e.g. `registry`; default nothing. */
+  readonly prefix?: string;
+  /** A directory for uploads under way. */
+  readonly uploadDirectory: string;
+  /** Nobody else writes to this prefix: then what was read is remembered. Default false. */
+  readonly exclusive?: boolean;
+}
+
+/** S3 has at least 5 MiB a part and 10,000 parts. */
+const smallestPart = 8 * 1024 * 1024;
+const mostParts = 9000;
+const partsAtOnce = 4;
+
+/** Errors: `s3-unreachable`, `s3-denied`, `s3-failed` when the bucket does not answer. */
+export async function openS3Storage(options: S3StorageOptions): Promise<RegistryStorage> {
+  await fs.mkdir(options.uploadDirectory, { recursive: true, mode: 0o700 });
+  const client = new S3Client(options);
+  const prefix = options.prefix === undefined || options.prefix === "" ? "" : `${checkKey(options.prefix)}/`;
+  // Says at once what is wrong with credentials or bucket.
+  for await (const _ of client.list(`${prefix}health/`)) break;
+  return {
+    name: `${options.endpoint}/${options.bucket}/${prefix}`,
+    exclusive: options.exclusive ?? false,
+    uploadDirectory: options.uploadDirectory,
+    blobs: new S3Blobs(client, prefix),
+    documents: new S3Documents(client, prefix),
+    [Symbol.asyncDispose]: async () => client.close(),
+  };
+}
+
+class S3Documents implements Documents {
+  private readonly client: S3Client;
+  private readonly prefix: string;
+
+  constructor(client: S3Client, prefix: string) {
+    this.client = client;
+    this.prefix = prefix;
+  }
+
+  get(key: string): Promise<Uint8Array | undefined> {
+    return this.client.get(this.prefix + checkKey(key));
+  }
+
+  put(key: string, bytes: Uint8Array): Promise<void> {
+    return this.client.put(this.prefix + checkKey(key), bytes);
+  }
+
+  async delete(key: string): Promise<boolean> {
+    const name = this.prefix + checkKey(key);
+    if ((await this.client.head(name)) === undefined) return false;
+    await this.client.delete(name);
+    return true;
+  }
+
+  async list(prefix: string): Promise<readonly string[]> {
+    const base = `${this.prefix}${checkKey(prefix.slice(0, -1))}/`;
+    const names: string[] = [];
+    for await (const entry of this.client.list(base)) {
+      names.push(("key" in entry ? entry.key : entry.prefix).slice(base.length));
+    }
+    return names.filter((name) => name !== "").sort();
+  }
+}
+
+class S3Blobs implements BlobStore {
+  private readonly client: S3Client;
+  private readonly prefix: string;
+
+  constructor(client: S3Client, prefix: string) {
+    this.client = client;
+    this.prefix = prefix;
+  }
+
+  async stat(digest: Digest): Promise<BlobStat | undefined> {
+    const [object, touched] = await Promise.all([
+      this.client.head(this.keyOf(digest)),
+      this.client.head(this.touchedKeyOf(digest)),
+    ]);
+    if (object === undefined) return undefined;
+    return { size: object.size, modified: Math.max(object.modified, touched?.modified ?? 0) };
+  }
+
+  async open(digest: Digest): Promise<BlobReader | undefined> {
+    const key = this.keyOf(digest);
+    const object = await this.client.head(key);
+    if (object === undefined) return undefined;
+    return {
+      size: object.size,
+      modified: object.modified,
+      stream: (first, length) => this.client.stream(key, first, length),
+      close: async () => undefined,
+    };
+  }
+
+  put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    return this.client.put(this.keyOf(digest), bytes);
+  }
+
+  async adopt(digest: Digest, file: string): Promise<void> {
+    const key = this.keyOf(digest);
+    const handle = await fs.open(file, "r");
+    try {
+      const { size } = await handle.stat();
+      if (size <= smallestPart) await this.client.put(key, await handle.readFile());
+      else await this.putParts(key, handle, size);
+    } finally {
+      await handle.close();
+    }
+    await fs.unlink(file);
+  }
+
+  private async putParts(key: string, file: fs.FileHandle, size: number): Promise<void> {
+    const partBytes = Math.max(smallestPart, Math.ceil(size / mostParts));
+    const count = Math.ceil(size / partBytes);
+    const tags: string[] = new Array(count);
+    const upload = await this.client.beginParts(key);
+    let next = 0;
+    const sender = async (): Promise<void> => {
+      const buffer = Buffer.allocUnsafeSlow(partBytes);
+      while (next < count) {
+        const index = next++;
+        const length = Math.min(partBytes, size - index * partBytes);
+        await readExactly(file, buffer, length, index * partBytes);
+        tags[index] = await this.client.putPart(key, upload, index + 1, buffer.subarray(0, length));
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: partsAtOnce }, sender));
+      await this.client.finishParts(key, upload, tags);
+    } catch (error) {
+      next = count;
+      await this.client.abortParts(key, upload).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async touch(digest: Digest): Promise<boolean> {
+    if ((await this.client.head(this.keyOf(digest))) === undefined) return false;
+    await this.client.put(this.touchedKeyOf(digest), new Uint8Array(0));
+    return true;
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    const key = this.keyOf(digest);
+    if ((await this.client.head(key)) === undefined) return false;
+    await this.client.delete(key);
+    await this.client.delete(this.touchedKeyOf(digest));
+    return true;
+  }
+
+  async *list(): AsyncGenerator<BlobStat & { readonly digest: Digest }, void> {
+    const base = `${this.prefix}blobs/`;
+    for await (const entry of this.client.list(base, true)) {
+      if (!("key" in entry)) continue;
+      const digest = entry.key.slice(base.length).replace("/", ":");
+      if (isDigest(digest)) yield { digest, size: entry.size, modified: entry.modified };
+    }
+  }
+
+  private keyOf(digest: Digest): string {
+    return `${this.prefix}blobs/${digest.replace(":", "/")}`;
+  }
+
+  private touchedKeyOf(digest: Digest): string {
+    return `${this.prefix}touched/${digest.replace(":", "/")}`;
+  }
+}
+
+async function readExactly(
+  file: fs.FileHandle,
+  buffer: Uint8Array,
+  length: number,
+  position: number,
+): Promise<void> {
+  for (let at = 0; at < length; ) {
+    const { bytesRead } = await file.read(buffer, at, length - at, position + at);
+    if (bytesRead === 0) throw new Error("the upload's file ends early");
+    at += bytesRead;
+  }
+}

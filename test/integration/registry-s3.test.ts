@@ -1,0 +1,116 @@
+/**
+ * The registry on an object store: any that S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY name, else fauxqs where it
+ * is installed (`npm install --no-save fauxqs@2.4.1`, or its directory in FAUXQS), which this test starts. fauxqs checks no
+ * signatures: those are held to the examples of Amazon's reference in signature.test.ts.
+ */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { digestOf } from "../../src/oci/mod.ts";
+import {
+  checkStorage,
+  collectGarbage,
+  openS3Storage,
+  Policy,
+  startRegistry,
+} from "../../src/registry/mod.ts";
+import { storageSuite } from "../../src/registry/server/storage/suite.ts";
+import { TestClient } from "../../src/registry/server/testing.ts";
+import { cannotRun, repository } from "./support.ts";
+
+const named = process.env["S3_ENDPOINT"];
+const module = process.env["FAUXQS"] ?? path.join(repository, "node_modules/fauxqs");
+const credentials = {
+  accessKey: process.env["S3_ACCESS_KEY"] ?? "test",
+  secretKey: process.env["S3_SECRET_KEY"] ?? "test",
+};
+const bucket = process.env["S3_BUCKET"] ?? "registry";
+const run = randomBytes(4).toString("hex");
+
+let endpoint = named ?? "";
+let stop: () => Promise<unknown> = async () => undefined;
+let directory: string;
+let prefixes = 0;
+
+interface Fauxqs {
+  startFauxqs(options: {
+    port: number;
+    logger: boolean;
+  }): Promise<{ port: number; stop(): Promise<unknown> }>;
+}
+
+if (named === undefined && !fs.existsSync(module)) {
+  it("the registry on an object store", (t) => cannotRun(t, "no S3_ENDPOINT, and fauxqs is not installed"));
+} else {
+  before(async () => {
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), "vt-s3-"));
+    if (named !== undefined) return;
+    const { startFauxqs } = (await import(path.join(module, "dist/app.js"))) as Fauxqs;
+    const server = await startFauxqs({ port: 0, logger: false });
+    stop = () => server.stop();
+    endpoint = `http://127.0.0.1:${server.port}`;
+    assert.equal((await fetch(`${endpoint}/${bucket}`, { method: "PUT" })).status, 200);
+  });
+  after(async () => {
+    await stop();
+    fs.rmSync(directory, { recursive: true, force: true });
+  });
+
+  const options = () => ({
+    endpoint,
+    bucket,
+    credentials,
+    prefix: `${run}-${prefixes}`,
+    uploadDirectory: path.join(directory, `uploads${prefixes}`),
+  });
+  storageSuite("s3", () => {
+    prefixes += 1;
+    const own = prefixes;
+    return {
+      open: () => openS3Storage({ ...options(), prefix: `${run}-${own}` }),
+      clean: async () => undefined,
+    };
+  });
+
+  describe("a registry on S3", () => {
+    it("serves what was pushed, in parts where it is large, and is clean", async () => {
+      prefixes += 1;
+      const content = Buffer.alloc(40 * 1024 * 1024 + 7, "object store ");
+      let digest = "";
+      {
+        await using registry = await startRegistry({ storage: await openS3Storage(options()) });
+        const client = new TestClient(registry.url);
+        digest = (await client.pushImage("a/b", "1")).digest;
+        await client.pushBlob("a/b", content);
+        const got = await client.get(`/v2/a/b/blobs/${digestOf(content)}`, { Range: "bytes=20000000-" });
+        assert.equal(got.status, 206);
+        assert.equal(digestOf(got.body), digestOf(content.subarray(20_000_000)));
+      }
+      const storage = await openS3Storage(options());
+      await using registry = await startRegistry({ storage });
+      const client = new TestClient(registry.url);
+      assert.equal((await client.get("/v2/a/b/manifests/1")).headers["docker-content-digest"], digest);
+      assert.deepEqual((await client.get("/v2/_catalog")).json(), { repositories: ["a/b"] });
+      const { repositories } = registry.service;
+      const report = await collectGarbage({
+        repositories,
+        policy: new Policy({}),
+        events: { emit: () => undefined },
+        now: () => Date.now() + 3_600_000,
+        graceMilliseconds: 60_000,
+      });
+      assert.deepEqual([report.links, report.blobs], [1, 1]);
+      assert.deepEqual((await checkStorage(storage)).problems, []);
+      assert.equal((await client.get("/v2/a/b/manifests/1")).status, 200);
+    });
+    it("says what is wrong with bucket and address", async () => {
+      await assert.rejects(openS3Storage({ ...options(), bucket: "absent" }), { code: "s3-failed" });
+      await assert.rejects(openS3Storage({ ...options(), endpoint: "http://127.0.0.1:9" }), {
+        code: "s3-unreachable",
+      });
+    });
+  });
+}
