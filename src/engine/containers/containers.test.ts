@@ -165,6 +165,14 @@ test("what was killed before or after it had state of this boot is swept by a wh
   assert.deepEqual(listContainers(paths), [settled]);
 });
 
+test("names whose container went before them are swept, others stay", async () => {
+  const kept = make("a", { monitor: alive() });
+  await claimName(paths, kept.id, "kept");
+  await claimName(paths, idOf("b"), "orphan");
+  await sweepLost(paths, removeTree, 7);
+  assert.deepEqual(fs.readdirSync(path.join(paths.root, "names")), ["kept"]);
+});
+
 test("a container's directory has its record from the first moment", () => {
   const container = make("a");
   assert.throws(() => createContainer(paths, container), "the id is taken");

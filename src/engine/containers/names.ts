@@ -77,6 +77,20 @@ async function dropIfStale(paths: EnginePaths, name: string): Promise<void> {
   });
 }
 
+/** Drops the names of containers whose directory went before them, as when a monitor is killed in its clean-up. */
+export async function sweepNames(paths: EnginePaths): Promise<void> {
+  for (const name of names(paths)) await dropIfStale(paths, name);
+}
+
+function names(paths: EnginePaths): readonly string[] {
+  try {
+    return fs.readdirSync(path.join(paths.root, "names"));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
 function isStale(paths: EnginePaths, name: string): boolean {
   const id = idOfName(paths, name);
   return id !== undefined && !fs.existsSync(containerDirectory(paths, id));

@@ -6,7 +6,7 @@
 import * as fs from "node:fs";
 import { errnoOf, sweepDead, writeFileAtomically } from "../../base/mod.ts";
 import { isAlive, readPidFile } from "../../runtime/mod.ts";
-import { releaseName } from "./names.ts";
+import { releaseName, sweepNames } from "./names.ts";
 import {
   type Container,
   containerDirectory,
@@ -51,6 +51,7 @@ export async function sweepLost(
     await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
   }
+  if (most === Number.POSITIVE_INFINITY) await sweepNames(paths);
   return swept;
 }
 
