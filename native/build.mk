@@ -4,7 +4,7 @@
 # musl's start-up takes a fifth of glibc's and its resident memory a tenth, which every container pays: it is used
 # where it is installed (Debian: musl-dev). HELPER_LIBC=glibc or musl says which; both give a static-pie program.
 
-HELPER_SOURCES := $(sort $(filter-out native/probe% native/launcher.c,$(wildcard native/*.c)))
+HELPER_SOURCES := $(sort $(filter-out native/probe% native/launcher%,$(wildcard native/*.c)))
 HELPER_HEADERS := $(sort $(wildcard native/*.h))
 HELPER_MUSL := $(patsubst %/rcrt1.o,%,$(firstword $(wildcard /usr/lib/$(shell uname -m)-linux-musl/rcrt1.o /usr/lib/musl/lib/rcrt1.o)))
 HELPER_LIBC ?= $(if $(HELPER_MUSL),musl,glibc)
@@ -48,7 +48,7 @@ dist/vitrine-helper: $(HELPER_OBJECTS)
 	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
 	mv $@.new $@
 
-dist/vitrine: build/helper/launcher.o
+dist/vitrine: build/helper/launcher.o build/helper/launcher_runtime.o
 	@mkdir -p $(@D)
 	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
 	mv $@.new $@

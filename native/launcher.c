@@ -5,6 +5,7 @@
  * preloads a script into it, BUN_BE_BUN makes it another program, BUN_INSPECT* opens a debugger. That happens before
  * its first own line, so it is prevented here. See SECURITY.md.
  */
+#include "launcher.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -122,6 +123,7 @@ int main(int argc, char **argv) {
   if (argc < 2 || is_quick(argv + 1)) environment = with_variable(without_jit, room, sizeof room / sizeof *room);
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
+    if (argc > 2 && strcmp(argv[1], "runtime") == 0) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
     execve(path, argv, environment);
     if (errno != ENOENT) break;
   }

@@ -1,12 +1,13 @@
 /* vitrine-helper: the part of vitrine that touches the kernel. Its command line is in ARCHITECTURE.md. */
 #include "client.h"
 #include "helper.h"
+#include "lifecycle.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | start DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
            "--newgidmap PATH]] | reap PROGRAM [ARG]... | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
   return 125;
 }
@@ -32,6 +33,9 @@ int main(int argc, char **argv) {
   }
   if (run) return seal_self(argv) ? run_main(argv[argc - 1]) : 125;
   if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
+  if (argc >= 3 && strcmp(argv[1], "state") == 0) return state_main(argv + 2);
+  if (argc >= 4 && strcmp(argv[1], "kill") == 0) return kill_main(argv + 2);
+  if (argc >= 4 && strcmp(argv[1], "delete") == 0) return delete_main(argv + 2);
   if (argc >= 3 && strcmp(argv[1], "attach") == 0) return attach_main(argc - 2, argv + 2);
   if (argc == 5 && strcmp(argv[1], "await") == 0) return await_main(argv + 2);
   if (argc >= 2 && strcmp(argv[1], "apply") == 0) return apply_main(argc - 2, argv + 2);

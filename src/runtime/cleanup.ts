@@ -95,7 +95,11 @@ function userNamespaceArguments(draft: Draft): string[] {
   const { config, container } = draft.input;
   const map = (ranges: readonly IdMapRange[] = []) =>
     ranges.map(({ containerID, hostID, size }) => `${containerID}:${hostID}:${size}`).join(",");
-  const words = ["--userns", map(config.linux?.uidMappings), map(config.linux?.gidMappings)];
+  const { uids, gids } = container.removalMaps ?? {
+    uids: config.linux?.uidMappings,
+    gids: config.linux?.gidMappings,
+  };
+  const words = ["--userns", map(uids), map(gids)];
   const tools = container.idMapTools;
   return tools === undefined
     ? words

@@ -2,7 +2,7 @@
  * What `compile` takes. It is pure, so everything it must know of files and processes arrives here as values:
  * `gather.ts` reads them, tests write them by hand.
  */
-import type { HostFacts, Origin, SeccompFilter } from "../kernel/mod.ts";
+import type { HostFacts, IdMapRange, Origin, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 
 /** JSON pointers into config.json (RFC 6901) and who asked for what stands there. The longest prefix wins. */
@@ -115,6 +115,8 @@ export interface ContainerPlacement {
    * enters, so it runs a second helper that does. Needed with `removeTrees` where the container has a user namespace.
    */
   readonly helper?: string;
+  /** The map of that user namespace; absent: the container's own, which need not hold the ids of who made the trees. */
+  readonly removalMaps?: { readonly uids: readonly IdMapRange[]; readonly gids: readonly IdMapRange[] };
   /** MS_MOVE and chroot in place of pivot_root: for a host whose root is an initramfs. */
   readonly noPivot?: boolean;
   /** Leave the caller's session keyring (`--no-new-keyring`). */

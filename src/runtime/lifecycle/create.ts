@@ -8,7 +8,7 @@ import { compile, compileStart } from "../compile.ts";
 import { gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { CompileInput } from "../types.ts";
-import { files, type LifecycleRecord, requireId } from "./record.ts";
+import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
 import { filterOf } from "./seccomp.ts";
 
 export interface CreateOptions {
@@ -224,7 +224,9 @@ export function writeContainer(bundle: CompiledBundle, options: CreateOptions, h
     write(place.remove, encodePlan({ ops: bundle.plan.ops.filter(isCleanup) }));
     if (bundle.start !== undefined) write(place.poststart, encodePlan(bundle.start));
     write(place.config, encodeRuntimeConfig(bundle.config));
-    write(place.record, JSON.stringify(recordOf(bundle, options, host)));
+    const record = recordOf(bundle, options, host);
+    write(place.record, JSON.stringify(record));
+    write(place.state, stateText(bundle, record));
     fs.renameSync(beside, directory);
   } catch (error) {
     fs.rmSync(beside, { recursive: true, force: true });
@@ -233,6 +235,24 @@ export function writeContainer(bundle: CompiledBundle, options: CreateOptions, h
     throw error;
   }
   return files(directory).plan;
+}
+
+/** What the helper prints for `state`: see native/lifecycle.c. */
+function stateText({ config, plan, input }: CompiledBundle, record: LifecycleRecord): string {
+  const { cgroup } = input.container;
+  const hierarchy = input.host.cgroup.hierarchies.find(({ controllers }) => controllers.includes("freezer"));
+  const freezerDirectory =
+    cgroup.mode === "v1" && hierarchy !== undefined ? hierarchy.mountPoint + cgroup.path : "";
+  const own = config.linux?.namespaces?.some(
+    ({ type, path: joined }) => type === "pid" && joined === undefined,
+  );
+  const control = plan.ops.flatMap(({ op }) =>
+    op.op === "removeDirectory" && (record.cgroup.mode === "v2" || op.path.path === freezerDirectory)
+      ? [`${op.path.path}/${record.cgroup.mode === "v2" ? "cgroup.freeze" : "freezer.state"}`]
+      : [],
+  );
+  const output = JSON.stringify(stateOutput({ record, status: "stopped", pid: 0 }), undefined, 2);
+  return `${own === true ? "own" : "-"} ${control[0] ?? ""}\n${output}\n`;
 }
 
 const isCleanup = ({ stage }: PlannedOp) => stage === "cleanup";

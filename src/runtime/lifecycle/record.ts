@@ -2,7 +2,7 @@
  * What `create` leaves of a container in ROOT/ID, and where the container stands. Nothing here is written again after
  * `create` but by the helper.
  *
- * state.json (this record), config.json (the bundle's, as it was), plan, reasons.json, delete and poststart (plans for
+ * state.json (this record), state (what the helper prints for `state`), config.json (the bundle's, as it was), plan, reasons.json, delete and poststart (plans for
  * later), `process` (PID STARTTIME of init, by the helper) and the FIFO `start`, which has a reader until init becomes
  * the user's program.
  */
@@ -42,6 +42,7 @@ export interface LifecycleState {
 
 export const files = (directory: string) => ({
   record: `${directory}/state.json`,
+  state: `${directory}/state`,
   config: `${directory}/config.json`,
   plan: `${directory}/plan`,
   reasons: `${directory}/reasons.json`,
