@@ -96,6 +96,124 @@ const exists: CommandEntry = {
   load: () => import("./commands/exists.ts"),
 };
 
+const pull: CommandEntry = {
+  name: "pull",
+  group: "Registries",
+  summary: "Fetch images from a registry",
+  load: () => import("./commands/pull.ts"),
+};
+const push: CommandEntry = {
+  name: "push",
+  group: "Registries",
+  summary: "Send an image to a registry",
+  load: () => import("./commands/push.ts"),
+};
+const copy: CommandEntry = {
+  name: "copy",
+  group: "Registries",
+  summary: "Copy an image from one place to another",
+  load: () => import("./commands/copy.ts"),
+};
+const login: CommandEntry = {
+  name: "login",
+  group: "Registries",
+  summary: "Keep credentials for a registry",
+  load: () => import("./commands/login.ts"),
+};
+const logout: CommandEntry = {
+  name: "logout",
+  group: "Registries",
+  summary: "Remove kept credentials",
+  load: () => import("./commands/logout.ts"),
+};
+const tags: CommandEntry = {
+  name: "tags",
+  group: "Registries",
+  summary: "List the tags of a repository",
+  load: () => import("./commands/tags.ts"),
+};
+const referrers: CommandEntry = {
+  name: "referrers",
+  group: "Registries",
+  summary: "Show what refers to an image",
+  load: () => import("./commands/referrers.ts"),
+};
+const deleteRemote: CommandEntry = {
+  name: "delete",
+  group: "Registries",
+  summary: "Delete an image of a registry",
+  load: () => import("./commands/delete.ts"),
+};
+const sync: CommandEntry = {
+  name: "sync",
+  group: "Registries",
+  summary: "Copy many images by a list",
+  load: () => import("./commands/sync.ts"),
+};
+const manifestCommands: CommandEntry = {
+  name: "manifest",
+  group: "Management",
+  summary: "Look at manifests and make images for several platforms",
+  subcommands: [
+    {
+      name: "inspect",
+      group: "Registries",
+      summary: "Show a manifest or an index",
+      load: () => import("./commands/manifest-inspect.ts"),
+    },
+    {
+      name: "create",
+      group: "Registries",
+      summary: "Make an index in the store",
+      load: () => import("./commands/manifest-create.ts"),
+    },
+    {
+      name: "add",
+      group: "Registries",
+      summary: "Add images to an index",
+      load: () => import("./commands/manifest-add.ts"),
+    },
+    {
+      name: "annotate",
+      group: "Registries",
+      summary: "Change what an index says of an image",
+      load: () => import("./commands/manifest-annotate.ts"),
+    },
+    {
+      name: "push",
+      group: "Registries",
+      summary: "Send an index and its images to a registry",
+      load: () => import("./commands/manifest-push.ts"),
+    },
+  ],
+};
+const artifactCommands: CommandEntry = {
+  name: "artifact",
+  group: "Management",
+  summary: "Keep files in a registry",
+  subcommands: [
+    {
+      name: "push",
+      group: "Registries",
+      summary: "Send files as an artifact",
+      load: () => import("./commands/artifact-push.ts"),
+    },
+    {
+      name: "pull",
+      group: "Registries",
+      summary: "Fetch the files of an artifact",
+      load: () => import("./commands/artifact-pull.ts"),
+    },
+    {
+      name: "attach",
+      group: "Registries",
+      summary: "Send files that refer to an image",
+      load: () => import("./commands/artifact-attach.ts"),
+    },
+    referrers,
+  ],
+};
+
 const explain: CommandEntry = {
   name: "explain",
   group: "See through",
@@ -152,6 +270,15 @@ export const registry: readonly CommandEntry[] = [
   rmi,
   inspect,
   history,
+  pull,
+  push,
+  copy,
+  login,
+  logout,
+  tags,
+  referrers,
+  deleteRemote,
+  sync,
   explain,
   doctor,
   info,
@@ -175,6 +302,8 @@ export const registry: readonly CommandEntry[] = [
       { ...rmi, name: "rm", aliases: ["remove"] },
       prune,
       exists,
+      pull,
+      push,
     ],
   },
   {
@@ -208,6 +337,8 @@ export const registry: readonly CommandEntry[] = [
       },
     ],
   },
+  manifestCommands,
+  artifactCommands,
   {
     name: "system",
     group: "Management",

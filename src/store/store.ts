@@ -1,9 +1,10 @@
 import { directoryContent, sourceOf } from "../image/mod.ts";
 import { initialize, makeContext } from "./context.ts";
 import { readFileOf, treesOf } from "./image-view.ts";
+import { namesOf } from "./index-file.ts";
 import { readLayerRow } from "./layers/rows.ts";
 import { historyOf, listImages } from "./list.ts";
-import { resolveImage } from "./lookup.ts";
+import { find, resolveImage } from "./lookup.ts";
 import { isUnpacked, makeSnapshot, previewSnapshot } from "./snapshot.ts";
 import { removeByHelper } from "./trees.ts";
 import type { Store, StoreOptions } from "./types.ts";
@@ -40,6 +41,10 @@ export function openStore(options: StoreOptions): Store {
         image.names,
       ),
     }),
+    rootSource: (reference) => {
+      const { root, entries } = find(context, reference);
+      return sourceOf(directoryContent(context.layout), root, namesOf(entries, root.digest));
+    },
     temporaryDirectory: () => {
       initialize(context);
       return context.temporary;

@@ -258,6 +258,11 @@ export interface Store {
   readImageFile(image: StoredImage, path: string): Uint8Array | undefined;
   /** The image as a source for `copyImage`: the chosen manifest, or the whole root with `wholeIndex`. */
   source(image: StoredImage, options?: { readonly wholeIndex?: boolean }): ImageSource;
+  /**
+   * All that a reference leads to, as `source` with `wholeIndex`, whatever platforms it has and whether it is an image at all.
+   * Errors: `image-not-found`, `image-ambiguous`.
+   */
+  rootSource(reference: string): ImageSource;
   diskUsage(): DiskUsage;
   /** ROOT/tmp, made if missing: where archives and layers are spooled. What stays there is swept when its owner is dead. */
   temporaryDirectory(): string;

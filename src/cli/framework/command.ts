@@ -117,7 +117,7 @@ export function defineCommand<const Table extends OptionTable>(
   return definition as unknown as Command;
 }
 
-export type CommandGroup = "Run" | "Images" | "See through" | "System" | "Management";
+export type CommandGroup = "Run" | "Images" | "Registries" | "See through" | "System" | "Management";
 
 /** One line of the registry: all that start-up and the command list need, without loading the command. */
 export interface CommandEntry {

@@ -9,7 +9,14 @@ const lineWidth = 100;
 /** Names of options wider than this have their help on the next line. */
 const widestName = 34;
 
-const groupOrder: readonly CommandGroup[] = ["Run", "Images", "See through", "System", "Management"];
+const groupOrder: readonly CommandGroup[] = [
+  "Run",
+  "Images",
+  "Registries",
+  "See through",
+  "System",
+  "Management",
+];
 
 /** `vitrine --help` */
 export function renderOverview(): string {

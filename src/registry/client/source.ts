@@ -16,11 +16,23 @@ export function registrySource(
   const documents = new Map<string, Uint8Array>([[root.descriptor.digest, root.parsed.bytes]]);
   let kept = root.parsed.bytes.length;
   const fetchDocument = async (descriptor: Descriptor): Promise<Uint8Array> => {
-    if (isManifestMediaType(descriptor.mediaType) || isIndexMediaType(descriptor.mediaType)) {
+    if (isDocument(descriptor)) {
       const { parsed } = await repository.getManifest(descriptor.digest);
       return parsed.bytes;
     }
     return collect(repository.openBlob(descriptor), limits.configBytes, descriptor.digest);
+  };
+  const readDocument = async (descriptor: Descriptor): Promise<Uint8Array> => {
+    checkDocumentSize(descriptor);
+    const known = documents.get(descriptor.digest);
+    if (known !== undefined) return known;
+    const bytes = await fetchDocument(descriptor);
+    requireSize(descriptor, bytes);
+    if (kept + bytes.length <= keptBytes) {
+      documents.set(descriptor.digest, bytes);
+      kept += bytes.length;
+    }
+    return bytes;
   };
   return {
     reference,
@@ -28,21 +40,18 @@ export function registrySource(
     root: root.descriptor,
     names: [formatReference(reference)],
     has: () => true,
-    async readDocument(descriptor) {
-      checkDocumentSize(descriptor);
-      const known = documents.get(descriptor.digest);
-      if (known !== undefined) return known;
-      const bytes = await fetchDocument(descriptor);
-      requireSize(descriptor, bytes);
-      if (kept + bytes.length <= keptBytes) {
-        documents.set(descriptor.digest, bytes);
-        kept += bytes.length;
-      }
-      return bytes;
+    readDocument,
+    async *openBlob(descriptor) {
+      // Registries keep manifests apart from blobs.
+      if (documents.has(descriptor.digest) || isDocument(descriptor)) yield await readDocument(descriptor);
+      else yield* repository.openBlob(descriptor);
     },
-    openBlob: (descriptor) => repository.openBlob(descriptor),
     openUnverifiedBlobFrom: (descriptor, start) => repository.openUnverifiedBlobFrom(descriptor, start),
   };
+}
+
+function isDocument({ mediaType }: Descriptor): boolean {
+  return isManifestMediaType(mediaType) || isIndexMediaType(mediaType);
 }
 
 /** A manifest's digest was verified when it came; its size is the descriptor's word. */

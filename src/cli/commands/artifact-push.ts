@@ -1,0 +1,27 @@
+import { parseReference } from "../../image/mod.ts";
+import { defineCommand } from "../framework/command.ts";
+import { registryOptions, withClient } from "../remote/client.ts";
+import { artifactOptions, pushArtifact } from "../remote/push-artifact.ts";
+
+export const command = defineCommand({
+  description:
+    "Sends files to a registry as one artifact, and prints its digest. Each file may have a media type after a colon.",
+  options: { ...artifactOptions, ...registryOptions },
+  positionals: [{ name: "NAME" }, { name: "FILE[:TYPE]", variadic: true, completion: "file" }],
+  examples: [
+    {
+      command:
+        "vitrine artifact push -t application/vnd.example.config localhost:5000/config:1 app.yaml:application/yaml",
+      does: "one file with its type",
+    },
+  ],
+  async run({ options, positionals, given, context }) {
+    const [name, ...files] = positionals;
+    const reference = parseReference(name!.replace(/^docker:\/\//, ""));
+    const tags = reference.tag === undefined ? [] : [reference.tag];
+    return withClient(context, options, given, async (client) => {
+      await pushArtifact(client, context, reference, tags, files, options);
+      return 0;
+    });
+  },
+});

@@ -1,0 +1,48 @@
+import { VitrineError } from "../../base/mod.ts";
+import { attachSocket, findContainer, notRunning, parseDetachKeys, runningProcess } from "../../engine/mod.ts";
+import { becomeHelperWith } from "../../kernel/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { chosenNames } from "../containers/each.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  description: `Follows the output of a container in the background, and passes stdin and signals on to it. The exit status is
+    the container's. On a terminal the detach keys leave it running.`,
+  options: {
+    "detach-keys": {
+      type: "string",
+      value: "KEYS",
+      default: "ctrl-p,ctrl-q",
+      help: "what is typed to detach",
+    },
+    latest: { type: "boolean", short: "l", help: "the newest container" },
+    "no-stdin": { type: "boolean", help: "do not pass stdin on" },
+    "sig-proxy": { type: "boolean", default: true, help: "pass signals on" },
+  },
+  positionals: [{ name: "CONTAINER", optional: true, completion: "container" }],
+  examples: [{ command: "vitrine attach --no-stdin web", does: "see what it prints from now on" }],
+  async run({ options, positionals, context }) {
+    const keys = parseDetachKeys(options["detach-keys"]);
+    await sweep(context);
+    const paths = context.paths();
+    const [name] = chosenNames(context, positionals, options);
+    const container = findContainer(paths, name ?? "");
+    if (runningProcess(paths, container) === undefined) throw notRunning(container);
+    const socket = attachSocket(paths, container.id);
+    const { existsSync } = process.getBuiltinModule("node:fs");
+    if (!existsSync(socket)) {
+      throw new VitrineError("unsupported", `container ${container.name} runs in the foreground of its command`, {
+        code: "container-in-foreground",
+        operand: container.name,
+        hint: "start it with --detach to be able to attach to it",
+      });
+    }
+    return becomeHelperWith(context.helperPath(), [
+      "attach",
+      ...(options["no-stdin"] ? ["--no-input"] : []),
+      ...(options["sig-proxy"] ? [] : ["--no-signals"]),
+      ...(keys.length === 0 ? [] : ["--keys", Buffer.from(keys).toString("hex")]),
+      socket,
+    ]);
+  },
+});

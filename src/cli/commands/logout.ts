@@ -1,0 +1,28 @@
+import { printable, VitrineError } from "../../base/mod.ts";
+import { dropAllCredentials, dropCredentials } from "../../registry/mod.ts";
+import { defineCommand } from "../framework/command.ts";
+import { parseLoginKey } from "../remote/login-key.ts";
+
+export const command = defineCommand({
+  description:
+    "Removes what 'login' kept, from every file and helper where it is. Without a registry, Docker Hub is meant.",
+  options: {
+    all: { type: "boolean", short: "a", help: "every registry in the files" },
+    authfile: { type: "string", value: "FILE", completion: "file", help: "this file alone" },
+  },
+  positionals: [{ name: "REGISTRY", optional: true }],
+  async run({ options, positionals, context }) {
+    const files = { environment: context.environment, uid: context.uid, authFile: options.authfile };
+    if (options.all) {
+      const keys = dropAllCredentials(files);
+      context.out(keys.map((key) => `Removed credentials for ${printable(key)}\n`).join(""));
+      return 0;
+    }
+    const { key } = parseLoginKey(positionals[0] ?? "docker.io");
+    if (!(await dropCredentials(key, files))) {
+      throw new VitrineError("not-found", `not logged in to ${key}`, { code: "not-logged-in", operand: key });
+    }
+    context.out(`Removed credentials for ${printable(key)}\n`);
+    return 0;
+  },
+});

@@ -1,0 +1,83 @@
+import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts";
+import { formatReference, hostPlatform, parsePlatform } from "../../image/mod.ts";
+import { defineCommand } from "../framework/command.ts";
+import { registryOptions, withClient } from "../remote/client.ts";
+import { type Pulled, type PullWishes, pullByName, pullReference } from "../remote/pull-image.ts";
+
+export const command = defineCommand({
+  description: `Fetches images from registries into the store and prints their IDs. Every byte is verified; layers are unpacked while
+    they come in. What is here already is not fetched again, and a pull that was interrupted goes on where it stopped.
+
+    A name without a registry means what registries.conf says, else Docker Hub. Of an image for several platforms the one for this
+    machine is pulled.`,
+  options: {
+    "all-tags": { type: "boolean", short: "a", help: "all tags of the repository" },
+    platform: { type: "string", value: "OS/ARCH", help: "this platform of the image" },
+    "all-platforms": { type: "boolean", help: "all platforms of the image" },
+    digestfile: {
+      type: "string",
+      value: "FILE",
+      completion: "file",
+      help: "write the digest of the image here, as the registry has it",
+    },
+    quiet: { type: "boolean", short: "q", help: "show no progress" },
+    "disable-content-trust": { type: "boolean", hidden: true, help: "accepted for compatibility" },
+    ...registryOptions,
+  },
+  positionals: [{ name: "IMAGE", variadic: true }],
+  examples: [
+    { command: "vitrine pull alpine", does: "the newest Alpine, for this machine" },
+    { command: "vitrine pull --platform linux/arm64 debian:12", does: "for another machine" },
+    { command: "vitrine pull localhost:5000/app@sha256:…", does: "exactly this image" },
+  ],
+  async run({ options, positionals, given, context }) {
+    const wishes = readWishes(options);
+    const store = await context.store();
+    return withClient(context, options, given, async (client) => {
+      const pulled: Pulled[] = [];
+      for (const argument of positionals) {
+        const text = argument.replace(/^docker:\/\//, "");
+        if (!options["all-tags"]) {
+          pulled.push(await pullByName(text, client, store, context, wishes));
+          continue;
+        }
+        const [reference] = await client.candidates(text);
+        const repository = await client.repository(reference!);
+        for (const tag of await repository.tags()) {
+          const { domain, path } = reference!;
+          pulled.push(await pullReference({ domain, path, tag }, client, store, context, wishes));
+        }
+      }
+      for (const { reference, fresh, ids } of pulled) {
+        if (!fresh && !options.quiet) context.err(`${printable(formatReference(reference))} is up to date\n`);
+        context.out(ids.map((id) => `${id}\n`).join(""));
+      }
+      if (options.digestfile !== undefined) {
+        writeFileAtomically(options.digestfile, pulled.map(({ digest }) => digest).join("\n"));
+      }
+      return 0;
+    });
+  },
+});
+
+function readWishes(options: {
+  readonly platform: string | undefined;
+  readonly "all-platforms": boolean;
+  readonly quiet: boolean;
+}): PullWishes {
+  const allPlatforms = options["all-platforms"];
+  if (allPlatforms && options.platform !== undefined) {
+    throw new VitrineError("invalid", "--platform and --all-platforms exclude each other", {
+      code: "flag-conflict",
+      operand: "--all-platforms",
+    });
+  }
+  return {
+    allPlatforms,
+    quiet: options.quiet,
+    ...(options.platform !== undefined && {
+      platform: parsePlatform(options.platform, hostPlatform()),
+      strict: true,
+    }),
+  };
+}

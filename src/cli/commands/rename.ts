@@ -1,0 +1,18 @@
+import { findContainer, parseName, renameContainer } from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  description: "Gives a container another name.",
+  options: {},
+  positionals: [
+    { name: "CONTAINER", completion: "container" },
+    { name: "NAME", completion: "none" },
+  ],
+  async run({ positionals, context }) {
+    const name = parseName("NAME", positionals[1] ?? "");
+    await sweep(context);
+    const paths = context.paths();
+    await renameContainer(paths, findContainer(paths, positionals[0] ?? ""), name);
+  },
+});

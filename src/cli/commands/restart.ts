@@ -1,0 +1,38 @@
+import { stateOf, stopContainer } from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
+import { startDetached } from "../containers/start.ts";
+import { stopOptions } from "../containers/stop-options.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  description: "Stops containers as 'vitrine stop' does, and starts them again; what does not run is started.",
+  options: {
+    all: { type: "boolean", short: "a", help: "restart every container" },
+    running: { type: "boolean", help: "restart every container that runs" },
+    latest: { type: "boolean", short: "l", help: "restart the newest container" },
+    ...stopOptions,
+  },
+  positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
+  async run({ options, positionals, context }) {
+    await sweep(context);
+    const paths = context.paths();
+    const deps = { paths, helperPath: context.helperPath() };
+    const chosen = { all: options.all || options.running, latest: options.latest };
+    const names = chosenNames(
+      context,
+      positionals,
+      chosen,
+      options.running ? isRunning(context) : () => true,
+    );
+    let failed = false;
+    const status = await eachContainer(context, names, command, async (container, name) => {
+      const timeoutSeconds = options.time ?? container.stopTimeoutSeconds;
+      if (stateOf(paths, container).status === "running") {
+        stopContainer(container, { signal: options.signal, timeoutSeconds }, deps);
+      }
+      if (!(await startDetached(context, container, `${name}\n`))) failed = true;
+    });
+    return failed ? 125 : status;
+  },
+});

@@ -1,0 +1,56 @@
+import { VitrineError } from "../../base/mod.ts";
+import { findContainer, parseDetachKeys, stateOf } from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { chosenNames, eachContainer } from "../containers/each.ts";
+import { becomeStarted, startDetached } from "../containers/start.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  description: "Starts containers that were created or have ended: the same files, a new process.",
+  options: {
+    all: { type: "boolean", help: "start every container that does not run" },
+    attach: { type: "boolean", short: "a", help: "stay attached; the exit status is the container's" },
+    interactive: { type: "boolean", short: "i", help: "pass stdin on; stay attached" },
+    latest: { type: "boolean", short: "l", help: "start the newest container" },
+    "detach-keys": {
+      type: "string",
+      value: "KEYS",
+      default: "ctrl-p,ctrl-q",
+      help: "what is typed to detach",
+    },
+    "sig-proxy": { type: "boolean", default: true, hidden: true, help: "signals are passed on" },
+  },
+  positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
+  examples: [{ command: "vitrine start -ai shell", does: "go on with an interactive container" }],
+  async run({ options, positionals, context }) {
+    await sweep(context);
+    const paths = context.paths();
+    const names = chosenNames(context, positionals, options, (container) => {
+      const { status } = stateOf(paths, container);
+      return status !== "running";
+    });
+    if (options.attach || options.interactive) {
+      if (names.length !== 1) {
+        throw new VitrineError("invalid", "only one container can be attached to", {
+          code: "flag-conflict",
+          operand: "--attach",
+          hint: "start several without --attach and --interactive",
+        });
+      }
+      return becomeStarted(context, findContainer(paths, names[0]!), {
+        kind: "detached",
+        announce: "",
+        attach: { input: options.interactive, detachKeys: parseDetachKeys(options["detach-keys"]) },
+      });
+    }
+    let failed = false;
+    const status = await eachContainer(context, names, command, async (container, name) => {
+      // Docker and podman find nothing wrong with it.
+      if (stateOf(paths, container).status === "running") context.out(`${name}\n`);
+      else if (names.length === 1) {
+        await becomeStarted(context, container, { kind: "detached", announce: `${name}\n` });
+      } else if (!(await startDetached(context, container, `${name}\n`))) failed = true;
+    });
+    return failed ? 125 : status;
+  },
+});

@@ -1,0 +1,55 @@
+import { printable } from "../../base/mod.ts";
+import { jsonText } from "../format/json.ts";
+import { defineCommand } from "../framework/command.ts";
+import { registryOptions, withClient } from "../remote/client.ts";
+import { compareTags, tagPattern } from "../remote/tag-list.ts";
+
+export const command = defineCommand({
+  description: `Lists the tags of a repository in a registry, in the order of versions: 1.9 before 1.10, 1.10-rc1 before 1.10.`,
+  options: {
+    filter: {
+      type: "strings",
+      value: "PATTERN",
+      help: "only tags like this: *, ? and [...], or /REGULAR EXPRESSION/; any of several",
+    },
+    last: { type: "number", short: "n", value: "N", help: "only the last N" },
+    sort: {
+      type: "string",
+      value: "ORDER",
+      choices: ["version", "registry", "name"],
+      default: "version",
+      help: "version, name, or registry (as the registry has them)",
+    },
+    format: { type: "string", value: "FORMAT", choices: ["json"], help: "json" },
+    ...registryOptions,
+  },
+  positionals: [{ name: "REPOSITORY" }, { name: "PATTERN", optional: true, variadic: true }],
+  examples: [
+    { command: "vitrine tags alpine '3.*'", does: "the versions of Alpine 3" },
+    {
+      command: "vitrine tags --last 1 --filter '/^v[0-9.]+$/' registry.example/app",
+      does: "the newest release",
+    },
+  ],
+  async run({ options, positionals, given, context }) {
+    const [text, ...more] = positionals;
+    const patterns = [...options.filter, ...more].map(tagPattern);
+    return withClient(context, options, given, async (client) => {
+      const [reference] = await client.candidates(text!.replace(/^docker:\/\//, ""));
+      const repository = await client.repository(reference!);
+      const all = await repository.tags();
+      const chosen = all.filter(
+        (tag) => patterns.length === 0 || patterns.some((pattern) => pattern.test(tag)),
+      );
+      if (options.sort === "version") chosen.sort(compareTags);
+      if (options.sort === "name") chosen.sort();
+      const shown =
+        options.last === undefined ? chosen : chosen.slice(-Math.max(0, options.last) || chosen.length);
+      if (options.format === "json") {
+        const Repository = `${reference!.domain}/${reference!.path}`;
+        context.out(`${jsonText({ Repository, Tags: shown }, 4)}\n`);
+      } else context.out(shown.map((tag) => `${printable(tag)}\n`).join(""));
+      return 0;
+    });
+  },
+});

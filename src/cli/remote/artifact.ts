@@ -1,0 +1,191 @@
+/** Artifacts (image-spec manifest.md, "Guidelines for Artifact Usage"): files as layers, named by their titles, as oras has it. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import {
+  createHasher,
+  errnoOf,
+  quoted,
+  readFileStream,
+  TemporaryFile,
+  VitrineError,
+} from "../../base/mod.ts";
+import { type ImageSource, memoryContent, sourceOf } from "../../image/mod.ts";
+import {
+  type Annotations,
+  type Descriptor,
+  type Digest,
+  digestOf,
+  encodeManifest,
+  formatDigest,
+  type Manifest,
+  mediaTypes,
+  parseManifest,
+} from "../../oci/mod.ts";
+import type { Repository } from "../../registry/mod.ts";
+
+const titleKey = "org.opencontainers.image.title";
+const createdKey = "org.opencontainers.image.created";
+const defaultType = "application/octet-stream";
+const mediaTypeGrammar = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
+
+export interface ArtifactWishes {
+  readonly artifactType: string;
+  /** `FILE[:MEDIA-TYPE]` */
+  readonly files: readonly string[];
+  readonly annotations: Annotations;
+  readonly subject?: Descriptor;
+  /** For the annotation `created`; a file of its own so that the same files give the same digest when it is given. */
+  readonly created: string;
+}
+
+/** Errors: `artifact-file-unreadable`, `artifact-type-invalid`, `artifact-title-twice`. */
+export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource> {
+  requireMediaType(wishes.artifactType);
+  const files = new Map<Digest, string>();
+  const layers: Descriptor[] = [];
+  for (const text of wishes.files) {
+    const layer = await describeFile(text);
+    const title = layer.descriptor.annotations![titleKey];
+    if (layers.some((other) => other.annotations![titleKey] === title)) {
+      throw new VitrineError("invalid", `two files are called ${quoted(title!)}`, {
+        code: "artifact-title-twice",
+        operand: text,
+      });
+    }
+    files.set(layer.descriptor.digest, layer.file);
+    layers.push(layer.descriptor);
+  }
+  const empty = Buffer.from("{}");
+  const config: Descriptor = { mediaType: mediaTypes.empty, digest: digestOf(empty), size: empty.length };
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    artifactType: wishes.artifactType,
+    config,
+    // A manifest has a layer at least (manifest.md): without files it is the empty one.
+    layers: layers.length === 0 ? [config] : layers,
+    ...(wishes.subject !== undefined && { subject: wishes.subject }),
+    annotations: { [createdKey]: wishes.created, ...wishes.annotations },
+  };
+  const bytes = encodeManifest(manifest);
+  const root: Descriptor = { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length };
+  const documents = memoryContent(
+    new Map<Digest, Uint8Array>([
+      [root.digest, bytes],
+      [config.digest, empty],
+    ]),
+  );
+  return sourceOf(
+    {
+      has: (digest) => documents.has(digest) || files.has(digest),
+      openUnverified: (digest) => {
+        const file = files.get(digest);
+        return file === undefined ? documents.openUnverified(digest) : readFileStream(file);
+      },
+    },
+    root,
+    [],
+  );
+}
+
+async function describeFile(
+  text: string,
+): Promise<{ readonly file: string; readonly descriptor: Descriptor }> {
+  const colon = text.lastIndexOf(":");
+  const hasType = colon > 0 && mediaTypeGrammar.test(text.slice(colon + 1));
+  const file = hasType ? text.slice(0, colon) : text;
+  const hasher = createHasher("sha256");
+  let size = 0;
+  try {
+    if (!fs.statSync(file).isFile()) throw unreadable(file, "it is no file");
+    for await (const chunk of readFileStream(file)) {
+      hasher.update(chunk);
+      size += chunk.length;
+    }
+  } catch (cause) {
+    if (cause instanceof VitrineError) throw cause;
+    throw unreadable(file, errnoOf(cause) ?? "unknown error");
+  }
+  const mediaType = hasType ? text.slice(colon + 1) : defaultType;
+  const digest = formatDigest("sha256", hasher.hex());
+  return { file, descriptor: { mediaType, digest, size, annotations: { [titleKey]: path.basename(file) } } };
+}
+
+function unreadable(file: string, what: string): VitrineError {
+  return new VitrineError("not-found", `cannot read ${quoted(file)}: ${what}`, {
+    code: "artifact-file-unreadable",
+    operand: file,
+    hint: "an artifact is made of files: FILE or FILE:MEDIA/TYPE; make an archive of a directory first",
+  });
+}
+
+function requireMediaType(text: string): void {
+  if (mediaTypeGrammar.test(text)) return;
+  throw new VitrineError("invalid", `${quoted(text)} is no media type`, {
+    code: "artifact-type-invalid",
+    operand: text,
+    hint: "for example application/vnd.example.sbom.v1+json",
+  });
+}
+
+/** `KEY=VALUE` of a command line. Error: `annotation-invalid`. */
+export function parseAnnotationFlags(list: readonly string[]): Annotations {
+  return Object.fromEntries(
+    list.map((text) => {
+      const equals = text.indexOf("=");
+      if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+      throw new VitrineError("invalid", `annotation ${quoted(text)} is not KEY=VALUE`, {
+        code: "annotation-invalid",
+        operand: text,
+      });
+    }),
+  );
+}
+
+/**
+ * Writes the titled layers of an artifact into `directory`; returns the names. A title is a file name, never a path: what an
+ * artifact says does not choose a directory. Errors: `artifact-title-unsafe`, `artifact-file-exists`, those of the repository.
+ */
+export async function fetchFiles(
+  repository: Repository,
+  reference: string,
+  directory: string,
+  overwrite: boolean,
+): Promise<readonly string[]> {
+  const { descriptor, parsed } = await repository.getManifest(reference);
+  const { manifest } =
+    parsed.kind === "manifest" ? parsed : parseManifest(parsed.bytes, descriptor.mediaType);
+  const wanted = manifest.layers.flatMap((layer) => {
+    const title = layer.annotations?.[titleKey];
+    return title === undefined ? [] : [{ layer, target: path.join(directory, safeTitle(title)) }];
+  });
+  for (const { target } of wanted) {
+    if (!overwrite && fs.existsSync(target)) {
+      throw new VitrineError("exists", `${target} is there already`, {
+        code: "artifact-file-exists",
+        operand: target,
+        hint: "use another --output directory, or --overwrite",
+      });
+    }
+  }
+  fs.mkdirSync(directory, { recursive: true });
+  for (const { layer, target } of wanted) {
+    await using file = await TemporaryFile.create(directory, ".vitrine-artifact");
+    await file.write(repository.openBlob(layer));
+    await file.commit(target, { sync: false });
+  }
+  return wanted.map(({ target }) => target);
+}
+
+function safeTitle(title: string): string {
+  const unsafe = title === "" || title === "." || title === ".." || /[/\0]/.test(title) || title.length > 255;
+  if (!unsafe) return title;
+  throw new VitrineError(
+    "invalid",
+    `a file of the artifact is called ${quoted(title)}, which is no plain name`,
+    {
+      code: "artifact-title-unsafe",
+      operand: title,
+    },
+  );
+}

@@ -1,0 +1,27 @@
+/** An image of any place as `inspect` shows one of the store: documents are read, layers are not. */
+import { choosePlatform, hostPlatform, type ImageSource, readConfig } from "../../image/mod.ts";
+import { type Platform, parseManifest, requireImage } from "../../oci/mod.ts";
+import type { StoredImage } from "../../store/mod.ts";
+
+/** Errors: those of the source; `platform-not-found`, `not-an-image`. */
+export async function describeImage(source: ImageSource, platform?: Platform): Promise<StoredImage> {
+  const manifestDescriptor = await choosePlatform(source, platform ?? hostPlatform(), {
+    strict: platform !== undefined,
+  });
+  const parsed = parseManifest(await source.readDocument(manifestDescriptor), manifestDescriptor.mediaType);
+  const { manifest } = parsed;
+  requireImage(manifest);
+  const { bytes, config } = await readConfig(source, parsed);
+  const sizes = [manifestDescriptor, manifest.config, ...manifest.layers].map(({ size }) => size);
+  return {
+    id: manifest.config.digest,
+    manifestDescriptor,
+    manifest,
+    config,
+    configBytes: bytes,
+    root: source.root,
+    layers: manifest.layers.map((descriptor, at) => ({ descriptor, diffID: config.rootfs.diff_ids[at]! })),
+    names: source.names,
+    size: sizes.reduce((sum, size) => sum + size, 0),
+  };
+}

@@ -1,0 +1,65 @@
+/** What `artifact push` and `artifact attach` share. */
+import type { ImageReference } from "../../image/mod.ts";
+import type { Descriptor } from "../../oci/mod.ts";
+import { pushImage, type RegistryClient } from "../../registry/mod.ts";
+import type { OptionTable } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
+import { interruptible } from "../framework/interrupt.ts";
+import { makeArtifact, parseAnnotationFlags } from "./artifact.ts";
+import { BlobBoard } from "./blob-board.ts";
+import { watchedSource } from "./watched.ts";
+
+export const artifactOptions = {
+  "artifact-type": {
+    type: "string",
+    short: "t",
+    value: "TYPE",
+    default: "application/vnd.unknown.artifact.v1",
+    help: "media type that says what the artifact is",
+    aliases: ["type"],
+  },
+  annotation: { type: "strings", value: "KEY=VALUE", help: "annotation of the artifact" },
+  quiet: { type: "boolean", short: "q", help: "show no progress" },
+} as const satisfies OptionTable;
+
+export interface ArtifactFlags {
+  readonly "artifact-type": string;
+  readonly annotation: readonly string[];
+  readonly quiet: boolean;
+}
+
+/** Prints the digest. */
+export async function pushArtifact(
+  client: RegistryClient,
+  context: Context,
+  reference: Pick<ImageReference, "domain" | "path">,
+  tags: readonly string[],
+  files: readonly string[],
+  flags: ArtifactFlags,
+  subject?: Descriptor,
+): Promise<void> {
+  const source = await makeArtifact({
+    artifactType: flags["artifact-type"],
+    files,
+    annotations: parseAnnotationFlags(flags.annotation),
+    created: new Date(context.now()).toISOString(),
+    ...(subject !== undefined && { subject }),
+  });
+  const repository = await client.repository(reference);
+  const board = new BlobBoard({ quiet: flags.quiet });
+  try {
+    await interruptible((guard) =>
+      pushImage(repository, watchedSource(source, guard), {
+        tags,
+        watch: {
+          begin: (blob) => board.begin(blob),
+          progress: (blob, bytes) => board.progress(blob, bytes),
+          end: (blob, outcome) => board.end(blob, outcome),
+        },
+      }),
+    );
+  } finally {
+    board.close();
+  }
+  context.out(`${source.root.digest}\n`);
+}

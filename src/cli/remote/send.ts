@@ -1,0 +1,144 @@
+/** What `push`, `copy` and `sync` share: choose platforms, convert, write, tell. */
+import { VitrineError } from "../../base/mod.ts";
+import {
+  type Conversion,
+  convertImage,
+  converts,
+  hostPlatform,
+  type ImageSource,
+  onlyPlatform,
+  parsePlatform,
+} from "../../image/mod.ts";
+import { type Digest, isIndexMediaType } from "../../oci/mod.ts";
+import type { OptionTable } from "../framework/command.ts";
+import { interruptible } from "../framework/interrupt.ts";
+import { BlobBoard } from "./blob-board.ts";
+import { type OpenedPlace, type Place, type World, type WriteOptions, writePlace } from "./places.ts";
+import { watchedSource } from "./watched.ts";
+
+export const sendOptions = {
+  all: { type: "boolean", help: "all platforms of the image, as it is", aliases: ["all-platforms"] },
+  platform: { type: "string", value: "OS/ARCH", help: "this platform of the image" },
+  format: {
+    type: "string",
+    short: "f",
+    value: "FORMAT",
+    choices: ["oci", "v2s2"],
+    help: "write manifests as oci or v2s2 (docker's)",
+    defaultText: "as they are",
+  },
+  "compression-format": {
+    type: "string",
+    value: "FORMAT",
+    choices: ["gzip", "zstd", "none"],
+    help: "compress layers with gzip or zstd, or not",
+    defaultText: "as they are",
+  },
+  "compression-level": { type: "number", value: "N", help: "how hard to compress" },
+  digestfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    help: "write the digest of what was sent here",
+  },
+  quiet: { type: "boolean", short: "q", help: "show no progress" },
+} as const satisfies OptionTable;
+
+export interface SendFlags {
+  readonly all: boolean;
+  readonly platform: string | undefined;
+  readonly format: string | undefined;
+  readonly "compression-format": string | undefined;
+  readonly "compression-level": number | undefined;
+  readonly quiet: boolean;
+}
+
+export function readConversion(flags: SendFlags): Conversion {
+  return {
+    ...(flags.format !== undefined && { format: flags.format === "v2s2" ? "docker" : "oci" }),
+    ...(flags["compression-format"] !== undefined && {
+      compression: flags["compression-format"] as "gzip" | "zstd" | "none",
+    }),
+    ...(flags["compression-level"] !== undefined && { level: flags["compression-level"] }),
+  };
+}
+
+/** Copies one opened image to a place. Returns the digest of what is there now. Errors: those of all parts; `flag-conflict`. */
+export async function sendImage(
+  opened: OpenedPlace,
+  target: Place,
+  world: World,
+  flags: SendFlags,
+  options: Omit<WriteOptions, "watch"> = {},
+): Promise<Digest> {
+  const board = new BlobBoard({ quiet: flags.quiet });
+  try {
+    return await interruptible(async (guard) => {
+      // To a registry, the upload counts: what it has already is never read.
+      const counts = target.transport === "docker";
+      const source = watchedSource(opened.source, guard, (blob, bytes) => {
+        if (!counts) board.progress(blob, bytes);
+      });
+      const chosen = await choosePart(source, flags, target);
+      const conversion = readConversion(flags);
+      if (!converts(conversion)) return await write(chosen, opened, target, world, options, board);
+      await using converted = await convertImage(chosen, conversion, await world.temporaryDirectory());
+      return await write(converted.source, opened, target, world, options, board);
+    });
+  } finally {
+    board.close();
+  }
+}
+
+async function write(
+  source: ImageSource,
+  opened: OpenedPlace,
+  target: Place,
+  world: World,
+  options: Omit<WriteOptions, "watch">,
+  board: BlobBoard,
+): Promise<Digest> {
+  await writePlace(target, source, world, {
+    mountFrom: mountFrom(opened, target),
+    ...options,
+    watch: {
+      begin: (blob) => board.begin(blob),
+      progress: (blob, bytes) => board.progress(blob, bytes),
+      end: (blob, outcome) => board.end(blob, outcomes[outcome]),
+    },
+  });
+  board.close();
+  return source.root.digest;
+}
+
+const outcomes = {
+  present: "is there already",
+  mounted: "mounted",
+  uploaded: "pushed",
+  "left out": "left out",
+} as const;
+
+/** Within one registry, blobs are mounted from where they come. */
+function mountFrom(opened: OpenedPlace, target: Place): (() => readonly string[]) | undefined {
+  const { remote } = opened;
+  if (remote === undefined || target.transport !== "docker") return undefined;
+  if (remote.repository.registry !== target.reference.domain) return undefined;
+  return () => [remote.repository.name];
+}
+
+/** The whole, one platform, or (of an index, nobody having said) the one for this machine. */
+async function choosePart(source: ImageSource, flags: SendFlags, target: Place): Promise<ImageSource> {
+  if (flags.all && flags.platform !== undefined) {
+    throw new VitrineError("invalid", "--all and --platform exclude each other", {
+      code: "flag-conflict",
+      operand: "--all",
+    });
+  }
+  if (flags.all) return source;
+  if (flags.platform !== undefined) {
+    return onlyPlatform(source, parsePlatform(flags.platform, hostPlatform()), { strict: true });
+  }
+  // By its digest a whole index was named.
+  const named = target.transport === "docker" && target.reference.digest === source.root.digest;
+  return isIndexMediaType(source.root.mediaType) && !named ? onlyPlatform(source, hostPlatform()) : source;
+}

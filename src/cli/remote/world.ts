@@ -1,0 +1,28 @@
+/** The world of places, from a command's context. */
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import type { RegistryClient } from "../../registry/mod.ts";
+import type { Context } from "../framework/context.ts";
+import type { World } from "./places.ts";
+
+/** What is spooled lies in a directory of its own, removed at the end: a copy need not have a store. */
+export async function withWorld<T>(
+  context: Context,
+  client: RegistryClient,
+  body: (world: World) => Promise<T>,
+): Promise<T> {
+  let spool: string | undefined;
+  try {
+    return await body({
+      client,
+      store: () => context.store(),
+      temporaryDirectory: async () => {
+        spool ??= fs.mkdtempSync(path.join(context.environment["TMPDIR"] || os.tmpdir(), "vitrine-copy-"));
+        return spool;
+      },
+    });
+  } finally {
+    if (spool !== undefined) fs.rmSync(spool, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,223 @@
+/** An image with other media types or other compression: the same files, another digest. */
+import {
+  bounded,
+  type Compression,
+  compress,
+  createHasher,
+  decompress,
+  limits,
+  observed,
+  readFileStream,
+  TemporaryFile,
+  VitrineError,
+} from "../base/mod.ts";
+import {
+  type Descriptor,
+  type Digest,
+  type DocumentFormat,
+  digestOf,
+  encodeIndex,
+  encodeManifest,
+  formatDigest,
+  isConfigMediaType,
+  layerMediaType,
+  type Manifest,
+  mediaTypes,
+  type ParsedManifest,
+  parseManifestOrIndex,
+} from "../oci/mod.ts";
+import { joinedContent, memoryContent, type RawContent, sourceOf } from "./content.ts";
+import type { ImageSource } from "./source.ts";
+
+export interface Conversion {
+  readonly format?: DocumentFormat;
+  readonly compression?: "gzip" | "zstd" | "none";
+  readonly level?: number;
+}
+
+export interface Converted extends AsyncDisposable {
+  readonly source: ImageSource;
+}
+
+const layerTypes = {
+  oci: { none: mediaTypes.layer, gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd },
+  docker: {
+    none: mediaTypes.dockerLayer,
+    gzip: mediaTypes.dockerLayerGzip,
+    zstd: mediaTypes.dockerLayerZstd,
+  },
+} as const;
+
+/**
+ * Recompressed layers wait in `temporaryDirectory` until this is disposed. What need not change keeps its bytes and digest.
+ * Errors: those of the source and of `decompress`; `conversion-artifact` for an artifact that docker's format cannot hold.
+ */
+export async function convertImage(
+  source: ImageSource,
+  conversion: Conversion,
+  temporaryDirectory: string,
+): Promise<Converted> {
+  const job = new Job(source, conversion, temporaryDirectory);
+  try {
+    const root = await job.document(source.root);
+    const content = joinedContent(memoryContent(job.documents), job.fileContent());
+    const fresh = sourceOf(content, root, source.names);
+    return { source: overlaid(fresh, source), [Symbol.asyncDispose]: () => job.dispose() };
+  } catch (error) {
+    await job.dispose();
+    throw error;
+  }
+}
+
+/** What was made here, else what the old source has. */
+function overlaid(fresh: ImageSource, old: ImageSource): ImageSource {
+  const from = (descriptor: Descriptor): ImageSource => (fresh.has(descriptor) ? fresh : old);
+  return {
+    root: fresh.root,
+    names: fresh.names,
+    has: (descriptor) => from(descriptor).has(descriptor),
+    readDocument: (descriptor) => from(descriptor).readDocument(descriptor),
+    openBlob: (descriptor) => from(descriptor).openBlob(descriptor),
+  };
+}
+
+class Job {
+  readonly documents = new Map<Digest, Uint8Array>();
+  private readonly files = new Map<Digest, TemporaryFile>();
+  private readonly made = new Map<Digest, Descriptor>();
+  private readonly source: ImageSource;
+  private readonly conversion: Conversion;
+  private readonly directory: string;
+
+  constructor(source: ImageSource, conversion: Conversion, directory: string) {
+    this.source = source;
+    this.conversion = conversion;
+    this.directory = directory;
+  }
+
+  fileContent(): RawContent {
+    return {
+      has: (digest) => this.files.has(digest),
+      openUnverified: (digest) => {
+        const file = this.files.get(digest);
+        return file === undefined ? undefined : readFileStream(file.path);
+      },
+    };
+  }
+
+  async dispose(): Promise<void> {
+    for (const file of this.files.values()) await file.discard();
+    this.files.clear();
+  }
+
+  async document(descriptor: Descriptor): Promise<Descriptor> {
+    const parsed = parseManifestOrIndex(await this.source.readDocument(descriptor), descriptor.mediaType);
+    if (parsed.kind === "manifest") return this.keep(descriptor, await this.manifest(parsed));
+    const format = this.conversion.format ?? parsed.format;
+    const manifests: Descriptor[] = [];
+    for (const entry of parsed.index.manifests) {
+      // What is not here cannot be changed, and an index of both would name digests that do not belong together.
+      if (this.source.has(entry)) manifests.push(await this.document(entry));
+    }
+    const mediaType = format === "docker" ? mediaTypes.dockerManifestList : mediaTypes.index;
+    return this.keep(descriptor, {
+      mediaType,
+      bytes: encodeIndex({ ...withoutAnnotations(parsed.index, format), mediaType, manifests }),
+    });
+  }
+
+  private async manifest(
+    parsed: ParsedManifest,
+  ): Promise<{ readonly mediaType: string; readonly bytes: Uint8Array }> {
+    const { manifest } = parsed;
+    const format = this.conversion.format ?? parsed.format;
+    if (!isConfigMediaType(manifest.config.mediaType)) {
+      if (format === parsed.format) return parsed;
+      throw new VitrineError("unsupported", "an artifact cannot be written in docker's format", {
+        code: "conversion-artifact",
+        operand: manifest.artifactType ?? manifest.config.mediaType,
+        hint: "leave --format out, or say --format oci",
+      });
+    }
+    const layers: Descriptor[] = [];
+    for (const layer of manifest.layers) layers.push(await this.layer(layer, format));
+    const same = layers.every((layer, at) => layer === manifest.layers[at]);
+    if (same && format === parsed.format) return parsed;
+    const config = {
+      ...manifest.config,
+      mediaType: format === "docker" ? mediaTypes.dockerConfig : mediaTypes.config,
+    };
+    const mediaType = format === "docker" ? mediaTypes.dockerManifest : mediaTypes.manifest;
+    const plain: Manifest = withoutAnnotations(manifest, format);
+    return { mediaType, bytes: encodeManifest({ ...plain, mediaType, config, layers }) };
+  }
+
+  private async layer(layer: Descriptor, format: DocumentFormat): Promise<Descriptor> {
+    const type = layerMediaType(layer.mediaType);
+    if (type === undefined || type.nondistributable) return layer;
+    const wanted = this.conversion.compression ?? type.compression;
+    if (wanted === "zstd" && format === "docker") {
+      throw new VitrineError("unsupported", "docker's format has no layers with zstd", {
+        code: "conversion-format",
+        hint: "use --format oci with --compression-format zstd",
+      });
+    }
+    const mediaType = layerTypes[format][wanted];
+    if (wanted === type.compression) return mediaType === layer.mediaType ? layer : { ...layer, mediaType };
+    let made = this.made.get(layer.digest);
+    if (made === undefined) {
+      made = await this.recompress(layer, wanted);
+      this.made.set(layer.digest, made);
+    }
+    return { ...made, mediaType };
+  }
+
+  private async recompress(
+    layer: Descriptor,
+    compression: Exclude<Compression, "xz" | "bzip2">,
+  ): Promise<Descriptor> {
+    const plain = await decompress(this.source.openBlob(layer), layer.digest);
+    const checked = bounded(plain.stream, {
+      maxBytes: limits.layerBytes,
+      maxRatio: limits.compressionRatio,
+      input: plain.input,
+      name: layer.digest,
+    });
+    const hasher = createHasher("sha256");
+    const file = await TemporaryFile.create(this.directory, "layer");
+    try {
+      const packed = compress(checked, compression, { level: this.conversion.level });
+      const size = await file.write(observed(packed, (chunk) => hasher.update(chunk)));
+      const digest = formatDigest("sha256", hasher.hex());
+      await this.files.get(digest)?.discard();
+      this.files.set(digest, file);
+      return { mediaType: layer.mediaType, digest, size };
+    } catch (error) {
+      await file.discard();
+      throw error;
+    }
+  }
+
+  private keep(
+    before: Descriptor,
+    { mediaType, bytes }: { readonly mediaType: string; readonly bytes: Uint8Array },
+  ): Descriptor {
+    const digest = digestOf(bytes);
+    this.documents.set(digest, bytes);
+    return { ...before, mediaType, digest, size: bytes.length, data: undefined };
+  }
+}
+
+/** Docker's documents have no annotations, subject or artifactType. */
+function withoutAnnotations<
+  T extends { readonly annotations?: unknown; readonly subject?: unknown; readonly artifactType?: unknown },
+>(document: T, format: DocumentFormat): T {
+  if (format === "oci") return document;
+  const { annotations: _a, subject: _s, artifactType: _t, ...rest } = document;
+  return rest as T;
+}
+
+/** Whether a conversion asks for anything. */
+export function converts(conversion: Conversion): boolean {
+  return conversion.format !== undefined || conversion.compression !== undefined;
+}
