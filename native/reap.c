@@ -1,6 +1,7 @@
 /* The init of --init: pid 1 that passes signals on and reaps what others leave. */
 #include "helper.h"
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -31,6 +32,20 @@ static void take_foreground(void) {
   signal(SIGTTOU, SIG_DFL);
 }
 
+/*
+ * /proc/1/environ and cmdline of an init that stays are the container's to read, and were the caller's environment and
+ * paths of the host. On the stack the arguments come first, then the environment, then the file name (AT_EXECFN).
+ */
+static void forget_caller(void) {
+  static const char name[] = "vitrine-reap";
+  char *first = program_invocation_name;
+  const char *end = (const char *)getauxval(AT_EXECFN);
+  if (first == NULL || end == NULL || end <= first) return;
+  size_t size = (size_t)(end - first);
+  memset(first, 0, size);
+  if (size > sizeof name) memcpy(first, name, sizeof name);
+}
+
 int op_init_reaper(struct helper *h, const struct args_init_reaper *a) {
   (void)a;
   /* Before the fork, so that no SIGCHLD is lost. */
@@ -41,6 +56,7 @@ int op_init_reaper(struct helper *h, const struct args_init_reaper *a) {
   pid_t child = fork();
   if (child < 0) return fail(h, "fork");
   if (child > 0) {
+    forget_caller();
     /* The channel's end must close with the child's execve, which tells the monitor that the program runs. */
     if (h->channel >= 0) close(h->channel);
     h->channel = -1;

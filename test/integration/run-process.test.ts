@@ -141,6 +141,16 @@ test("--init is a pid 1 that reaps and passes signals on", () => {
   assert.equal(world.sh([], "echo $$"), "1");
 });
 
+test("the pid 1 of --init shows nothing of its caller", () => {
+  const env = { SECRET: "hunter2" };
+  const seen = world.run(
+    ["run", "--rm", "--quiet", "--init", "probe", "sh", "-c", "cat /proc/1/cmdline /proc/1/environ"],
+    { env },
+  );
+  assert.equal(seen.status, 0, seen.stderr);
+  assert.equal(seen.stdout.replaceAll("\0", ""), "vitrine-reap");
+});
+
 test("umask, oom score, no_new_privs", () => {
   assert.equal(world.sh([], "umask"), "0022");
   assert.equal(world.sh(["--umask", "077"], "umask"), "0077");
