@@ -56,7 +56,7 @@ export const runOptionTable = {
     value: "POLICY",
     defaultText: "missing",
     section: container,
-    help: "when to pull the image: missing, never or always (there is no registry client yet)",
+    help: "when to pull the image: missing, always, never, or newer (always, if the registry can be asked)",
   },
   quiet: { type: "boolean", short: "q", section: container, help: "say nothing but errors" },
   rootfs: {

@@ -111,7 +111,6 @@ test("flags of later releases are refused as such, harmless ones are taken", () 
     "-P",
     "--restart always",
     "--log-driver journald",
-    "--pull always",
     "--uidmap 0:1:2",
     "--cgroup-parent a.slice",
   ]) {
@@ -121,6 +120,8 @@ test("flags of later releases are refused as such, harmless ones are taken", () 
     "--restart no",
     "--log-driver none",
     "--pull never",
+    "--pull always",
+    "--pull newer",
     "--pull=missing",
     "--sig-proxy=false",
     "-d",

@@ -250,11 +250,6 @@ function refuseLater(flags: RunFlags): void {
   if (flags.restart !== undefined && flags.restart !== "no" && flags.restart !== "") {
     throw unsupportedFlag("--restart", "restart policies are not supported yet", "leave --restart out");
   }
-  if (flags.pull !== undefined && parsePullPolicy(flags.pull) === "always") {
-    throw unsupportedFlag(
-      "--pull",
-      "there is no registry client yet",
-      "bring the image in by 'vitrine load -i FILE'",
-    );
-  }
+  // Read here so that a wrong policy is told before anything is done.
+  map(flags.pull, parsePullPolicy);
 }

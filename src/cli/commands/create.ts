@@ -1,6 +1,7 @@
-import { prepareRun } from "../../engine/mod.ts";
+import { parsePullPolicy, prepareRun } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
+import { pullingResolver } from "../pull-missing.ts";
 import { runDeps } from "../run-deps.ts";
 import { runOptionTable } from "../run-flags.ts";
 import { parseRunOptions } from "../run-options.ts";
@@ -23,7 +24,11 @@ export const command = defineCommand({
       directory: process.cwd(),
     });
     await sweep(context, 8);
-    const { run } = await prepareRun(wanted, runDeps(context), { starts: false });
+    const resolveImage = pullingResolver(context, {
+      policy: parsePullPolicy(options.pull ?? "missing"),
+      quiet: wanted.quiet === true,
+    });
+    const { run } = await prepareRun(wanted, { ...runDeps(context), resolveImage }, { starts: false });
     if (!wanted.quiet) {
       for (const warning of run.specification.warnings) context.log("warn", warning);
     }

@@ -1,10 +1,11 @@
 import * as fs from "node:fs";
 import { isTerminal, VitrineError } from "../../base/mod.ts";
-import { prepareRun } from "../../engine/mod.ts";
+import { parsePullPolicy, prepareRun } from "../../engine/mod.ts";
 import { becomeHelper } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
+import { pullingResolver } from "../pull-missing.ts";
 import { runDeps } from "../run-deps.ts";
 import { parseRunOptions, runOptionTable } from "../run-options.ts";
 
@@ -41,6 +42,10 @@ export const command = defineCommand({
     await sweep(context, 8);
     const prepared = await prepareRun(wanted, {
       ...runDeps(context),
+      resolveImage: pullingResolver(context, {
+        policy: parsePullPolicy(options.pull ?? "missing"),
+        quiet: wanted.quiet === true,
+      }),
       beforeLongWork: () => {
         if (canReadAgain([...options["env-file"], ...options["label-file"]])) context.restart?.();
       },

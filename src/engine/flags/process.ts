@@ -131,18 +131,18 @@ export function parseHostname(flag: string, text: string): string {
   return text;
 }
 
-export function parsePullPolicy(text: string): "always" | "missing" | "never" {
+export function parsePullPolicy(text: string): "always" | "missing" | "never" | "newer" {
   switch (text) {
     case "always":
     case "missing":
     case "never":
+    case "newer":
       return text;
     case "true":
-    case "newer":
       return "always";
     case "false":
       return "missing";
     default:
-      throw badValue("--pull", text, "unknown policy", "one of missing, never, always");
+      throw badValue("--pull", text, "unknown policy", "one of missing, never, always, newer");
   }
 }
