@@ -22,6 +22,54 @@ const rm: CommandEntry = {
   summary: "Remove containers",
   load: () => import("./commands/rm.ts"),
 };
+const create: CommandEntry = {
+  name: "create",
+  group: "Run",
+  summary: "Make a container without starting it",
+  load: () => import("./commands/create.ts"),
+};
+const start: CommandEntry = {
+  name: "start",
+  group: "Run",
+  summary: "Start containers",
+  load: () => import("./commands/start.ts"),
+};
+const stop: CommandEntry = {
+  name: "stop",
+  group: "Run",
+  summary: "Stop containers",
+  load: () => import("./commands/stop.ts"),
+};
+const restart: CommandEntry = {
+  name: "restart",
+  group: "Run",
+  summary: "Stop and start containers",
+  load: () => import("./commands/restart.ts"),
+};
+const kill: CommandEntry = {
+  name: "kill",
+  group: "Run",
+  summary: "Send a signal to containers",
+  load: () => import("./commands/kill.ts"),
+};
+const wait: CommandEntry = {
+  name: "wait",
+  group: "Run",
+  summary: "Wait until containers have ended",
+  load: () => import("./commands/wait.ts"),
+};
+const attach: CommandEntry = {
+  name: "attach",
+  group: "Run",
+  summary: "Follow a container in the background",
+  load: () => import("./commands/attach.ts"),
+};
+const rename: CommandEntry = {
+  name: "rename",
+  group: "Run",
+  summary: "Rename a container",
+  load: () => import("./commands/rename.ts"),
+};
 
 const load: CommandEntry = {
   name: "load",
@@ -259,6 +307,14 @@ const help: CommandEntry = {
 
 export const registry: readonly CommandEntry[] = [
   run,
+  create,
+  start,
+  stop,
+  restart,
+  kill,
+  wait,
+  attach,
+  rename,
   ps,
   rm,
   load,
@@ -310,7 +366,19 @@ export const registry: readonly CommandEntry[] = [
     name: "container",
     group: "Management",
     summary: "Manage containers",
-    subcommands: [run, { ...ps, name: "ls", aliases: ["ps", "list"] }, { ...rm, aliases: ["remove"] }],
+    subcommands: [
+      run,
+      create,
+      start,
+      stop,
+      restart,
+      kill,
+      wait,
+      attach,
+      rename,
+      { ...ps, name: "ls", aliases: ["ps", "list"] },
+      { ...rm, aliases: ["remove"] },
+    ],
   },
   {
     name: "registry",

@@ -1,4 +1,5 @@
 /** The door of `engine/`: containers as users know them. */
+export { changeContainer, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
 export { generateName } from "./containers/names.ts";
@@ -36,10 +37,10 @@ export {
 } from "./flags/environment.ts";
 export { parseMount, parseTmpfs, parseVolume } from "./flags/mounts.ts";
 export {
+  chooseUserNamespaceMode,
   parseIpcMode,
   parseNamespaceMode,
   parseNetworkMode,
-  parseUserNamespaceMode,
 } from "./flags/namespaces.ts";
 export {
   parseEntrypoint,
@@ -69,7 +70,7 @@ export {
   parseOctal,
 } from "./flags/sizes.ts";
 export { parseDetachKeys, parseLog } from "./flags/streams.ts";
-export { chooseIds, type IdChoice } from "./id-maps.ts";
+export { chooseIds, type IdChoice, widestIds } from "./id-maps.ts";
 export type { Launch, Manner } from "./launch.ts";
 export type * from "./options.ts";
 export {

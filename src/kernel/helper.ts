@@ -38,8 +38,13 @@ type Execve = (file: string, args: readonly string[], env: Readonly<Record<strin
  * helper runs as a child and its exit status is passed on. Error: `helper-not-started`.
  */
 export function becomeHelper(helperPath: string, planPath: string): never {
+  return becomeHelperWith(helperPath, ["run", planPath]);
+}
+
+/** The same with another command of the helper (ARCHITECTURE.md, "The helper's command line"). */
+export function becomeHelperWith(helperPath: string, words: readonly string[]): never {
   const env = helperEnvironment(process.env);
-  const args = ["vitrine-helper", "run", planPath];
+  const args = ["vitrine-helper", ...words];
   const { execve } = process as unknown as { readonly execve?: Execve };
   try {
     if (typeof execve === "function") return execve.call(process, helperPath, args, env);

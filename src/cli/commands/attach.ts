@@ -1,5 +1,11 @@
 import { VitrineError } from "../../base/mod.ts";
-import { attachSocket, findContainer, notRunning, parseDetachKeys, runningProcess } from "../../engine/mod.ts";
+import {
+  attachSocket,
+  findContainer,
+  notRunning,
+  parseDetachKeys,
+  runningProcess,
+} from "../../engine/mod.ts";
 import { becomeHelperWith } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { chosenNames } from "../containers/each.ts";
@@ -31,11 +37,15 @@ export const command = defineCommand({
     const socket = attachSocket(paths, container.id);
     const { existsSync } = process.getBuiltinModule("node:fs");
     if (!existsSync(socket)) {
-      throw new VitrineError("unsupported", `container ${container.name} runs in the foreground of its command`, {
-        code: "container-in-foreground",
-        operand: container.name,
-        hint: "start it with --detach to be able to attach to it",
-      });
+      throw new VitrineError(
+        "unsupported",
+        `container ${container.name} runs in the foreground of its command`,
+        {
+          code: "container-in-foreground",
+          operand: container.name,
+          hint: "start it with --detach to be able to attach to it",
+        },
+      );
     }
     return becomeHelperWith(context.helperPath(), [
       "attach",

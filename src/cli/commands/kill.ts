@@ -17,7 +17,7 @@ export const command = defineCommand({
     await sweep(context);
     const deps = { paths: context.paths(), helperPath: context.helperPath() };
     const names = chosenNames(context, positionals, options, isRunning(context));
-    return eachContainer(context, names, command, (container, name) => {
+    return eachContainer(context, names, (container, name) => {
       signalContainer(container, signal, deps);
       context.out(`${name}\n`);
     });

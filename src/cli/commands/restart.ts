@@ -6,7 +6,8 @@ import { stopOptions } from "../containers/stop-options.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
-  description: "Stops containers as 'vitrine stop' does, and starts them again; what does not run is started.",
+  description:
+    "Stops containers as 'vitrine stop' does, and starts them again; what does not run is started.",
   options: {
     all: { type: "boolean", short: "a", help: "restart every container" },
     running: { type: "boolean", help: "restart every container that runs" },
@@ -26,7 +27,7 @@ export const command = defineCommand({
       options.running ? isRunning(context) : () => true,
     );
     let failed = false;
-    const status = await eachContainer(context, names, command, async (container, name) => {
+    const status = await eachContainer(context, names, async (container, name) => {
       const timeoutSeconds = options.time ?? container.stopTimeoutSeconds;
       if (stateOf(paths, container).status === "running") {
         stopContainer(container, { signal: options.signal, timeoutSeconds }, deps);

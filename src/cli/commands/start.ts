@@ -44,7 +44,7 @@ export const command = defineCommand({
       });
     }
     let failed = false;
-    const status = await eachContainer(context, names, command, async (container, name) => {
+    const status = await eachContainer(context, names, async (container, name) => {
       // Docker and podman find nothing wrong with it.
       if (stateOf(paths, container).status === "running") context.out(`${name}\n`);
       else if (names.length === 1) {

@@ -24,7 +24,7 @@ export const command = defineCommand({
         { signal: options.signal, timeoutSeconds: options.time ?? container.stopTimeoutSeconds },
         deps,
       );
-    return eachContainer(context, names, command, (container, name) => {
+    return eachContainer(context, names, (container, name) => {
       stop(container);
       context.out(`${name}\n`);
     });

@@ -4,7 +4,8 @@ import { chosenNames, eachContainer } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
-  description: "Waits until containers have ended, and prints the exit status of each. One that does not run has ended.",
+  description:
+    "Waits until containers have ended, and prints the exit status of each. One that does not run has ended.",
   options: {
     latest: { type: "boolean", short: "l", help: "wait for the newest container" },
     condition: {
@@ -21,7 +22,7 @@ export const command = defineCommand({
     await sweep(context);
     const paths = context.paths();
     const names = chosenNames(context, positionals, options);
-    return eachContainer(context, names, command, async (container) => {
+    return eachContainer(context, names, async (container) => {
       awaitMonitor(paths, container, context.helperPath(), -1);
       // A monitor that was killed did not say how it ended.
       if (stateOf(paths, container).status === "lost") await sweep(context);

@@ -40,6 +40,8 @@ export interface Container extends ContainerRecord {
   readonly monitor?: MonitorProcess;
   /** Whose ids its files have. */
   readonly ids: StoreIds;
+  /** No other container may get them (`--userns=auto`). */
+  readonly uniqueIds?: true;
   /** Absolute host paths of its cgroup directories. */
   readonly cgroups: readonly string[];
   readonly files: { readonly config: string; readonly exit: string; readonly pid: string };
