@@ -10,7 +10,7 @@ int await_main(char **argv) {
   unsigned long long start = strtoull(argv[1], NULL, 10);
   int pidfd = k_pidfd_open(pid);
   /* Looked at after the descriptor is there: then it is of the process that the caller means. */
-  if (pidfd < 0 || process_start_time(pid) != start) return 0;
+  if (pidfd < 0 || running_since(pid) != start) return 0;
   struct pollfd ended = {pidfd, POLLIN, 0};
   int got;
   do got = poll(&ended, 1, (int)strtol(argv[2], NULL, 10));

@@ -30,7 +30,7 @@ static pid_t read_process(int directory) {
   char *end;
   long pid = strtol(text, &end, 10);
   unsigned long long started = strtoull(end, NULL, 10);
-  return pid > 0 && started != 0 && process_start_time((pid_t)pid) == started ? (pid_t)pid : 0;
+  return pid > 0 && started != 0 && running_since((pid_t)pid) == started ? (pid_t)pid : 0;
 }
 
 /* The FIFO that init reads, locked against a second start; -1 where nobody waits at it. */

@@ -31,6 +31,7 @@ struct monitor {
   bool has_report;
   struct kept_namespace kept[8];
   unsigned kept_count;
+  int usher; /* for init: goes with the next barrier; 0 or -1 without. See usher.c */
   bool joined_pid_namespace, joined_user_namespace;
   bool tty_saved; /* the user's terminal is raw: put back at the end */
   struct termios tty;
@@ -54,6 +55,8 @@ int exit_status(int wait_status);
 /* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
    or a zombie. */
 unsigned long long process_start_time(pid_t pid);
+/* The same, but 0 for one that ended and was not reaped. */
+unsigned long long running_since(pid_t pid);
 /* PID STARTTIME into a file, whole or not at all; with `name_space` also the pid namespace that the pid is of. */
 int write_process(struct helper *h, const char *path, pid_t pid, bool name_space);
 

@@ -11,7 +11,7 @@ int exit_status(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-unsigned long long process_start_time(pid_t pid) {
+static unsigned long long start_time(pid_t pid, bool of_zombies) {
   char text[1024];
   snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
   int fd = open(text, O_RDONLY | O_CLOEXEC);
@@ -22,10 +22,14 @@ unsigned long long process_start_time(pid_t pid) {
   text[size] = 0;
   /* The second field, the process's name, may hold anything: count from its last parenthesis. */
   char *at = strrchr(text, ')');
-  if (at == NULL || (at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))) return 0;
+  if (at == NULL || (!of_zombies && at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X'))) return 0;
   for (int field = 2; at != NULL && field < 22; field++) at = strchr(at + 1, ' ');
   return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
 }
+
+unsigned long long process_start_time(pid_t pid) { return start_time(pid, true); }
+
+unsigned long long running_since(pid_t pid) { return start_time(pid, false); }
 
 /* A reader sees the whole text or no file: written beside and renamed. */
 static int write_record(struct helper *h, const char *path, const char *text, size_t size) {
