@@ -41,17 +41,20 @@ helper: dist/vitrine-helper
 
 build/helper/%.o: native/%.c $(HELPER_HEADERS) native/build.mk
 	@mkdir -p $(@D)
-	$(HELPER_CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) $(HELPER_HARDENING) $(HELPER_CFLAGS) -c -o $@ $<
+	@echo "  CC $<"
+	@$(HELPER_CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) $(HELPER_HARDENING) $(HELPER_CFLAGS) -c -o $@ $<
 
 dist/vitrine-helper: $(HELPER_OBJECTS)
 	@mkdir -p $(@D)
-	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
-	mv $@.new $@
+	@echo "  LD $@ ($(HELPER_LIBC))"
+	@$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
+	@mv $@.new $@
 
 dist/vitrine: build/helper/launcher.o build/helper/launcher_runtime.o
 	@mkdir -p $(@D)
-	$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
-	mv $@.new $@
+	@echo "  LD $@ ($(HELPER_LIBC))"
+	@$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
+	@mv $@.new $@
 
 # The same by another name: src/cli/runtime.
 dist/vitrine-runtime: dist/vitrine
