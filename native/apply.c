@@ -194,11 +194,13 @@ static bool parse_map(const char *text, uint8_t *out, size_t capacity, struct li
 }
 
 static int become_namespace_root(struct helper *h, int go) {
-  char byte;
+  struct message message;
+  int usher;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  /* The parent writes the maps; its end closes without a byte when it could not. */
-  if (read(go, &byte, 1) != 1) return -1;
+  /* The parent writes the maps; its end closes without a message when it could not. */
+  if (channel_receive(go, &message, &usher) != 1) return -1;
   close(go);
+  if (usher >= 0) usher_use(usher);
   h->new_user_namespace = true;
   h->die_with_monitor = true;
   return enter_user_namespace(h);
@@ -208,7 +210,7 @@ static int run_in_namespace(const struct args_id_map *map) {
   struct helper h = {.channel = -1};
   int go[2];
   h.umask = umask(022);
-  if (pipe2(go, O_CLOEXEC) != 0) return 1;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, go) != 0) return 1;
   struct k_clone_args args = {.flags = K_CLONE_NEWUSER | K_CLONE_NEWNS, .exit_signal = SIGCHLD};
   pid_t pid = k_clone3(&args);
   if (pid < 0 && errno == ENOSYS) pid = (pid_t)syscall(SYS_clone, args.flags | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -225,12 +227,16 @@ static int run_in_namespace(const struct args_id_map *map) {
   close(go[0]);
   int error = map_ids_of(&h, pid, map);
   if (error != 0) answer_failure(0, error, h.detail);
-  else if (write(go[1], "g", 1) != 1) complain("vitrine-helper: cannot start in the user namespace");
+  struct message message = {.type = MESSAGE_BARRIER};
+  int usher = error == 0 && geteuid() == 0 ? usher_start(pid) : -1;
+  if (error == 0 && !channel_send(go[1], &message, usher)) complain("vitrine-helper: cannot start in the user namespace");
+  if (usher >= 0) close(usher);
   close(go[1]);
   /* The child alone reads the ops: when it ends, whoever writes them must see it. */
   close(STDIN_FILENO);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  usher_reap();
   if (WIFSIGNALED(status)) {
     answer_failure(0, EINTR, "killed by a signal");
     return 1;

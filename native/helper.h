@@ -77,6 +77,17 @@ int open_null(struct helper *h, uint64_t flags);
 /* Splits into directory and last component (both in `buffer`, PATH_MAX); false where there is no last component. */
 bool split_path(const char *path, char *buffer, const char **directory, const char **name);
 
+/* --- usher.c --- */
+/* Starts one in the mount namespace of `process` (0: ours), with our ids. The asking end of its socket, or -1 and errno. */
+int usher_start(pid_t process);
+/* From now on `open_on_host` asks there for what this process may not reach. */
+void usher_use(int socket);
+bool usher_is_there(void);
+void usher_end(void);
+/* For who started it, once the asking end is closed. */
+void usher_reap(void);
+int open_on_host(const char *path, uint64_t flags, uint64_t mode);
+
 /* --- tree.c and copy.c; 0 or -1 and errno --- */
 int remove_tree(int parent, const char *name);
 /* Copies the content of one directory into another, and its owner, mode and times. `failed` gets the entry it stopped at. */

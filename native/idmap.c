@@ -72,5 +72,8 @@ int map_ids_of(struct helper *h, pid_t pid, const struct args_id_map *a) {
 
 int op_id_map(struct helper *h, const struct args_id_map *a) {
   if (h->monitor == NULL || h->monitor->child <= 0) return fail_as(h, EINVAL, "no clone before it");
-  return map_ids_of(h, h->monitor->child, a);
+  int error = map_ids_of(h, h->monitor->child, a);
+  if (error != 0 || geteuid() != 0) return error;
+  h->monitor->usher = usher_start(h->monitor->child);
+  return h->monitor->usher < 0 ? fail(h, "usher") : 0;
 }

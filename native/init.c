@@ -28,9 +28,21 @@ void reset_signals(const sigset_t *mask) {
   sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+/* Where our own id is not mapped (nomap), what belongs to it is out of reach from here on. */
+static int keep_own_reach(void) {
+  enum { OVERFLOW_ID = 65534 };
+  if (usher_is_there() || geteuid() != OVERFLOW_ID) return 0;
+  int socket = usher_start(0);
+  if (socket < 0) return errno;
+  usher_use(socket);
+  return 0;
+}
+
 int enter_user_namespace(struct helper *h) {
   if (!h->new_user_namespace || h->is_namespace_root) return 0;
   h->is_namespace_root = true;
+  int error = keep_own_reach();
+  if (error != 0) return fail_as(h, error, "usher");
   /* Ids that the map lacks (EINVAL) and a denied setgroups (EPERM) leave things as they are: whatever then needs
      the id fails by its own name. */
   if (setgroups(0, NULL) != 0 && errno != EPERM && errno != EINVAL) return fail(h, "setgroups");

@@ -229,6 +229,7 @@ static int detach_old_root(struct helper *h, int old) {
 }
 
 int op_pivot_root(struct helper *h, const struct args_pivot_root *a) {
+  usher_end(); /* the host's paths end here */
   if (h->root < 0) return fail_as(h, EBADF, "no setRoot before it");
   if (fchdir(h->root) != 0) return fail(h, "fchdir(root)");
   if (a->no_pivot) return change_root_by_move(h);

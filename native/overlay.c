@@ -12,6 +12,14 @@ static bool is_plain(const char *path) {
   return strlen(path) < 256 && strpbrk(path, "\\:,") == NULL;
 }
 
+/* The kernel looks at the path as we would: where an usher is needed, it is to be a descriptor. */
+static bool is_reachable(const char *path) {
+  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno != EACCES;
+  close(fd);
+  return true;
+}
+
 static bool is_directory_key(const char *key, size_t length) {
   static const char *const keys[] = {"lowerdir+", "upperdir", "workdir"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -27,7 +35,7 @@ struct held {
 };
 
 static int hold(struct held *held, const char *path) {
-  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int fd = open_on_host(path, O_PATH | O_DIRECTORY, 0);
   if (fd >= 0) held->fds[held->count++] = fd;
   return fd;
 }
@@ -46,7 +54,7 @@ static int set_option(struct helper *h, int context, struct held *held, struct s
   key[length] = 0;
   const char *value = equals == NULL ? NULL : equals + 1;
   char by_descriptor[32];
-  if (value != NULL && is_directory_key(key, length) && !is_plain(value)) {
+  if (value != NULL && is_directory_key(key, length) && (!is_plain(value) || !is_reachable(value))) {
     int fd = hold(held, value);
     if (fd < 0) return fail(h, "overlay: open %s %s", key, value);
     snprintf(by_descriptor, sizeof by_descriptor, "/proc/self/fd/%d", fd);

@@ -72,7 +72,7 @@ static int base_handle(const struct helper *h, uint8_t base) {
 }
 
 int resolve(struct helper *h, const struct path *path, uint64_t flags, uint64_t mode) {
-  if (path->base == BASE_HOST) return open(path->path.at, (int)flags | O_CLOEXEC, (mode_t)mode);
+  if (path->base == BASE_HOST) return open_on_host(path->path.at, flags, mode);
   if (path->base == BASE_PROC) return open_in_proc(h, path->path.at, flags);
   int root = base_handle(h, path->base);
   if (root < 0) return -1;

@@ -111,9 +111,11 @@ int monitor_message(struct helper *h, struct message *out) {
     break;
   case MESSAGE_EXECUTING:
     m->executing = true;
+    usher_reap();
     break;
   case MESSAGE_WAITING:
     m->waiting = true;
+    usher_reap();
     break;
   case MESSAGE_FAILURE:
     m->failure = (struct failure){.set = true, .code = code_at(h->plan, out->value), .stage = STAGE_INIT,
@@ -165,7 +167,13 @@ int monitor_await(struct helper *h, uint32_t type, uint32_t value) {
 int op_barrier(struct helper *h, const struct args_barrier *a) {
   struct message message = {.type = MESSAGE_BARRIER, .value = a->id, .error = h->host_pid};
   if (h->channel < 0) return fail_as(h, EINVAL, "no clone before it");
-  if (!channel_send(h->channel, &message, -1)) {
+  int usher = h->monitor == NULL ? -1 : h->monitor->usher;
+  bool sent = channel_send(h->channel, &message, usher > 0 ? usher : -1);
+  if (usher > 0) {
+    close(usher);
+    h->monitor->usher = -1;
+  }
+  if (!sent) {
     /* init may have closed its end because it failed: its message tells more than EPIPE. */
     if (h->monitor != NULL) return monitor_await(h, MESSAGE_BARRIER, a->id);
     _exit(125);
@@ -177,6 +185,7 @@ int op_barrier(struct helper *h, const struct args_barrier *a) {
   if (got < 0) return fail(h, "barrier");
   if (message.type != MESSAGE_BARRIER || message.value != a->id) return fail_as(h, EPROTO, "barrier %u", message.value);
   h->host_pid = message.error;
+  if (descriptor >= 0) usher_use(descriptor);
   return enter_user_namespace(h);
 }
 

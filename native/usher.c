@@ -1,0 +1,119 @@
+/*
+ * Paths of the host for a process whose ids in its user namespace may not walk to them: ROOT is 0700, and so are the
+ * homes whose directories users bind. An usher is a second process in the same mount namespace that kept the ids from
+ * before; it opens what is asked for and hands the descriptor over. It ends with the other end of its socket.
+ */
+#include "helper.h"
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static int usher = -1; /* the asking end */
+static pid_t usher_process; /* in the process that started it */
+
+static _Noreturn void serve(int socket) {
+  char request[sizeof(uint64_t) + PATH_MAX];
+  for (;;) {
+    ssize_t got;
+    do got = recv(socket, request, sizeof request - 1, 0);
+    while (got < 0 && errno == EINTR);
+    if (got <= (ssize_t)sizeof(uint64_t)) _exit(0);
+    request[got] = 0;
+    uint64_t flags;
+    memcpy(&flags, request, sizeof flags);
+    struct message answer = {.type = MESSAGE_BARRIER};
+    int fd = open(request + sizeof flags, (int)flags | O_CLOEXEC);
+    if (fd < 0) answer.error = errno;
+    if (!channel_send(socket, &answer, fd)) _exit(0);
+    if (fd >= 0) close(fd);
+  }
+}
+
+/* What it inherited would keep pipes and channels open that others wait for. */
+static void close_all_but(int socket) {
+  if (socket != 0 && dup2(socket, 0) < 0) _exit(1);
+  if (k_close_range(1, ~0u, 0) == 0) return;
+  for (int fd = 1; fd < 65536; fd++) close(fd);
+}
+
+static bool enter_mounts_of(pid_t process) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)process);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool entered = fd >= 0 && setns(fd, (int)K_CLONE_NEWNS) == 0;
+  if (fd >= 0) close(fd);
+  return entered;
+}
+
+int usher_start(pid_t process) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_NAME, "vitrine-usher");
+    bool entered = process == 0 || enter_mounts_of(process);
+    close_all_but(pair[1]);
+    undumpable();
+    /* Its absence is an end of the socket: the asker then has the error that it had without. */
+    if (entered) serve(0);
+    _exit(1);
+  }
+  int error = errno;
+  close(pair[1]);
+  if (pid < 0) {
+    close(pair[0]);
+    errno = error;
+    return -1;
+  }
+  usher_process = pid;
+  return pair[0];
+}
+
+void usher_use(int socket) {
+  usher = socket;
+}
+
+bool usher_is_there(void) {
+  return usher >= 0;
+}
+
+void usher_end(void) {
+  if (usher < 0) return;
+  close(usher);
+  usher = -1;
+  usher_reap();
+}
+
+void usher_reap(void) {
+  if (usher_process <= 0) return;
+  while (waitpid(usher_process, NULL, 0) < 0 && errno == EINTR) continue;
+  usher_process = 0;
+}
+
+static int ask(const char *path, uint64_t flags) {
+  char request[sizeof flags + PATH_MAX];
+  size_t length = strlen(path);
+  if (length >= PATH_MAX) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(request, &flags, sizeof flags);
+  memcpy(request + sizeof flags, path, length);
+  ssize_t sent;
+  do sent = send(usher, request, sizeof flags + length, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  struct message answer;
+  int fd = -1;
+  if (sent < 0 || channel_receive(usher, &answer, &fd) != 1) errno = EACCES;
+  else if (fd < 0) errno = answer.error;
+  return fd;
+}
+
+int open_on_host(const char *path, uint64_t flags, uint64_t mode) {
+  int fd = open(path, (int)flags | O_CLOEXEC, (mode_t)mode);
+  if (fd >= 0 || errno != EACCES || usher < 0 || (flags & O_CREAT) != 0) return fd;
+  return ask(path, flags);
+}
