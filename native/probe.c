@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -158,8 +159,8 @@ static void json_path(const char *path)
 	}
 	printf(":{\"mode\":%u,\"uid\":%u,\"gid\":%u,\"major\":%u,\"minor\":%u,\"readonly\":%s,\"openError\":%d,"
 	       "\"readBytes\":%lld,\"entries\":%ld,\"target\":",
-	       (unsigned)st.st_mode, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_rdev >> 8 & 0xfff),
-	       (unsigned)(st.st_rdev & 0xff), readonly ? "true" : "false", open_error, bytes, entries);
+	       (unsigned)st.st_mode, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)major(st.st_rdev),
+	       (unsigned)minor(st.st_rdev), readonly ? "true" : "false", open_error, bytes, entries);
 	json_string(target);
 	putchar('}');
 }

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=build/fixtures
 mkdir -p "$out"
-if [ ! -s "$out/probe.tar" ]; then
+if [ ! -s "$out/probe.tar" ] || [ build/probe -nt "$out/probe.tar" ]; then
   work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
   root=$work/root
   mkdir -p "$root"/{bin,etc,tmp,root,home/user,var,usr/bin,lib,proc,sys,dev}

@@ -11,6 +11,7 @@ import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-
 import { chooseIds, type IdChoice } from "./id-maps.ts";
 import { cgroupFor, type Launch, type Manner, planLaunch } from "./launch.ts";
 import type { LogOptions, RunOptions } from "./options.ts";
+import { withFlagOrigins } from "./plan-origins.ts";
 import { requireSources } from "./spec/mounts.ts";
 import type { SeccompSources } from "./spec/security.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
@@ -127,7 +128,9 @@ export async function planRun(
   const manner: Manner =
     options.detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
   const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
-  return { ...identity, specification, launch, ...planned };
+  const asked = { init: options.init, remove: options.remove, root: paths.root };
+  const plan = withFlagOrigins(planned.plan, asked);
+  return { ...identity, specification, launch, ...planned, plan };
 }
 
 /** As docker: everything is kept. */

@@ -319,7 +319,7 @@ export function execute(draft: Draft): void {
     { pointer: "", section: "runtime-linux.md#file-descriptors", origin: byDefault },
   );
   if (draft.input.container.init) {
-    draft.init({ op: "initReaper" }, { pointer: "/process", section: "" });
+    draft.init({ op: "initReaper" }, { pointer: "/process", section: "", origin: byDefault });
   }
   draft.init(
     { op: "execute", argv: args, env: env ?? [] },
