@@ -55,6 +55,7 @@ export function report(rows: readonly Row[]): string {
     "| --- | --- | --- | --- | --- | --- | --- |",
     ...lines,
     "",
+    fs.readFileSync(new URL("notes.md", import.meta.url), "utf8"),
   ].join("\n");
 }
 
