@@ -163,6 +163,7 @@ static int run_apply(void) {
   int size = INPUT_BYTES;
   if (fcntl(STDIN_FILENO, F_SETPIPE_SZ, size) < 0) setsockopt(STDIN_FILENO, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   int status = run_all(&h);
+  usher_end();
   layer_reset(layer);
   free(layer->paths);
   free(layer->times);

@@ -3,11 +3,11 @@ import { removeTree } from "../base/mod.ts";
 import { type RemoveTree, sweepLost } from "../engine/mod.ts";
 import type { Context } from "./framework/context.ts";
 
-/** Files of mapped ids are removed by the helper, in such a user namespace; all others at once. */
+/** Files of mapped ids are removed by the helper, in such a user namespace; all others at once, and by root any. */
 export function treeRemover(context: Context): RemoveTree {
   return async (path, container) => {
     const ids = container?.ids;
-    if (ids === undefined || ids.kind === "none") {
+    if (ids === undefined || ids.kind === "none" || context.uid === 0) {
       removeTree(path);
       return;
     }

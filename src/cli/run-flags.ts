@@ -228,7 +228,31 @@ export const runOptionTable = {
     value: "MODE",
     defaultText: "private, as root host",
     section: isolation,
-    help: "user namespace: private, host, keep-id[:uid=N,gid=N]",
+    help: "user namespace: private, host, auto[:size=N], nomap, keep-id[:uid=N,gid=N,size=N]",
+  },
+  uidmap: {
+    type: "strings",
+    value: "CTR:FROM[:SIZE]",
+    section: isolation,
+    help: "map uids: FROM counts the host's as root, else your own as 0 and your subordinate ones from 1; @N is the host's",
+  },
+  gidmap: {
+    type: "strings",
+    value: "CTR:FROM[:SIZE]",
+    section: isolation,
+    help: "map gids; without it as --uidmap",
+  },
+  subuidname: {
+    type: "string",
+    value: "NAME",
+    section: isolation,
+    help: "map the ids of this entry of /etc/subuid",
+  },
+  subgidname: {
+    type: "string",
+    value: "NAME",
+    section: isolation,
+    help: "map the ids of this entry of /etc/subgid; without it as --subuidname",
   },
 
   // network
@@ -390,8 +414,6 @@ export const runOptionTable = {
     help: "publish a port",
   },
   "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
-  uidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map uids" },
-  gidmap: { type: "strings", value: "CTR:HOST:SIZE", section: later, hidden: true, help: "map gids" },
   restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
   "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
 } as const satisfies OptionTable;

@@ -111,7 +111,6 @@ test("flags of later releases are refused as such, harmless ones are taken", () 
     "-P",
     "--restart always",
     "--log-driver journald",
-    "--uidmap 0:1:2",
     "--cgroup-parent a.slice",
   ]) {
     assert.throws(() => parse(`${line} alpine`), { code: "flag-unsupported" }, line);

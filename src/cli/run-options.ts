@@ -1,6 +1,7 @@
 /** The flags' values become RunOptions here, so that whoever plans a container never sees text that was not checked. */
 import { VitrineError } from "../base/mod.ts";
 import {
+  chooseUserNamespaceMode,
   type EnvironmentChange,
   parseAddHost,
   parseBytes,
@@ -32,7 +33,6 @@ import {
   parseSysctl,
   parseTmpfs,
   parseUlimit,
-  parseUserNamespaceMode,
   parseVolume,
   type ResourceOptions,
   type RunOptions,
@@ -109,7 +109,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     uts: map(flags.uts, (text) => parseNamespaceMode("--uts", text)),
     cgroupns: map(flags.cgroupns, (text) => parseNamespaceMode("--cgroupns", text)),
     time: map(flags.timens, (text) => parseNamespaceMode("--timens", text)),
-    userns: map(flags.userns, parseUserNamespaceMode),
+    userns: chooseUserNamespaceMode(flags),
 
     mounts: [
       ...flags.volume.map((text) => parseVolume(text, directory)),
@@ -238,13 +238,6 @@ function refuseLater(flags: RunFlags): void {
       "--publish",
       "publishing ports is not supported yet: it needs a bridge network",
       "use --network host: the program's ports are then the host's",
-    );
-  }
-  if (flags.uidmap.length + flags.gidmap.length > 0) {
-    throw unsupportedFlag(
-      "--uidmap",
-      "--uidmap and --gidmap are not supported yet",
-      "use --userns=keep-id, or leave them out",
     );
   }
   if (flags.restart !== undefined && flags.restart !== "no" && flags.restart !== "") {

@@ -5,6 +5,7 @@ import type { Origin } from "../kernel/mod.ts";
 import type { Mount } from "../oci/mod.ts";
 import { defaults } from "./defaults.ts";
 import { bareUserHost, id, image, rootHost, seccomp, specInput, userHost } from "./fixtures.ts";
+import { chooseIds } from "./id-maps.ts";
 import type { SpecInput } from "./spec/input.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
 
@@ -67,6 +68,28 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
     const rootless = make(specInput({}, { host: userHost }));
     assert.deepEqual(rootless.config.linux!.namespaces![0], { type: "user" });
     assert.equal(originAt(rootless, "/linux/uidMappings/0")?.by, "host");
+  },
+  rootIds() {
+    const { owner, start, count, slot } = defaults.rootIds.value;
+    const of = (readHostFile: () => string) =>
+      chooseIds(rootHost, { mode: "private" }, { readHostFile, taken: () => [] }).ids;
+    assert.deepEqual(
+      of(() => `${owner}:5:${slot}\n`),
+      {
+        kind: "range",
+        uids: [{ containerID: 0, hostID: 5, size: slot }],
+        gids: [{ containerID: 0, hostID: 5, size: slot }],
+        newuidmap: "",
+        newgidmap: "",
+      },
+    );
+    const own = of(() => "");
+    assert.equal(own.kind === "range" && own.uids[0]?.hostID, start);
+    assert.ok(start + count < 2 ** 31);
+  },
+  userAutoIds() {
+    const { ids } = chooseIds(userHost, { mode: "auto" });
+    assert.equal(ids.kind === "range" && ids.uids[0]?.size, defaults.userAutoIds.value);
   },
   network() {
     assert.ok(linux?.namespaces?.some(({ type, path }) => type === "network" && path === undefined));

@@ -39,6 +39,18 @@ export const defaults = {
     { root: false, unprivileged: true },
     "root gets one only on demand, since files of mapped ids need layers unpacked for the map; without privilege nothing works without one",
   ),
+  rootIds: row(
+    "podman",
+    "--userns --uidmap --subuidname",
+    { owner: "containers", start: 1_879_048_192, count: 268_369_920, slot: 65_536 },
+    "root's user namespaces get slots of the entry `owner` in /etc/subuid and /etc/subgid; without one, of ids that stay below 2^31 and above those systemd gives away, where no other entry is",
+  ),
+  userAutoIds: row(
+    "podman",
+    "--userns=auto:size=N",
+    1024,
+    "what a user other than root gets by auto: most have 65536 in all",
+  ),
   network: row(
     "own",
     "--network",

@@ -3,10 +3,11 @@
  * makes its plan again from both, for the machine as it is then.
  */
 import * as fs from "node:fs";
-import type { Origin, Plan } from "../kernel/mod.ts";
+import type { HostFacts, Origin, Plan } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import {
   type CgroupDecision,
+  type ContainerPlacement,
   compile,
   decideCgroup,
   gatherCgroup,
@@ -27,6 +28,7 @@ import {
 import { defaults } from "./defaults.ts";
 import { detachPlan } from "./detach-plan.ts";
 import { extendPlan } from "./extend-plan.ts";
+import { widestIds } from "./id-maps.ts";
 import type { LogOptions } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import type { AnonymousVolume } from "./spec/mounts.ts";
@@ -110,6 +112,7 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       ...(tools === undefined ? {} : { idMapTools: tools }),
       removeTrees: removals(input, paths),
       helper: deps.helperPath,
+      ...removalMaps(input.ids, host),
     },
     sourceKinds: gatherKinds(config, launch, directory),
     ...(seccomp === undefined ? {} : { seccompFilter: await deps.seccomp.compile(seccomp) }),
@@ -181,6 +184,12 @@ function volumePointers(config: RuntimeConfig): ReadonlyMap<string, string> {
 function removals({ id, name, launch }: LaunchInput, paths: EnginePaths): readonly string[] {
   const state = runDirectory(paths, id);
   return launch.remove ? [state, containerDirectory(paths, id), `${paths.root}/names/${name}`] : [state];
+}
+
+function removalMaps(ids: StoreIds, host: HostFacts): Pick<ContainerPlacement, "removalMaps"> {
+  if (ids.kind === "none") return {};
+  const widest = widestIds(host);
+  return widest.kind === "none" ? {} : { removalMaps: { uids: widest.uids, gids: widest.gids } };
 }
 
 function idMapTools(ids: StoreIds) {

@@ -1,7 +1,9 @@
 /** The door of `engine/`: containers as users know them. */
+
 export { changeContainer, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
+export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
 export { generateName } from "./containers/names.ts";
 export {
   attachSocket,
@@ -26,6 +28,7 @@ export {
 } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { type Default, defaults } from "./defaults.ts";
+export { type ExecOptions, prepareExec } from "./exec-container.ts";
 export { encodeReasons, joinPlan } from "./failure-record.ts";
 export { badValue, conflict, unsupportedFlag } from "./flags/bad-flag.ts";
 export { parseCapabilities } from "./flags/capabilities.ts";

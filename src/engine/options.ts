@@ -31,7 +31,24 @@ export type UserNamespaceMode =
   | { readonly mode: "host" }
   | { readonly mode: "private" }
   /** The caller's own id keeps its number (or gets `uid`, `gid`) in the container. */
-  | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number };
+  | { readonly mode: "keep-id"; readonly uid?: number; readonly gid?: number; readonly size?: number }
+  /** All the subordinate ids and not the caller's own. */
+  | { readonly mode: "nomap" }
+  /** Ids that no other container of `auto` has. */
+  | { readonly mode: "auto"; readonly size?: number }
+  /** --uidmap and --gidmap; where one is empty it is as the other. */
+  | { readonly mode: "maps"; readonly uids: readonly IdMapRequest[]; readonly gids: readonly IdMapRequest[] }
+  /** --subuidname and --subgidname: entries of /etc/subuid and /etc/subgid. */
+  | { readonly mode: "named"; readonly uidName: string; readonly gidName: string };
+
+/** One --uidmap or --gidmap. */
+export interface IdMapRequest {
+  readonly containerID: number;
+  /** As root, and with `host`, an id of the host; else one of the ids a plain container of the caller has. */
+  readonly from: number;
+  readonly host: boolean;
+  readonly size: number;
+}
 
 export type ReadOnly =
   | "writable"

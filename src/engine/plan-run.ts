@@ -5,8 +5,8 @@
 import type { HostFacts, Plan, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import type { RootMount } from "../runtime/mod.ts";
-import type { Snapshot, Store, StoredImage } from "../store/mod.ts";
-import { containerDirectory, type EnginePaths, runDirectory } from "./containers/record.ts";
+import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
+import { containerDirectory, type EnginePaths, listContainers, runDirectory } from "./containers/record.ts";
 import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
 import { cgroupFor, type Launch, type Manner, planLaunch } from "./launch.ts";
@@ -69,8 +69,18 @@ export interface ContainerIdentity {
 }
 
 /** Whose ids the container has; the store must be opened for them. */
-export function idsForRun(options: RunOptions, host: HostFacts): IdChoice {
-  return chooseIds(host, options.userns);
+export function idsForRun(options: RunOptions, host: HostFacts, paths: EnginePaths): IdChoice {
+  return chooseIds(host, options.userns, { readHostFile, taken: () => takenIds(paths, host) });
+}
+
+/**
+ * As root what any user namespace has. The containers of a user all share their ids, save those that were made with
+ * ids of their own.
+ */
+export function takenIds(paths: EnginePaths, { identity }: HostFacts): readonly StoreIds[] {
+  return listContainers(paths).flatMap(({ ids, uniqueIds }) =>
+    ids.kind !== "none" && (identity.euid === 0 || uniqueIds === true) ? [ids] : [],
+  );
 }
 
 /**
@@ -129,8 +139,15 @@ export async function planRun(
     options.detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
   const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
   const asked = { init: options.init, remove: options.remove, root: paths.root };
-  const plan = withFlagOrigins(planned.plan, asked);
+  const plan = withFlagOrigins(withIdNote(planned.plan, idChoice), asked);
   return { ...identity, specification, launch, ...planned, plan };
+}
+
+/** For `explain`: where ids that were chosen for the user come from. */
+function withIdNote(plan: Plan, { from }: IdChoice): Plan {
+  if (from === undefined) return plan;
+  const note = { pointer: "/linux/uidMappings", text: `ids of ${from}` };
+  return { ...plan, notes: [...(plan.notes ?? []), note] };
 }
 
 /** As docker: everything is kept. */

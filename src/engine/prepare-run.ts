@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, VitrineError } from "../base/mod.ts";
+import { errnoOf, VitrineError, withLock } from "../base/mod.ts";
 import type { HostFacts } from "../kernel/mod.ts";
 import type { Platform } from "../oci/mod.ts";
 import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
@@ -22,10 +22,10 @@ import {
 import { ownProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
 import { readHostFile } from "./host-files.ts";
-import type { IdChoice } from "./id-maps.ts";
+import { type IdChoice, shareIds } from "./id-maps.ts";
 import { writeLaunch } from "./launch.ts";
 import type { RunOptions } from "./options.ts";
-import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan } from "./plan-run.ts";
+import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan, takenIds } from "./plan-run.ts";
 import { writeState } from "./write-state.ts";
 
 export interface RunDeps extends EngineDeps {
@@ -66,7 +66,7 @@ export function newId(): string {
 
 /** What `explain run` shows: the plan of a container that is not made. */
 export async function previewRun(options: RunOptions, deps: RunDeps): Promise<RunPlan> {
-  const idChoice = idsForRun(options, deps.host);
+  const idChoice = idsForRun(options, deps.host, deps.paths);
   const id = newId();
   const identity = { id, name: options.name ?? generateName(deps.random) };
   const found = await findRoot(options, idChoice, deps);
@@ -80,8 +80,8 @@ export async function prepareRun(
   deps: RunDeps,
   { starts = true }: { readonly starts?: boolean } = {},
 ): Promise<PreparedRun> {
-  const idChoice = idsForRun(options, deps.host);
-  const found = await findRoot(options, idChoice, deps);
+  let idChoice = idsForRun(options, deps.host, deps.paths);
+  let found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
   if (wantsDefaultProfile(options, deps.host)) {
     ensureDefaultProfile({ readHostFile, exists: deps.exists, load: loadProfile });
@@ -95,6 +95,10 @@ export async function prepareRun(
       return await writeAll({ options, run, found, idChoice, starts }, deps);
     } catch (error) {
       if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
+      if (idChoice.unique === true) {
+        idChoice = idsForRun(options, deps.host, deps.paths);
+        found = await findRoot(options, idChoice, deps);
+      }
     }
   }
 }
@@ -109,10 +113,14 @@ function wantsDefaultProfile(
 
 const mostAttempts = 50;
 
-/** A made-up name that somebody has, or layers that another command removed before our record kept them. */
+/** Ids or a made-up name that somebody has, or layers that another command removed before our record kept them. */
 function mayTryAgain(error: unknown, options: RunOptions): boolean {
   if (!(error instanceof VitrineError)) return false;
-  return error.code === "image-not-unpacked" || (error.code === "name-in-use" && options.name === undefined);
+  return (
+    error.code === "image-not-unpacked" ||
+    error.code === idsTaken ||
+    (error.code === "name-in-use" && options.name === undefined)
+  );
 }
 
 type Found =
@@ -174,7 +182,7 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
   const planFile = `${state}/plan`;
   let cidFileMade = false;
   try {
-    createContainer(paths, recordOf(decided, deps));
+    await record(decided, deps);
     await claimName(paths, run.id, run.name);
     // Only now: from the record on nobody removes the layers.
     if (found.kind === "image") found.store.snapshot(found.image, directory);
@@ -184,9 +192,16 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
     if (!options.remove || options.detach === true || !starts) {
       writeLaunch(paths, run.id, run.launch, origins);
     }
+    makeVolumes(run, found);
     if (starts) {
       fs.mkdirSync(state, { recursive: true, mode: 0o700 });
-      writeState(paths, { id: run.id, plan: run.plan, directories: run.directories, files });
+      writeState(paths, {
+        id: run.id,
+        plan: run.plan,
+        directories: run.directories,
+        files,
+        ids: decided.idChoice.ids,
+      });
     }
     if (options.cidFile !== undefined) {
       writeCidFile(options.cidFile, run.id);
@@ -205,6 +220,39 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
     await discard(paths, run, found);
     throw error;
   }
+}
+
+/** Ids of which there is one holder are looked for and taken under a lock; all others need none. */
+async function record(decided: Decided, deps: RunDeps): Promise<void> {
+  const { paths, host } = deps;
+  const { idChoice } = decided;
+  if (idChoice.unique !== true) {
+    createContainer(paths, recordOf(decided, deps));
+    return;
+  }
+  fs.mkdirSync(paths.root, { recursive: true, mode: 0o700 });
+  await withLock(`${paths.root}/lock.db`, () => {
+    if (takenIds(paths, host).some((ids) => shareIds(ids, idChoice.ids))) {
+      throw new VitrineError("unavailable", "another container took the same ids", {
+        code: idsTaken,
+        operand: "--userns",
+        hint: "try again",
+      });
+    }
+    createContainer(paths, recordOf(decided, deps));
+  });
+}
+
+const idsTaken = "ids-taken";
+
+/** Their content comes from the container: its root must own them. */
+function makeVolumes({ launch }: RunPlan, found: Found): void {
+  const made = launch.volumes.map(({ source }) => source);
+  for (const directory of made) {
+    fs.mkdirSync(directory, { recursive: true });
+    fs.chmodSync(directory, 0o755);
+  }
+  if (found.kind === "image") found.store.giveToRoot(made);
 }
 
 /** Removes a container that was written and did not start. */
@@ -240,6 +288,7 @@ function recordOf({ options, run, found, idChoice, starts }: Decided, deps: RunD
     stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
     ...(starts ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,
+    ...(idChoice.unique === true ? { uniqueIds: true } : {}),
     cgroups: run.cgroups,
     files: {
       config: `${containerDirectory(deps.paths, run.id)}/config.json`,

@@ -30,7 +30,7 @@ export async function prepareStart(
   try {
     fs.rmSync(exitFile(paths, id), { force: true });
     fs.writeFileSync(startedFile(paths, id), String(deps.now()), { mode: 0o600 });
-    const planFile = writeState(paths, { id, ...planned, files: launch.files });
+    const planFile = writeState(paths, { id, ...planned, files: launch.files, ids: container.ids });
     return { planFile, discard: () => fs.rmSync(state, { recursive: true, force: true }) };
   } catch (error) {
     fs.rmSync(state, { recursive: true, force: true });

@@ -2,9 +2,11 @@
 import * as fs from "node:fs";
 import { errnoOf, temporaryName } from "../base/mod.ts";
 import { encodePlan, type Plan } from "../kernel/mod.ts";
+import type { StoreIds } from "../store/mod.ts";
 import { type EnginePaths, runDirectory } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
 import { encodeReasons } from "./failure-record.ts";
+import { toHostId } from "./id-maps.ts";
 import type { GeneratedFile } from "./spec/network-files.ts";
 
 export interface StateInput {
@@ -12,19 +14,24 @@ export interface StateInput {
   readonly plan: Plan;
   readonly directories: readonly string[];
   readonly files: readonly GeneratedFile[];
+  /** Whose ids the container has: as root, its own root gets the files, to change them as in any container. */
+  readonly ids: StoreIds;
 }
 
 /** Returns the path of the plan. The state's directory is there already. */
-export function writeState(paths: EnginePaths, { id, plan, directories, files }: StateInput): string {
+export function writeState(paths: EnginePaths, { id, plan, directories, files, ids }: StateInput): string {
   const state = runDirectory(paths, id);
   const planFile = `${state}/plan`;
   for (const made of directories) {
-    fs.mkdirSync(made, { recursive: true });
-    readable(made, 0o755);
+    // What is there may belong to the container's root by now.
+    if (fs.mkdirSync(made, { recursive: true }) !== undefined) readable(made, 0o755);
   }
   for (const file of files) {
     fs.writeFileSync(file.path, file.text);
     readable(file.path, 0o644);
+    if (ids.kind === "range" && process.geteuid?.() === 0) {
+      fs.chownSync(file.path, toHostId(ids.uids, 0) ?? 0, toHostId(ids.gids, 0) ?? 0);
+    }
   }
   fs.writeFileSync(planFile, encodePlan(plan), { mode: 0o600 });
   fs.writeFileSync(`${state}/reasons.json`, encodeReasons(plan), { mode: 0o600 });

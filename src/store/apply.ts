@@ -9,6 +9,7 @@ import {
 } from "../kernel/mod.ts";
 import { diskError, type StoreContext } from "./context.ts";
 import type { LayerOps } from "./layers/writer.ts";
+import type { StoreIds } from "./types.ts";
 
 export interface ApplySession extends LayerOps {
   /** Waits until the helper has taken what was queued, so that a slow disk slows the reader. Throws when it failed. */
@@ -19,10 +20,10 @@ export interface ApplySession extends LayerOps {
   abort(error: unknown): Promise<unknown>;
 }
 
-function applyOptions({ helperPath, ids }: StoreContext): ApplyOptions {
+function applyOptions(helperPath: string, ids: StoreIds): ApplyOptions {
   if (ids.kind === "none") return { helperPath };
   const { uids, gids } = ids;
-  return ids.kind === "single"
+  return ids.kind === "single" || ids.newuidmap === ""
     ? { helperPath, ids: { uids, gids } }
     : { helperPath, ids: { uids, gids, newuidmap: ids.newuidmap, newgidmap: ids.newgidmap } };
 }
@@ -35,10 +36,10 @@ function ownError(context: StoreContext, error: unknown): unknown {
   return full ? diskError(context, error.cause) : error;
 }
 
-/** Runs a few ops and waits. Errors: `helper-missing`, `apply-failed`, those of the disk. */
-export function applySync(context: StoreContext, ops: readonly Op[]): ApplyResult {
+/** Runs a few ops and waits, under the ids of the store or others. Errors: `helper-missing`, `apply-failed`, those of the disk. */
+export function applySync(context: StoreContext, ops: readonly Op[], ids = context.ids): ApplyResult {
   try {
-    return runApply(applyOptions(context), ops);
+    return runApply(applyOptions(context.helperPath, ids), ops);
   } catch (error) {
     throw ownError(context, error);
   }
@@ -54,7 +55,7 @@ class Session implements ApplySession {
 
   constructor(context: StoreContext) {
     this.context = context;
-    this.session = new HelperSession(applyOptions(context));
+    this.session = new HelperSession(applyOptions(context.helperPath, context.ids));
   }
 
   op(op: Op): void {

@@ -1,7 +1,7 @@
 /** Garbage collection: what no name, no dangling image and no container leads to goes. Nothing goes under a lease. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { temporaryName } from "../base/mod.ts";
+import { errnoOf, temporaryName } from "../base/mod.ts";
 import {
   type Digest,
   isDigest,
@@ -53,17 +53,42 @@ export function collectLocked(context: StoreContext): Collected {
     fs.rmSync(blobFile(context, digest), { force: true });
     bytes += size;
   }
-  const layers = sweepTrees(context, context.layers, (name, held) => {
-    const hex = name.split(".")[0]!;
-    return live.layers.has(hex) || held.layers.has(hex);
-  });
-  const chains = sweepTrees(
-    context,
-    context.chains,
-    (name, held) => live.chains.has(name) || held.chains.has(name),
-  );
+  const swept: Collected[] = [];
+  for (const directory of mapsIn(context.layers)) {
+    const keeps = (name: string, held: Held): boolean => {
+      const hex = name.split(".")[0]!;
+      return live.layers.has(hex) || held.layers.has(hex);
+    };
+    swept.push(sweepTrees(context, directory, keeps));
+  }
+  for (const directory of mapsIn(context.chains)) {
+    swept.push(
+      sweepTrees(context, directory, (name, held) => live.chains.has(name) || held.chains.has(name)),
+    );
+  }
+  for (const own of [context.layers, context.chains]) {
+    for (const directory of mapsIn(own)) if (directory !== own) removeEmpty(directory);
+  }
   collectionDone(context);
-  return { trash: [...layers.trash, ...chains.trash], bytes: bytes + layers.bytes + chains.bytes };
+  return {
+    trash: swept.flatMap(({ trash }) => trash),
+    bytes: swept.reduce((sum, tree) => sum + tree.bytes, bytes),
+  };
+}
+
+/** ROOT/layers/MAP of every map, of which `own` is one: an image goes with all that was unpacked of it. */
+function mapsIn(own: string): readonly string[] {
+  const all = path.dirname(own);
+  return namesIn(all).map((name) => path.join(all, name));
+}
+
+/** Nothing is unpacked for this map any more. Who unpacks has a lease, and makes the directory again. */
+function removeEmpty(directory: string): void {
+  try {
+    fs.rmdirSync(directory);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOTEMPTY" && errnoOf(error) !== "ENOENT") throw error;
+  }
 }
 
 interface Live {

@@ -5,7 +5,7 @@ import { errnoOf, hashHex, temporaryName, VitrineError, writeFileAtomically } fr
 import type { Op } from "../kernel/mod.ts";
 import { applySync } from "./apply.ts";
 import { guarded, initialize, makeContext, type StoreContext } from "./context.ts";
-import { removeOwnedTree } from "./trees.ts";
+import { giveToRoot, removeOwnedTree } from "./trees.ts";
 import type { StoreDriver, StoreOptions } from "./types.ts";
 
 export interface DriverChoice {
@@ -58,11 +58,13 @@ export function tryOverlay(context: StoreContext): VitrineError | undefined {
   return guarded(context, () => {
     fs.mkdirSync(directory, { mode: 0o700 });
     for (const name of ["low", "high", "upper", "work", "merged"]) fs.mkdirSync(at(name));
+    giveToRoot(context, ["low", "high", "upper", "work"].map(at));
     try {
       const userxattr = context.ids.kind !== "none";
       // A mount namespace of its own: the mount goes with the helper, whatever happens.
       const ownMounts: readonly Op[] = [
-        { op: "unshareNamespaces", flags: cloneNewNamespace },
+        // A user namespace comes with one.
+        ...(userxattr ? [] : [{ op: "unshareNamespaces", flags: cloneNewNamespace } as const]),
         {
           op: "mountPropagation",
           path: { base: "host", path: "/" },

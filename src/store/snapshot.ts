@@ -5,7 +5,7 @@ import { errnoOf, VitrineError } from "../base/mod.ts";
 import { guarded, type StoreContext } from "./context.ts";
 import { driverOf, ensureDriver } from "./driver.ts";
 import { findChain, findLayer, findLayers, layerName, type UnpackedLayer } from "./layers/rows.ts";
-import { copyTreeOwned } from "./trees.ts";
+import { copyTreeOwned, giveToRoot, onHost } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
 
 /** OVL_MAX_STACK of the kernel: lower directories of one overlay. */
@@ -46,8 +46,9 @@ export function makeSnapshot(context: StoreContext, image: StoredImage, containe
     );
   }
   guarded(context, () => {
-    makeUpper(path.join(containerDir, "upper"), layers);
-    makeDirectory(path.join(containerDir, "work"));
+    makeUpper(context, path.join(containerDir, "upper"), layers);
+    const work = path.join(containerDir, "work");
+    if (makeDirectory(work)) giveToRoot(context, [work]);
     if (layers.length === 0) makeDirectory(path.join(containerDir, emptyName));
   });
   const lowers = layers.map(({ directory }) => directory);
@@ -95,19 +96,24 @@ function notUnpacked(image: StoredImage): VitrineError {
 }
 
 /** The merged root shows the attributes of the upper directory: they come from the topmost layer that speaks of `/`. */
-function makeUpper(upper: string, layers: readonly UnpackedLayer[]): void {
+function makeUpper(context: StoreContext, upper: string, layers: readonly UnpackedLayer[]): void {
   if (!makeDirectory(upper)) return;
   const root = layers.findLast(({ row }) => row.rootEntry !== undefined)?.row.rootEntry;
-  if (root === undefined) return;
-  if (root.uid !== 0 || root.gid !== 0) ownUpper(upper, root.uid, root.gid);
-  if (root.mode !== 0o755) fs.chmodSync(upper, root.mode);
-  fs.utimesSync(upper, root.mtime, root.mtime);
+  if (root !== undefined) {
+    if (root.mode !== 0o755) fs.chmodSync(upper, root.mode);
+    fs.utimesSync(upper, root.mtime, root.mtime);
+  }
+  giveToRoot(context, [upper]);
+  if (root !== undefined && (root.uid !== 0 || root.gid !== 0)) ownUpper(context, upper, root.uid, root.gid);
 }
 
 /** A root directory that is not root's is rare; rootless it stays the user's own. */
-function ownUpper(upper: string, uid: number, gid: number): void {
+function ownUpper({ ids }: StoreContext, upper: string, uid: number, gid: number): void {
+  const mapped =
+    ids.kind === "none" ? { uid, gid } : { uid: onHost(ids.uids, uid), gid: onHost(ids.gids, gid) };
+  if (mapped.uid === undefined || mapped.gid === undefined) return;
   try {
-    fs.chownSync(upper, uid, gid);
+    fs.chownSync(upper, mapped.uid, mapped.gid);
   } catch (error) {
     if (errnoOf(error) !== "EPERM" && errnoOf(error) !== "EINVAL") throw error;
   }

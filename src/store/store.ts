@@ -6,7 +6,7 @@ import { readLayerRow } from "./layers/rows.ts";
 import { historyOf, listImages } from "./list.ts";
 import { find, resolveImage } from "./lookup.ts";
 import { isUnpacked, makeSnapshot, previewSnapshot } from "./snapshot.ts";
-import { removeByHelper } from "./trees.ts";
+import { giveToRoot, removeByHelper } from "./trees.ts";
 import type { Store, StoreOptions } from "./types.ts";
 import { measureUsage } from "./usage.ts";
 
@@ -63,5 +63,6 @@ export function openStore(options: StoreOptions): Store {
     prune: async (pruneOptions = {}) => (await import("./remove.ts")).pruneImages(context, pruneOptions),
     gc: async () => (await import("./collect.ts")).collect(context),
     removeTree: (path) => removeByHelper(context, path),
+    giveToRoot: (paths) => giveToRoot(context, paths),
   };
 }

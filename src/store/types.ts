@@ -5,7 +5,8 @@ import type { Descriptor, Digest, ImageConfig, Manifest, Platform } from "../oci
 /**
  * Whose ids the files of unpacked layers get.
  * - `none`: the ids of the image (root).
- * - `range`: a user namespace with subordinate ids, its maps written by newuidmap and newgidmap.
+ * - `range`: a user namespace with subordinate ids, its maps written by newuidmap and newgidmap, as root (both empty) by the
+ *   helper itself.
  * - `single`: only the user's own id as 0; files of other ids become the user's, with a warning.
  */
 export type StoreIds =
@@ -28,6 +29,11 @@ export interface StoreOptions {
   /** `auto` mounts a small overlay once and keeps the answer in RUNROOT. */
   readonly driver: "auto" | StoreDriver;
   readonly ids: StoreIds;
+  /**
+   * Ids under which the trees of every map of this store can be changed and removed: those of a plain container of the
+   * caller, as root none. Absent: `ids`.
+   */
+  readonly widestIds?: StoreIds;
   /** Absolute path of `vitrine-helper`. */
   readonly helperPath: string;
   /** Milliseconds since the epoch. */
@@ -291,4 +297,6 @@ export interface Store {
   gc(): Promise<number>;
   /** Removes a tree whose files belong to mapped ids (a container's directory), through the helper. */
   removeTree(path: string): void;
+  /** Directories that the caller made become those of the containers' root. */
+  giveToRoot(paths: readonly string[]): void;
 }

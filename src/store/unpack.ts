@@ -27,7 +27,7 @@ import { lookUp, treesOf } from "./image-view.ts";
 import { chainName, findChain, findLayer, layerName } from "./layers/rows.ts";
 import { LayerWriter, type WhiteoutStyle } from "./layers/writer.ts";
 import { withLease } from "./leases.ts";
-import { removeOwnedTree } from "./trees.ts";
+import { giveToRoot, removeOwnedTree } from "./trees.ts";
 import type { LayerRow, StoredImage, StoredLayer, UnpackResult } from "./types.ts";
 
 /** More gain nothing: inflating one layer keeps a core busy, and its files the disk. */
@@ -156,7 +156,7 @@ async function unpackLayer(
 ): Promise<LayerRow> {
   const layer = image.layers[at]!;
   const directory = path.join(context.temporary, temporaryName("layer"));
-  makeTree(directory);
+  makeTree(context, directory);
   try {
     const session = startApply(context);
     let name = layerName(layer.diffID);
@@ -194,12 +194,13 @@ async function unpackLayer(
 }
 
 /** `fs/` becomes the root of the layer: 0755 and ours (root of the map), whatever the umask is. */
-function makeTree(directory: string): void {
+function makeTree(context: StoreContext, directory: string): void {
   fs.mkdirSync(directory, { mode: 0o711 });
   const tree = path.join(directory, "fs");
   fs.mkdirSync(tree);
   fs.chmodSync(directory, 0o711);
   fs.chmodSync(tree, 0o755);
+  giveToRoot(context, [tree]);
 }
 
 function openTree(context: StoreContext, session: ApplySession, tree: string): void {
@@ -344,7 +345,7 @@ async function unpackChain(context: StoreContext, image: StoredImage): Promise<r
   fs.mkdirSync(context.chains, { recursive: true, mode: 0o711 });
   const base = longestChain(context, diffIDs);
   const directory = path.join(context.temporary, temporaryName("chain"));
-  makeTree(directory);
+  makeTree(context, directory);
   try {
     const session = startApply(context);
     try {

@@ -54,7 +54,8 @@ export function measureUsage(context: StoreContext): DiskUsage {
       heldBlobs.add(digest);
     }
   }
-  const trees = [...treeSizes(context.layers), ...treeSizes(context.chains)];
+  const maps = [context.layers, context.chains].map((own) => path.dirname(own));
+  const trees = maps.flatMap((all) => namesIn(all).flatMap((name) => treeSizes(path.join(all, name))));
   const freeTrees = trees.filter(({ name }) => !held.has(name.split(".")[0]!));
   const freeBlobs = [...blobs].filter(([digest]) => !heldBlobs.has(digest));
   return {

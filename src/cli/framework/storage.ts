@@ -8,11 +8,13 @@ import { expectedHelper } from "./locations.ts";
 /** `ids` as a container's --userns chose them; without, those of a plain `run`. */
 export async function openContextStore(context: Context, ids?: StoreIds): Promise<Store> {
   const { root, runroot } = context.paths();
+  const plain = ids === undefined || ids.kind !== "none" ? await chooseContextIds(context) : ids;
   return openStore({
     root,
     runroot,
     driver: context.globals.storageDriver,
-    ids: ids ?? (await chooseContextIds(context)),
+    ids: ids ?? plain,
+    widestIds: plain,
     // Listing images needs no helper: whoever does says that it is missing.
     helperPath: expectedHelper(context.environment, process.execPath),
     now: context.now,

@@ -6,7 +6,14 @@ import { test } from "node:test";
 import { parseCapabilities } from "./capabilities.ts";
 import { splitRecord } from "./comma-separated.ts";
 import { parseEnvironment, parseLabels, readEnvironmentFile } from "./environment.ts";
-import { parseIpcMode, parseNamespaceMode, parseNetworkMode, parseUserNamespaceMode } from "./namespaces.ts";
+import {
+  chooseUserNamespaceMode,
+  parseIdMaps,
+  parseIpcMode,
+  parseNamespaceMode,
+  parseNetworkMode,
+  parseUserNamespaceMode,
+} from "./namespaces.ts";
 import {
   parseEntrypoint,
   parseHostname,
@@ -104,7 +111,35 @@ test("namespaces: this release shares none between containers", () => {
   assert.throws(() => parseNetworkMode("my-net"), unsupported);
   assert.deepEqual(parseUserNamespaceMode("keep-id:uid=7,gid=8"), { mode: "keep-id", uid: 7, gid: 8 });
   assert.throws(() => parseUserNamespaceMode("keep-id:uid=x"), invalid);
-  assert.throws(() => parseUserNamespaceMode("auto"), unsupported);
+  assert.throws(() => parseUserNamespaceMode("ns:/proc/1/ns/user"), unsupported);
+});
+
+test("whose ids: modes with their options, maps and names", () => {
+  assert.deepEqual(parseUserNamespaceMode("auto"), { mode: "auto" });
+  assert.deepEqual(parseUserNamespaceMode("auto:size=4096"), { mode: "auto", size: 4096 });
+  assert.deepEqual(parseUserNamespaceMode("nomap"), { mode: "nomap" });
+  assert.throws(() => parseUserNamespaceMode("auto:uidmapping=0:1:2"), unsupported);
+  for (const text of ["auto:size=0", "auto:uid=1", "nomap:size=1", "private:x", "keep-id:size=99999999999"]) {
+    assert.throws(() => parseUserNamespaceMode(text), invalid, text);
+  }
+  assert.deepEqual(parseIdMaps("--uidmap", ["0:1:1000,1000:0", "5000:@77:2"]), [
+    { containerID: 0, from: 1, host: false, size: 1000 },
+    { containerID: 1000, from: 0, host: false, size: 1 },
+    { containerID: 5000, from: 77, host: true, size: 2 },
+  ]);
+  for (const text of ["0:1:0", "0", "a:b:c", "0:1:2:3", "-1:0:1", "0:4294967294:2"]) {
+    assert.throws(() => parseIdMaps("--gidmap", [text]), { ...invalid, operand: "--gidmap" }, text);
+  }
+  const none = { userns: undefined, uidmap: [], gidmap: [], subuidname: undefined, subgidname: undefined };
+  assert.equal(chooseUserNamespaceMode(none), undefined);
+  assert.deepEqual(chooseUserNamespaceMode({ ...none, subgidname: "ann" }), {
+    mode: "named",
+    uidName: "ann",
+    gidName: "ann",
+  });
+  const conflicting = { code: "flag-conflict" };
+  assert.throws(() => chooseUserNamespaceMode({ ...none, userns: "auto", uidmap: ["0:1:1"] }), conflicting);
+  assert.throws(() => chooseUserNamespaceMode({ ...none, subuidname: "x", gidmap: ["0:1:1"] }), conflicting);
 });
 
 test("security options", () => {

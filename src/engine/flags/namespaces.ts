@@ -1,6 +1,6 @@
-/** --network, --pid, --ipc, --uts, --cgroupns, --timens and --userns. */
-import type { IpcMode, NamespaceMode, NetworkMode, UserNamespaceMode } from "../options.ts";
-import { badValue, unsupportedFlag } from "./bad-flag.ts";
+/** --network, --pid, --ipc, --uts, --cgroupns, --timens, --userns and what else chooses ids. */
+import type { IdMapRequest, IpcMode, NamespaceMode, NetworkMode, UserNamespaceMode } from "../options.ts";
+import { badValue, conflict, unsupportedFlag } from "./bad-flag.ts";
 
 /** `private`, `host`, `ns:PATH`. */
 export function parseNamespaceMode(flag: string, text: string): NamespaceMode {
@@ -46,33 +46,116 @@ function refuseSharing(flag: string, text: string): void {
   );
 }
 
-/** `host`, `private`, `keep-id[:uid=N,gid=N]`. */
+/** `host`, `private`, `keep-id[:uid=N,gid=N,size=N]`, `nomap`, `auto[:size=N]`. */
 export function parseUserNamespaceMode(text: string): UserNamespaceMode {
   const flag = "--userns";
   const [mode, arguments_] = split(text);
+  const words = (known: readonly string[]) => numbersOf(flag, text, arguments_, known);
   switch (mode) {
     case "":
     case "private":
+      words([]);
       return { mode: "private" };
     case "host":
+      words([]);
       return { mode: "host" };
-    case "keep-id": {
-      const ids: { uid?: number; gid?: number } = {};
-      for (const part of (arguments_ ?? "").split(",").filter((word) => word !== "")) {
-        const match = /^(uid|gid)=(\d{1,10})$/.exec(part);
-        if (match === null) throw badValue(flag, text, "expected keep-id:uid=N,gid=N");
-        ids[match[1] as "uid" | "gid"] = Number(match[2]);
-      }
-      return { mode: "keep-id", ...ids };
-    }
-    case "auto":
     case "nomap":
+      words([]);
+      return { mode: "nomap" };
+    case "keep-id":
+      return { mode: "keep-id", ...words(["uid", "gid", "size"]) };
+    case "auto":
+      if (/(^|,)[ug]idmapping=/.test(arguments_ ?? "")) {
+        throw unsupportedFlag(
+          flag,
+          "auto with uidmapping= or gidmapping= is not supported",
+          "use --uidmap and --gidmap",
+        );
+      }
+      return { mode: "auto", ...words(["size"]) };
     case "container":
     case "ns":
       throw unsupportedFlag(flag, `--userns=${text} is not supported yet`, "use keep-id, or leave it out");
     default:
-      throw badValue(flag, text, "unknown mode", "one of host, private, keep-id");
+      throw badValue(flag, text, "unknown mode", "one of host, private, auto, nomap, keep-id");
   }
+}
+
+type IdNumbers = { uid?: number; gid?: number; size?: number };
+
+function numbersOf(
+  flag: string,
+  text: string,
+  list: string | undefined,
+  known: readonly string[],
+): IdNumbers {
+  const numbers: IdNumbers = {};
+  for (const part of (list ?? "").split(",").filter((word) => word !== "")) {
+    const match = /^(uid|gid|size)=(\d{1,10})$/.exec(part);
+    const key = match?.[1] as keyof IdNumbers | undefined;
+    const value = Number(match?.[2]);
+    if (key === undefined || !known.includes(key) || value > highestId || (key === "size" && value === 0)) {
+      const expected = known.map((word) => `${word}=N`).join(",");
+      throw badValue(
+        flag,
+        text,
+        known.length === 0 ? "this mode takes no options" : `its options are ${expected}`,
+      );
+    }
+    numbers[key] = value;
+  }
+  return numbers;
+}
+
+const highestId = 2 ** 32 - 2;
+
+/** `CONTAINER:FROM[:SIZE]`, FROM with `@` before it an id of the host; several with commas between them. */
+export function parseIdMaps(
+  flag: "--uidmap" | "--gidmap",
+  texts: readonly string[],
+): readonly IdMapRequest[] {
+  return texts
+    .flatMap((text) => text.split(","))
+    .map((text) => {
+      const match = /^(\d{1,10}):(@?)(\d{1,10})(?::(\d{1,10}))?$/.exec(text);
+      if (match === null) throw badValue(flag, text, "expected CONTAINER:FROM:SIZE, three numbers");
+      const [containerID, from, size] = [Number(match[1]), Number(match[3]), Number(match[4] ?? 1)];
+      if (size === 0 || containerID + size - 1 > highestId || from + size - 1 > highestId) {
+        throw badValue(flag, text, `ids go from 0 to ${highestId}`);
+      }
+      return { containerID, from, host: match[2] === "@", size };
+    });
+}
+
+/** All flags that choose ids: one way at a time. Error: `flag-conflict`. */
+export function chooseUserNamespaceMode(flags: {
+  readonly userns: string | undefined;
+  readonly uidmap: readonly string[];
+  readonly gidmap: readonly string[];
+  readonly subuidname: string | undefined;
+  readonly subgidname: string | undefined;
+}): UserNamespaceMode | undefined {
+  const asked = flags.userns === undefined ? undefined : parseUserNamespaceMode(flags.userns);
+  const maps = flags.uidmap.length + flags.gidmap.length > 0;
+  const name = flags.subuidname ?? flags.subgidname;
+  if (maps && name !== undefined) {
+    throw conflict("--uidmap", "--uidmap and --subuidname both say which ids are mapped", "give one of them");
+  }
+  if (!maps && name === undefined) return asked;
+  if (asked !== undefined && asked.mode !== "private") {
+    throw conflict(
+      "--userns",
+      `--userns=${asked.mode} chooses the ids itself`,
+      "leave it out: --uidmap, --gidmap and --subuidname make a user namespace",
+    );
+  }
+  return name === undefined
+    ? {
+        mode: "maps",
+        uids: parseIdMaps("--uidmap", flags.uidmap),
+        gids: parseIdMaps("--gidmap", flags.gidmap),
+      }
+    : { mode: "named", uidName: flags.subuidname ?? name, gidName: flags.subgidname ?? name };
 }
 
 function split(text: string): readonly [string, string | undefined] {

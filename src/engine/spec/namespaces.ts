@@ -77,8 +77,8 @@ function timeNamespaces(input: SpecInput): boolean {
 }
 
 function userNamespaceOrigin(input: SpecInput) {
-  const { userns } = input.options;
-  if (userns?.mode === "keep-id") return byFlag("--userns");
+  const { flag } = input.idChoice;
+  if (flag !== undefined) return byFlag(flag);
   return byHost("not root: without a user namespace an unprivileged user can make no other");
 }
 
