@@ -70,6 +70,18 @@ const rename: CommandEntry = {
   summary: "Rename a container",
   load: () => import("./commands/rename.ts"),
 };
+const exec: CommandEntry = {
+  name: "exec",
+  group: "Run",
+  summary: "Run a command in a running container",
+  load: () => import("./commands/exec.ts"),
+};
+const logs: CommandEntry = {
+  name: "logs",
+  group: "Run",
+  summary: "Show what containers printed",
+  load: () => import("./commands/logs.ts"),
+};
 
 const load: CommandEntry = {
   name: "load",
@@ -313,7 +325,9 @@ export const registry: readonly CommandEntry[] = [
   restart,
   kill,
   wait,
+  exec,
   attach,
+  logs,
   rename,
   ps,
   rm,
@@ -374,7 +388,9 @@ export const registry: readonly CommandEntry[] = [
       restart,
       kill,
       wait,
+      exec,
       attach,
+      logs,
       rename,
       { ...ps, name: "ls", aliases: ["ps", "list"] },
       { ...rm, aliases: ["remove"] },

@@ -16,6 +16,7 @@ export const command = defineCommand({
     stage: { type: "string", value: "STAGE", default: "monitor", help: "where it failed" },
     op: { type: "number", value: "INDEX", default: -1, help: "which op of the plan" },
     errno: { type: "number", value: "ERRNO", default: 0, help: "the kernel's error" },
+    exec: { type: "string", value: "DIR", default: "", help: "the plan is that of a further program" },
     detail: { type: "string", value: "TEXT", default: "", help: "which call of the op" },
   },
   positionals: [{ name: "ID" }],
@@ -23,9 +24,10 @@ export const command = defineCommand({
     const paths = context.paths();
     const id = positionals[0] ?? "";
     const failure: OpFailure = { index: options.op, errno: options.errno, detail: options.detail };
-    const { error, exitCode } = explainFailure(readPlan(runDirectory(paths, id)), failure);
+    const plan = readPlan(options.exec === "" ? runDirectory(paths, id) : options.exec);
+    const { error, exitCode } = explainFailure(plan, failure);
     context.err(failureOf(error, context.globals.debug).text);
-    recordExit(`${paths.root}/containers/${id}`, exitCode, context.now());
+    if (options.exec === "") recordExit(`${paths.root}/containers/${id}`, exitCode, context.now());
     return exitCode;
   },
 });

@@ -1,0 +1,165 @@
+import * as fs from "node:fs";
+import { VitrineError, writeAll } from "../../base/mod.ts";
+import {
+  type Container,
+  findContainer,
+  type LogEntry,
+  LogReader,
+  logFile,
+  logTime,
+  monitorLives,
+} from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { chosenNames } from "../containers/each.ts";
+import { defineCommand } from "../framework/command.ts";
+import { type Context, OutputClosed } from "../framework/context.ts";
+import { untilTime } from "../images/filters.ts";
+
+export const command = defineCommand({
+  description: "Shows what containers in the background printed: stdout on stdout, stderr on stderr.",
+  options: {
+    follow: { type: "boolean", short: "f", help: "go on until the container ends" },
+    latest: { type: "boolean", short: "l", help: "of the newest container" },
+    names: { type: "boolean", short: "n", hidden: true, help: "accepted for compatibility" },
+    since: {
+      type: "string",
+      value: "TIME",
+      help: "from a time (2026-01-31T12:00:00Z) or a duration ago (10m)",
+    },
+    tail: { type: "string", value: "LINES", default: "all", help: "only the last LINES" },
+    timestamps: { type: "boolean", short: "t", help: "show the time of each line" },
+    until: { type: "string", value: "TIME", help: "up to a time, or a duration ago" },
+  },
+  positionals: [{ name: "CONTAINER", optional: true, completion: "container" }],
+  examples: [{ command: "vitrine logs -f --tail 10 web", does: "the last lines, and what follows" }],
+  async run({ options, positionals, context }) {
+    const tail = lineCount(options.tail);
+    const since = timeOf("--since", options.since, context);
+    const until = timeOf("--until", options.until, context);
+    await sweep(context);
+    const paths = context.paths();
+    const [name = ""] = chosenNames(context, positionals, options);
+    const container = findContainer(paths, name);
+    const file = logFile(paths, container.id);
+    const wanted = (entry: LogEntry): boolean => {
+      const time = logTime(entry);
+      return time >= since && time <= until;
+    };
+    const print = printer(options.timestamps);
+    printOlder(file, tail, wanted, print);
+    const reader = new LogReader(file);
+    try {
+      const entries = [...reader.read()].filter(wanted);
+      for (const entry of lastLines(entries, tail)) print(entry);
+      if (options.follow) await follow(container, reader, { wanted, print, until }, context);
+    } finally {
+      reader.close();
+    }
+  },
+});
+
+/** `all` or a number; a negative one is all, as with docker. Error: `invalid-flag-value`. */
+function lineCount(text: string): number {
+  if (text === "all") return Number.POSITIVE_INFINITY;
+  if (/^-?\d{1,15}$/.test(text)) return Number(text) < 0 ? Number.POSITIVE_INFINITY : Number(text);
+  throw new VitrineError("invalid", `invalid value ${JSON.stringify(text)} for --tail`, {
+    code: "invalid-flag-value",
+    operand: "--tail",
+    hint: "a number of lines, or all",
+  });
+}
+
+/** Nanoseconds; without the flag the ends of time. */
+function timeOf(flag: "--since" | "--until", text: string | undefined, context: Context): bigint {
+  if (text === undefined || text === "") return flag === "--since" ? 0n : 1n << 63n;
+  const time = untilTime(text, context.now());
+  if (time !== undefined) return BigInt(Math.round(time * 1000)) * 1000n;
+  throw new VitrineError("invalid", `invalid value ${JSON.stringify(text)} for ${flag}`, {
+    code: "invalid-flag-value",
+    operand: flag,
+    hint: "a time such as 2026-01-31T12:00:00Z, or a duration such as 10m",
+  });
+}
+
+/** What rotation moved away, the oldest first: only where everything is asked for. */
+function printOlder(
+  file: string,
+  tail: number,
+  wanted: (entry: LogEntry) => boolean,
+  print: (entry: LogEntry) => void,
+): void {
+  if (tail !== Number.POSITIVE_INFINITY) return;
+  let oldest = 0;
+  while (fs.existsSync(`${file}.${oldest + 1}`)) oldest += 1;
+  for (let number = oldest; number > 0; number--) {
+    const reader = new LogReader(`${file}.${number}`);
+    for (const entry of reader.read()) if (wanted(entry)) print(entry);
+    reader.close();
+  }
+}
+
+/** The parts of a line that came in pieces count as one. */
+function lastLines(entries: readonly LogEntry[], count: number): readonly LogEntry[] {
+  if (count === Number.POSITIVE_INFINITY) return entries;
+  let left = count;
+  let start = entries.length;
+  while (start > 0) {
+    const before = entries[start - 1]!;
+    if (before.whole || start === entries.length) {
+      if (left === 0) break;
+      left -= 1;
+    }
+    start -= 1;
+  }
+  return entries.slice(start);
+}
+
+/** Prints one entry after the other; a time stands at the beginning of a line alone. */
+function printer(withTime: boolean): (entry: LogEntry) => void {
+  const within = { stdout: false, stderr: false };
+  return ({ time, stream, text, whole }) => {
+    const prefix = withTime && !within[stream] ? `${time} ` : "";
+    within[stream] = !whole;
+    const bytes = Buffer.concat([Buffer.from(prefix), text, Buffer.from(whole ? "\n" : "")]);
+    if (!writeAll(stream === "stdout" ? 1 : 2, bytes)) throw new OutputClosed();
+  };
+}
+
+const lookMilliseconds = 100;
+
+async function follow(
+  container: Container,
+  reader: LogReader,
+  {
+    wanted,
+    print,
+    until,
+  }: {
+    readonly wanted: (entry: LogEntry) => boolean;
+    readonly print: (entry: LogEntry) => void;
+    readonly until: bigint;
+  },
+  context: Context,
+): Promise<void> {
+  const paths = context.paths();
+  let wake: () => void = () => undefined;
+  const watcher = fs.watch(logFile(paths, container.id), { persistent: false }, () => wake());
+  watcher.on("error", () => undefined);
+  try {
+    for (;;) {
+      // Looked at before the log is: what a monitor wrote last is then read below.
+      const lives = monitorLives(paths, container);
+      for (const entry of reader.read()) if (wanted(entry)) print(entry);
+      if (!lives || BigInt(context.now()) * 1_000_000n > until) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, lookMilliseconds);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    watcher.close();
+  }
+}
