@@ -58,8 +58,10 @@ unit: install-deps build/hello-image.ts ## the unit tests, on node and on bun
 	$(NODE) --test 'src/**/*.test.ts'
 	$(BUN) test src
 
-conformance: install-deps ## the distribution spec, against our registry or REGISTRY=host:port
+conformance: install-deps build ## the specs, against ours, or REGISTRY=host:port and RUNTIME=runc
+	scripts/fixtures.sh
 	$(NODE) --test 'test/conformance/distribution/*.test.ts'
+	$(NODE) --test 'test/conformance/runtime/*.test.ts'
 
 format: install-deps ## formats the sources
 	$(BIN)/biome check --write src test scripts bench

@@ -1,0 +1,40 @@
+/** Where a runtime is known to differ, by test; docs/runtime-conformance.md is for people. */
+const time = {
+  "config-linux.md#namespaces: a new time namespace":
+    "knows no time namespaces (before 1.2, crun before 1.9)",
+  "config-linux.md#offset-for-time-namespace: offsets are those given": "knows no time namespaces",
+};
+
+const scheduler = {
+  "config.md#linux-process: a scheduler policy that there is not is an error": "ignores process.scheduler",
+  "config.md#linux-process: scheduler": "ignores process.scheduler",
+};
+
+const twice = "config.md#posix-process: a type given twice is an error";
+
+export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "vitrine-runtime": {},
+  /** 1.1.5 of Debian 12. */
+  runc: {
+    ...time,
+    ...scheduler,
+    [twice]: "takes the last of two rlimits of one type",
+    "config-linux.md#personality: LINUX32": "ignores linux.personality",
+    "config.md#domainname: is the container's": "ignores domainname",
+    "config.md#poststart: hooks run after the program began, before start returns":
+      "tells the hooks that the status is created",
+    "config.md#poststop: hooks run after the container is deleted; one that fails is no error":
+      "runs no hook after one that failed",
+    "config.md#specification-version: a version that is none is an error": "does not read ociVersion",
+    "config.md#specification-version: another major version is an error": "does not read ociVersion",
+  },
+  /** 1.8.1 of Debian 12, where no controller is in the v2 hierarchy of a hybrid machine. */
+  crun: {
+    ...time,
+    ...scheduler,
+    [twice]: "takes the last of two rlimits of one type",
+    "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
+    "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",
+    "config.md#process: a relative cwd is an error": "takes it as relative to the root",
+  },
+};
