@@ -49,6 +49,10 @@ export async function unpackImage(context: StoreContext, image: StoredImage): Pr
   );
 }
 
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): readonly string[] {
   const sum = (field: "unmappedOwners" | "skippedDevices" | "forgeries"): number =>
     rows.reduce((total, row) => total + row[field], 0);
@@ -56,12 +60,12 @@ export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): re
   const unmapped = sum("unmappedOwners");
   if (unmapped > 0) {
     warnings.push(
-      `${unmapped} files of the image belong to ids that are not mapped and now belong to you: programs that change users will fail; give your user ranges in /etc/subuid and /etc/subgid`,
+      `${counted(unmapped, "file")} of the image with owners that are not mapped now have yours: programs that change users will fail; give your user ranges in /etc/subuid and /etc/subgid`,
     );
   }
   const devices = sum("skippedDevices");
   if (devices > 0 && context.ids.kind === "none") {
-    warnings.push(`${devices} device nodes of the image could not be made and were left out`);
+    warnings.push(`${counted(devices, "device node")} of the image could not be made: left out`);
   }
   const forgeries = sum("forgeries");
   if (forgeries > 0) {

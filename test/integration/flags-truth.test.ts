@@ -62,6 +62,21 @@ async function planOf(flags: readonly string[], command: readonly string[]): Pro
   return (await previewRun(wanted, runDeps(context))).plan;
 }
 
+/**
+ * Of --privileged's devices only the standard ones are looked at: the probe opens what it looks at, and to open some
+ * (a watchdog) does something to the machine.
+ */
+function harmless(plan: Plan): Plan {
+  const standard = /^\/dev\/(?:null|zero|full|random|urandom|tty|fuse)$/;
+  return {
+    ...plan,
+    ops: plan.ops.filter(({ op }) => {
+      const at = op.op === "makeNode" ? op.path.path : op.op === "bindMount" ? op.target.path : "";
+      return !at.startsWith("/dev/") || standard.test(at);
+    }),
+  };
+}
+
 interface Row {
   readonly flags: readonly string[];
   readonly rootOnly?: boolean;
@@ -102,15 +117,17 @@ for (const { flags, rootOnly = false } of rows) {
       context.skip("needs /dev/fuse");
       return;
     }
+    const privileged = flags.includes("--privileged");
     const program = flags.includes("--entrypoint") ? [] : ["/bin/probe"];
     const first = await planOf(flags, [...program, "--json"]);
-    const command = [...program, "--json", ...probeArguments(first)];
+    const command = [...program, "--json", ...probeArguments(privileged ? harmless(first) : first)];
     const plan = await planOf(flags, command);
     for (const { op, why } of plan.ops) {
       assert.notEqual(why.origin.by, "config", `nobody stands behind ${op.op} at ${why.pointer}`);
     }
     const done = world.run(["run", ...always, ...flags, "probe", ...command]);
     assert.equal(done.status, 0, done.stderr);
-    checkPlan(plan, JSON.parse(done.stdout) as ProbeFacts);
+    const shown = privileged && isRoot ? harmless(plan) : plan;
+    checkPlan(shown, JSON.parse(done.stdout) as ProbeFacts);
   });
 }
