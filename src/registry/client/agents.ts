@@ -1,5 +1,5 @@
 /** Connections kept for the next request: one agent for each origin and the proxy on the way to it. */
-import * as http from "node:http";
+import type * as http from "node:http";
 import type * as https from "node:https";
 import type { Socket } from "node:net";
 import type * as tls from "node:tls";
@@ -65,6 +65,8 @@ export class Agents {
   private async make(url: URL): Promise<Route> {
     const proxy = proxyFor(url, this.options.environment);
     const keep = { keepAlive: true, maxSockets: socketsPerOrigin, scheduling: "lifo" } as const;
+    // Loaded on use: it takes longer than all else that a short command does.
+    const http = await import("node:http");
     if (url.protocol === "http:") {
       const agent = new http.Agent(keep);
       if (proxy === undefined) return { agent, request: http.request, options: placeOf(url) };
@@ -123,6 +125,7 @@ async function tunnelTo(
   timeout: number,
 ): Promise<(options: unknown, connected: Connected) => undefined> {
   const { connect } = await import("node:tls");
+  const http = await import("node:http");
   const request = proxy.protocol === "https:" ? (await import("node:https")).request : http.request;
   const { host, port } = placeOf(url);
   const authority = `${url.hostname}:${port}`;

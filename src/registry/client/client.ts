@@ -1,6 +1,7 @@
 /** The door to registries: configuration, credentials, connections and mirrors behind one value. */
 import { VitrineError } from "../../base/mod.ts";
 import type { ImageReference } from "../../image/mod.ts";
+import type { Descriptor } from "../../oci/mod.ts";
 import { paths } from "../protocol/mod.ts";
 import { Agents } from "./agents.ts";
 import { loadCertificates } from "./certificates.ts";
@@ -14,6 +15,8 @@ import {
 import { findCredentials } from "./credentials.ts";
 import { responseError } from "./failures.ts";
 import { fetchLists, listOfTexts } from "./lists.ts";
+import { isLoopback } from "./proxy.ts";
+import { quickHead } from "./quick-head.ts";
 import { openRepository } from "./repository.ts";
 import { Session } from "./session.ts";
 import { shortNameCandidates } from "./short-names.ts";
@@ -68,6 +71,8 @@ class Client implements RegistryClient {
   }
 
   async head(reference: ImageReference) {
+    const quick = await this.quickHead(reference);
+    if (quick !== undefined) return quick;
     const { value } = await this.fromFirst(reference, async (repository) => {
       const found = await repository.headManifest(askedFor(reference));
       if (found !== undefined) return found;
@@ -80,6 +85,16 @@ class Client implements RegistryClient {
       throw error;
     });
     return value;
+  }
+
+  /** Where nothing but a plain registry on this machine can be meant. */
+  private async quickHead(reference: ImageReference): Promise<Descriptor | undefined> {
+    const { tlsVerify, userAgent = "vitrine" } = this.options;
+    const [endpoint, ...more] = endpointsFor(await this.loadConfig(), reference);
+    if (endpoint === undefined || more.length > 0 || tlsVerify === true) return undefined;
+    if (this.sessions.has(endpoint.domain) || !isLoopback(endpoint.domain.replace(/:[0-9]+$/, "")))
+      return undefined;
+    return quickHead(endpoint.domain, endpoint.path, askedFor(reference), userAgent);
   }
 
   async repository(reference: Pick<ImageReference, "domain" | "path">) {

@@ -1,5 +1,4 @@
 /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as curl and Go read them. */
-import * as net from "node:net";
 import { quoted, VitrineError } from "../../base/mod.ts";
 import type { Environment } from "./types.ts";
 
@@ -21,7 +20,7 @@ export function proxyFor(url: URL, environment: Environment): URL | undefined {
 export function isLoopback(host: string): boolean {
   const name = host.replace(/^\[|\]$/g, "").toLowerCase();
   if (name === "localhost" || name.endsWith(".localhost") || name === "::1") return true;
-  return net.isIPv4(name) && name.startsWith("127.");
+  return /^127(?:\.\d{1,3}){3}$/.test(name);
 }
 
 function setting(environment: Environment, name: string): string | undefined {
@@ -57,6 +56,8 @@ function covers(entry: string, name: string, port: number): boolean {
   if (entry === "*") return true;
   const { host, itsPort } = splitPort(entry);
   if (itsPort !== undefined && itsPort !== port) return false;
+  // Loaded on use: most machines have no proxy.
+  const net = process.getBuiltinModule("node:net");
   const family = net.isIP(name);
   if (family !== 0) {
     const [address = "", bits] = host.split("/");

@@ -6,11 +6,11 @@ import {
   type Digest,
   digestOf,
   isDigest,
-  mediaTypes,
   parseManifestOrIndex,
   splitDigest,
 } from "../../oci/mod.ts";
 import { type AccessScope, headerNames, paths, withoutParameters } from "../protocol/mod.ts";
+import { acceptedManifests } from "./accept.ts";
 import { downloadFrom } from "./download.ts";
 import { documentTooLarge, responseError } from "./failures.ts";
 import type { HttpResponse, Method } from "./http.ts";
@@ -28,15 +28,6 @@ export interface RepositoryOptions {
   readonly timing: Timing;
   readonly onNote: (text: string) => void;
 }
-
-/** What is asked for with every manifest; schema 1 is not: it would be refused. */
-const accept = [
-  mediaTypes.manifest,
-  mediaTypes.index,
-  mediaTypes.dockerManifest,
-  mediaTypes.dockerManifestList,
-  "*/*;q=0.1",
-].join(", ");
 
 /** The spec asks for ten at least (spec.md#pushing-manifests). */
 const tagsAtOnce = 10;
@@ -61,7 +52,7 @@ export function openRepository(options: RepositoryOptions): Repository {
     `${session.registry}/${name}${isDigest(reference) ? "@" : ":"}${reference}`;
 
   const getManifest = async (reference: string): Promise<FetchedManifest> => {
-    const response = await get("GET", paths.manifest(name, reference), { accept });
+    const response = await get("GET", paths.manifest(name, reference), { accept: acceptedManifests });
     if (response.status !== 200) throw await responseError(response, operand(reference), "manifest-unknown");
     const bytes = await readDocument(response, operand(reference));
     const digest = digestFor(reference, response, bytes);
@@ -72,7 +63,7 @@ export function openRepository(options: RepositoryOptions): Repository {
   };
 
   const headManifest = async (reference: string): Promise<Descriptor | undefined> => {
-    const response = await get("HEAD", paths.manifest(name, reference), { accept });
+    const response = await get("HEAD", paths.manifest(name, reference), { accept: acceptedManifests });
     await response.discard();
     if (response.status === 404) return undefined;
     const size = lengthOf(response);

@@ -124,7 +124,7 @@ export class Session {
   private mayBePlain(): boolean {
     const { tlsVerify, insecure, registry } = this.options;
     if (tlsVerify !== undefined) return !tlsVerify;
-    return insecure || isLoopback(registry.replace(/:[0-9]+$/, ""));
+    return insecure || isLoopback(hostOf(registry));
   }
 
   /** TLS unless told otherwise. Where plain HTTP is allowed, what the port speaks decides. */
@@ -132,32 +132,46 @@ export class Session {
     const host = addresses[this.registry] ?? this.registry;
     const secure = new URL(`https://${host}/`);
     if (!this.mayBePlain()) return secure;
-    try {
-      await this.ping(secure);
-      return secure;
-    } catch (error) {
-      if (!(error instanceof VitrineError) || !speaksNoTls.has(error.code)) throw error;
-      const plain = new URL(`http://${host}/`);
-      try {
-        await this.ping(plain);
-      } catch (second) {
-        // Nobody there at all: said of the address that was asked for.
-        throw second instanceof VitrineError && second.code === "registry-unreachable" ? second : error;
-      }
-      return plain;
-    }
+    const plain = new URL(`http://${host}/`);
+    // The machine itself hears no secret in a ping, and to be ready for TLS takes ten times as long.
+    const [first, second] = isLoopback(hostOf(host)) ? [plain, secure] : [secure, plain];
+    const failure = await this.ping(first);
+    if (failure === undefined) return first;
+    const other = await this.ping(second);
+    if (other === undefined) return second;
+    // Neither: said of what the registry should speak, unless nobody is there at all.
+    const [ofSecure, ofPlain] = first === secure ? [failure, other] : [other, failure];
+    throw ofPlain.code === "registry-unreachable" ? ofPlain : ofSecure;
   }
 
-  private async ping(base: URL): Promise<void> {
+  /** Undefined when something answers as a registry of this scheme may. Errors of another kind are thrown. */
+  private async ping(base: URL): Promise<VitrineError | undefined> {
     const url = new URL(paths.base, base);
-    const response = await this.options.transport.send({ method: "GET", url }, { repeatable: false });
-    await response.discard();
+    try {
+      const response = await this.options.transport.send({ method: "GET", url }, { repeatable: false });
+      await response.discard();
+      // What a server for TLS says to plain HTTP.
+      if (response.status !== 400 || base.protocol === "https:") return undefined;
+      return new VitrineError("unavailable", `${base.host} does not speak plain HTTP`, {
+        code: "registry-malformed-response",
+        operand: base.host,
+      });
+    } catch (error) {
+      if (error instanceof VitrineError && speaksOther.has(error.code)) return error;
+      throw error;
+    }
   }
 }
 
-const speaksNoTls: ReadonlySet<string> = new Set([
+function hostOf(authority: string): string {
+  return authority.replace(/:[0-9]+$/, "");
+}
+
+/** After these the other scheme is tried. */
+const speaksOther: ReadonlySet<string> = new Set([
   "registry-not-tls",
   "registry-unreachable",
   "registry-connection-broken",
   "registry-malformed-response",
+  "registry-timeout",
 ]);
