@@ -99,7 +99,11 @@ function helper(path: string | undefined): Check {
 
 function rootNamespaces({ userNamespace }: HostFacts): Check {
   if (userNamespace.initial)
-    return fine("user-namespaces", "user namespaces", "root of the machine: none needed");
+    return fine(
+      "user-namespaces",
+      "user namespaces",
+      "root of the machine: none needed, --userns=private and auto make them",
+    );
   return fine(
     "nested",
     "user namespaces",

@@ -69,7 +69,7 @@ export const opTable = {
   idMap: {
     code: 3,
     calls: "write /proc/PID/{setgroups,uid_map,gid_map} | newuidmap, newgidmap",
-    doc: "Maps the ids of the child's user namespace; the child becomes uid 0 and gid 0 of it at the next barrier. With `newuidmap`/`newgidmap` set these setuid tools write the maps; else the monitor does. `denySetgroups` is needed for a single-id map without privilege.",
+    doc: "Maps the ids of the child's user namespace; the child becomes uid 0 and gid 0 of it at the next barrier. With `newuidmap`/`newgidmap` set these setuid tools write the maps; else the monitor does. `denySetgroups` is needed for a single-id map without privilege. As root, a second process of the monitor then opens for init those paths of the host that its new ids may not reach, until `pivotRoot`.",
     args: { uids: "maps", gids: "maps", denySetgroups: "bool", newuidmap: "str", newgidmap: "str" },
   },
   barrier: {

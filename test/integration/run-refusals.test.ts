@@ -34,7 +34,9 @@ const refused: readonly (readonly string[])[] = [
   ["--network", "some-network"],
   ["--pid", "container:x"],
   ["--ipc", "wat"],
-  ["--userns", "auto"],
+  ["--userns", "auto:size=0"],
+  ["--userns", "ns:/proc/1/ns/user"],
+  ["--userns", "auto", "--uidmap", "0:0:1"],
   ["--hostname", "-bad-"],
   ["--name", "bad/name"],
   ["--env-file", "/no/such/file"],
@@ -54,7 +56,8 @@ const refused: readonly (readonly string[])[] = [
   ["--log-driver", "journald"],
   ["--pull", "always"],
   ["--group-add", "keep-groups"],
-  ["--uidmap", "0:0:1"],
+  ["--uidmap", "1:0:1"],
+  ["--subuidname", "nobody-has-this-name"],
 ];
 
 for (const flags of refused) {

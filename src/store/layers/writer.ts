@@ -283,11 +283,11 @@ export class LayerWriter implements TarHandler {
     const [what, id] = maps(entry.uid, "uid") ? ["group", entry.gid] : ["user", entry.uid];
     throw new VitrineError(
       "unsupported",
-      `a file of the image belongs to ${what} ${id}, which is not mapped in your user namespace`,
+      `a file of the image belongs to ${what} ${id}, which is not mapped in the user namespace`,
       {
         code: "layer-id-unmapped",
         operand: entry.path,
-        hint: "give your user a larger range in /etc/subuid and /etc/subgid: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER",
+        hint: "ask for more ids (--userns=auto:size=65536), or give your user a larger range in /etc/subuid and /etc/subgid: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER",
       },
     );
   }
