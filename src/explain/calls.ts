@@ -4,7 +4,14 @@
  */
 
 import { quoted } from "../base/mod.ts";
-import { type IdMapRange, type Op, type OpName, type OpPath, summarizeFilter } from "../kernel/mod.ts";
+import {
+  type IdMapRange,
+  type Op,
+  type OpName,
+  type OpPath,
+  type Stage,
+  summarizeFilter,
+} from "../kernel/mod.ts";
 import {
   bitList,
   capabilityText,
@@ -27,13 +34,13 @@ import {
 } from "./flags.ts";
 
 type OpOf<Name extends OpName> = Extract<Op, { readonly op: Name }>;
-type Describer = { readonly [Name in OpName]: (op: OpOf<Name>) => readonly string[] };
+type Describer = { readonly [Name in OpName]: (op: OpOf<Name>, stage: Stage) => readonly string[] };
 
-/** The kernel calls of one op, in order. */
-export function callsOf(op: Op): readonly string[] {
+/** The kernel calls of one op in its stage, in order. */
+export function callsOf(op: Op, stage: Stage = "init"): readonly string[] {
   // The table's entry for op.op takes exactly that op; TypeScript cannot follow this through the union.
-  const describe = describers[op.op] as (op: Op) => readonly string[];
-  return describe(op);
+  const describe = describers[op.op] as (op: Op, stage: Stage) => readonly string[];
+  return describe(op, stage);
 }
 
 /** `root:/proc` is /proc of the container's root filesystem; a path of the host stands as it is. */
@@ -72,7 +79,9 @@ const describers: Describer = {
       ? `write(/proc/PID/gid_map, "${mapText(op.gids, "\\n")}")`
       : `execve(${op.newgidmap} PID ${mapText(op.gids, " ")})`,
   ],
-  barrier: (op) => [`wait for the other side (barrier ${op.id})`],
+  barrier: ({ id }, stage) => [
+    `${stage === "monitor" ? "wait for init" : "init waits for the monitor"} (barrier ${id})`,
+  ],
   cgroupAttach: (op) => [`write(${pathText(op.path)}/cgroup.procs, PID)`],
   setTimeOffset: (op) => [
     `write(/proc/self/timens_offsets, "${clockName(op.clock)} ${op.seconds} ${op.nanoseconds}")`,

@@ -153,6 +153,12 @@ test("a seccomp program is summarised", () => {
   assert.match(calls[1]!, /ERRNO\(ENOSYS\) \d+, ALLOW 2/);
 });
 
+test("the two sides of a barrier differ", () => {
+  const [monitor, init] = (["monitor", "init"] as const).map((stage) => callsOf(blankOp("barrier"), stage));
+  assert.match(monitor![0]!, /^wait for init/);
+  assert.match(init![0]!, /^init waits for the monitor/);
+});
+
 test("ops belong to the part that their field names", () => {
   const path = { base: "host", path: "/x" } as const;
   const write: Op = { op: "writeFile", path, data: new Uint8Array(), create: false, mode: 0 };

@@ -11,7 +11,7 @@ export function explainPlan(plan: Plan): PlanExplanation {
       stage: planned.stage,
       group: groupOf(planned),
       op: planned.op.op,
-      calls: callsOf(planned.op),
+      calls: callsOf(planned.op, planned.stage),
       tolerated: planned.tolerate,
       pointer: planned.why.pointer,
       section: planned.why.section,
