@@ -134,7 +134,7 @@ const history: CommandEntry = {
 const inspect: CommandEntry = {
   name: "inspect",
   group: "Images",
-  summary: "Show an image's metadata as JSON",
+  summary: "Show all that is known of containers and images",
   load: () => import("./commands/inspect.ts"),
 };
 const tree: CommandEntry = {
@@ -392,6 +392,13 @@ export const registry: readonly CommandEntry[] = [
       attach,
       logs,
       rename,
+      { ...inspect, summary: "Show all that is known of containers" },
+      {
+        name: "prune",
+        group: "Run",
+        summary: "Remove containers that do not run",
+        load: () => import("./commands/container-prune.ts"),
+      },
       { ...ps, name: "ls", aliases: ["ps", "list"] },
       { ...rm, aliases: ["remove"] },
     ],

@@ -87,7 +87,7 @@ export async function prepareExec(
   return { planFile: `${own}/plan`, discard: () => fs.rmSync(own, { recursive: true, force: true }) };
 }
 
-function readConfig(paths: EnginePaths, id: string): RuntimeConfig {
+export function readConfig(paths: EnginePaths, id: string): RuntimeConfig {
   try {
     return parseRuntimeConfig(fs.readFileSync(`${containerDirectory(paths, id)}/config.json`)).config;
   } catch (cause) {

@@ -28,7 +28,7 @@ export {
 } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { type Default, defaults } from "./defaults.ts";
-export { type ExecOptions, prepareExec } from "./exec-container.ts";
+export { type ExecOptions, prepareExec, readConfig } from "./exec-container.ts";
 export { encodeReasons, joinPlan } from "./failure-record.ts";
 export { badValue, conflict, unsupportedFlag } from "./flags/bad-flag.ts";
 export { parseCapabilities } from "./flags/capabilities.ts";

@@ -128,7 +128,9 @@ export function census(): Census {
     if (!/^\d+$/.test(pid)) continue;
     try {
       const comm = fs.readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-      if (comm.startsWith("vitrine-")) processes.push(`${pid} ${comm}`);
+      // What waits for pid 1 to reap it has nothing left but its number.
+      const zombie = /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, "latin1"));
+      if (comm.startsWith("vitrine-") && !zombie) processes.push(`${pid} ${comm}`);
     } catch {
       // The process ended between the listing and the read.
     }

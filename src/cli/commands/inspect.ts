@@ -1,18 +1,15 @@
+import { VitrineError } from "../../base/mod.ts";
+import { findContainer } from "../../engine/mod.ts";
 import { hostPlatform, parsePlatform } from "../../image/mod.ts";
-import type { Platform } from "../../oci/mod.ts";
-import type { StoredImage } from "../../store/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
 import { failureOf } from "../framework/failure.ts";
-import { inspectImage } from "../images/inspect.ts";
-import { resolveImage } from "../images/resolve.ts";
-import { type RegistryFlags, registryOptions } from "../remote/options.ts";
 import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({
-  description: `Prints what is known of images as a JSON array, or with --format one line each. docker://NAME is read from its registry,
-    oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR from there; no layer is fetched.`,
+  description: `Prints what is known of containers and images as a JSON array, or with --format one line each. A name that both
+    have means the container.`,
   options: {
     format: {
       type: "string",
@@ -21,29 +18,31 @@ export const command = defineCommand({
       help: "'json', or a Go template such as '{{.Config.Env}}'",
     },
     platform: { type: "string", value: "OS/ARCH", help: "this platform of an image" },
-    type: { type: "string", value: "TYPE", choices: ["image"], hidden: true, help: "what to look for" },
-    ...registryOptions,
+    size: { type: "boolean", short: "s", help: "add what a container wrote, and its size with its image" },
+    type: {
+      type: "string",
+      value: "TYPE",
+      choices: ["all", "container", "image"],
+      default: "all",
+      help: "what to look for",
+    },
   },
-  positionals: [{ name: "IMAGE", variadic: true, completion: "image" }],
+  positionals: [{ name: "NAME", variadic: true, completion: "container" }],
   examples: [
     { command: "vitrine inspect alpine", does: "everything" },
-    { command: "vitrine inspect -f '{{json .Config.Env}}' alpine", does: "one field, as JSON" },
+    { command: "vitrine inspect -f '{{.State.Pid}}' web", does: "one field" },
   ],
-  async run({ options, positionals, given, context }) {
+  async run({ options, positionals, path, context }) {
     const apply =
       options.format === undefined || options.format === "json" ? undefined : compileTemplate(options.format);
-    const platform =
-      options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
-    const find = (reference: string): Promise<StoredImage> | StoredImage =>
-      elsewhere.test(reference)
-        ? inspectElsewhere(context, options, given, reference, platform)
-        : context.store().then((store) => resolveImage(store, reference, platform));
+    const type = path[0] === "image" || path[0] === "container" ? path[0] : options.type;
+    const look = await looker(type, { size: options.size, platform: options.platform }, context);
     const found: unknown[] = [];
     let status = 0;
     const complaints: string[] = [];
-    for (const reference of positionals) {
+    for (const name of positionals) {
       try {
-        found.push(inspectImage(await find(reference)));
+        found.push(await look(name));
       } catch (error) {
         // The others are still shown, as docker and podman do.
         const failure = failureOf(error, context.globals.debug);
@@ -52,36 +51,47 @@ export const command = defineCommand({
       }
     }
     if (apply === undefined) context.out(`${jsonText(found, 4)}\n`);
-    else for (const image of found) context.out(`${apply(image, context.stdoutIsTerminal)}\n`);
+    else for (const each of found) context.out(`${apply(each, context.stdoutIsTerminal)}\n`);
     for (const complaint of complaints) context.err(complaint);
     return status;
   },
 });
 
-/** What a registry, an archive or a directory holds. */
-const elsewhere = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|dir):[./])/;
+interface LookOptions {
+  readonly size: boolean;
+  readonly platform: string | undefined;
+}
 
-async function inspectElsewhere(
+async function looker(
+  type: string,
+  options: LookOptions,
   context: Context,
-  flags: RegistryFlags,
-  given: ReadonlySet<string>,
-  text: string,
-  platform: Platform | undefined,
-): Promise<StoredImage> {
-  const [{ withClient }, { withWorld }, { openPlace, parsePlace }, { describeImage }] = await Promise.all([
-    import("../remote/client.ts"),
-    import("../remote/world.ts"),
-    import("../remote/places.ts"),
-    import("../remote/inspect-place.ts"),
-  ]);
-  return withClient(context, flags, given, (client) =>
-    withWorld(context, client, async (world) => {
-      const opened = await openPlace(parsePlace(text), world);
-      try {
-        return await describeImage(opened.source, platform);
-      } finally {
-        await opened.close();
-      }
-    }),
-  );
+): Promise<(name: string) => Promise<unknown>> {
+  const container = async (name: string): Promise<unknown> => {
+    const record = findContainer(context.paths(), name);
+    const { inspectContainer } = await import("../containers/inspect.ts");
+    if (!options.size) return inspectContainer(context.paths(), record);
+    const { containerSizes } = await import("../containers/sizes.ts");
+    return inspectContainer(context.paths(), record, (await containerSizes(context))(record));
+  };
+  const image = async (name: string): Promise<unknown> => {
+    const [{ inspectImage }, { resolveImage }] = await Promise.all([
+      import("../images/inspect.ts"),
+      import("../images/resolve.ts"),
+    ]);
+    const platform =
+      options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
+    return inspectImage(await resolveImage(await context.store(), name, platform));
+  };
+  if (type === "container") return container;
+  if (type === "image") return image;
+  return async (name) => {
+    try {
+      return await container(name);
+    } catch (error) {
+      const missing = error instanceof VitrineError && error.code === "container-not-found";
+      if (!missing) throw error;
+      return image(name);
+    }
+  };
 }

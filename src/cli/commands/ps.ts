@@ -4,9 +4,12 @@ import {
   type ContainerState,
   type EnginePaths,
   listContainers,
+  startedAt,
   stateOf,
 } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
+import { containerFilter } from "../containers/filters.ts";
+import { sizeTexts } from "../containers/sizes.ts";
 import { goTime, humanAgo } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -18,17 +21,26 @@ const headings = {
   CreatedAt: "CREATED AT",
 } as const;
 
-const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Names}}";
+const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
 interface Row {
   readonly container: Container;
   readonly state: ContainerState;
+  /** Milliseconds since the epoch. */
+  readonly started: number | undefined;
+  readonly size: string;
 }
 
 export const command = defineCommand({
   description: "Lists the containers that run; with --all also those that ended and were not removed.",
   options: {
     all: { type: "boolean", short: "a", help: "list all containers" },
+    filter: {
+      type: "strings",
+      short: "f",
+      value: "KEY=VALUE",
+      help: "only those with id=, name=, label=, status=, exited=, ancestor=, before=, since= or until=",
+    },
     format: {
       type: "string",
       value: "FORMAT",
@@ -45,6 +57,7 @@ export const command = defineCommand({
     noheading: { type: "boolean", help: "leave the headings out" },
     "no-trunc": { type: "boolean", help: "show whole ids and commands" },
     quiet: { type: "boolean", short: "q", help: "show only ids" },
+    size: { type: "boolean", short: "s", help: "show what each wrote, and its size with its image" },
   },
   positionals: [],
   examples: [
@@ -54,7 +67,14 @@ export const command = defineCommand({
   async run({ options, context }) {
     await sweep(context);
     const count = options.latest ? 1 : options.last;
-    const rows = rowsOf(context.paths(), options.all || count >= 0).slice(0, count >= 0 ? count : undefined);
+    const matches = containerFilter(options.filter, context.paths(), context.now());
+    const sizes = options.size ? await sizeTexts(context) : () => "";
+    const all =
+      options.all || count >= 0 || options.filter.some((filter) => /^(status|exited)=/.test(filter));
+    const rows = rowsOf(context.paths(), all)
+      .filter(({ container, state }) => matches(container, state))
+      .slice(0, count >= 0 ? count : undefined)
+      .map((row) => ({ ...row, size: sizes(row.container) }));
     if (options.quiet) {
       const digits = options["no-trunc"] ? 64 : 12;
       context.out(rows.map(({ container }) => `${container.id.slice(0, digits)}\n`).join(""));
@@ -73,7 +93,7 @@ export const command = defineCommand({
     context.out(
       renderRows(
         rows.map((row) => view(row, now, options["no-trunc"])),
-        { headings, standard },
+        { headings, standard: options.size ? `${standard}\t{{.Size}}` : standard },
         { format: options.format, heading: !options.noheading, forTerminal: context.stdoutIsTerminal },
       ),
     );
@@ -83,7 +103,12 @@ export const command = defineCommand({
 /** The newest first. */
 function rowsOf(paths: EnginePaths, all: boolean): readonly Row[] {
   return listContainers(paths)
-    .map((container) => ({ container, state: stateOf(paths, container) }))
+    .map((container) => ({
+      container,
+      state: stateOf(paths, container),
+      started: startedAt(paths, container),
+      size: "",
+    }))
     .filter(({ state }) => all || state.status === "running")
     .sort((left, right) => right.container.created - left.container.created);
 }
@@ -91,7 +116,8 @@ function rowsOf(paths: EnginePaths, all: boolean): readonly Row[] {
 const longestCommand = 20;
 
 /** What a template sees; the fields of docker and podman. */
-function view({ container, state }: Row, now: number, whole: boolean) {
+function view(row: Row, now: number, whole: boolean) {
+  const { container, state } = row;
   const command = printable(container.command.join(" "));
   return {
     ID: container.id.slice(0, whole ? 64 : 12),
@@ -101,7 +127,13 @@ function view({ container, state }: Row, now: number, whole: boolean) {
     Created: humanAgo(container.created, now),
     CreatedAt: goTime(container.created),
     RunningFor: humanAgo(container.created, now),
-    Status: statusText({ container, state }, now),
+    Status: statusText(row, now),
+    StartedAt: row.started === undefined ? "" : goTime(row.started),
+    Ports: "",
+    Size: row.size,
+    LocalVolumes: 0,
+    Mounts: "",
+    Networks: "",
     State: state.status === "lost" ? "exited" : state.status,
     Names: container.name,
     Pid: state.status === "running" ? state.pid : 0,
@@ -110,12 +142,12 @@ function view({ container, state }: Row, now: number, whole: boolean) {
   };
 }
 
-function statusText({ container, state }: Row, now: number): string {
+function statusText({ container, state, started }: Row, now: number): string {
   switch (state.status) {
     case "created":
       return "Created";
     case "running":
-      return `Up ${humanAgo(container.created, now).replace(/ ago$/, "")}`;
+      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}`;
     case "exited":
       return `Exited (${state.code}) ${humanAgo(state.finished, now)}`;
     case "lost":
@@ -140,6 +172,8 @@ function record(row: Row, now: number): unknown {
     ExitCode: state.status === "exited" ? state.code : 0,
     ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : 0,
     Pid: state.status === "running" ? state.pid : 0,
+    StartedAt: row.started === undefined ? 0 : Math.floor(row.started / 1000),
+    ...(row.size === "" ? {} : { Size: row.size }),
     AutoRemove: container.remove,
     Labels: container.labels,
   };

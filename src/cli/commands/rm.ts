@@ -63,7 +63,7 @@ export const command = defineCommand({
 
 function allOf(paths: EnginePaths, running: boolean): readonly string[] {
   return listContainers(paths)
-    .filter((container) => running || stateOf(paths, container).status === "exited")
+    .filter((container) => running || stateOf(paths, container).status !== "running")
     .map(({ name }) => name);
 }
 

@@ -1,0 +1,53 @@
+import { listContainers, removeContainer, stateOf } from "../../engine/mod.ts";
+import { sweep, treeRemover } from "../container-trees.ts";
+import { containerFilter } from "../containers/filters.ts";
+import { containerSizes } from "../containers/sizes.ts";
+import { humanSize } from "../format/human.ts";
+import { defineCommand } from "../framework/command.ts";
+import { askLine } from "../framework/stdin.ts";
+
+export const command = defineCommand({
+  description:
+    "Removes every container that does not run, with everything it wrote. On a terminal it asks first.",
+  options: {
+    filter: {
+      type: "strings",
+      value: "KEY=VALUE",
+      help: "only those for which it holds: until=TIME or DURATION, label=KEY[=VALUE], label!=KEY[=VALUE]",
+    },
+    force: { type: "boolean", short: "f", help: "do not ask" },
+  },
+  positionals: [],
+  async run({ options, context }) {
+    const paths = context.paths();
+    const matches = containerFilter(options.filter, paths, context.now());
+    if (!options.force && context.stdinIsTerminal) {
+      const answer = askLine(
+        context,
+        "WARNING! This removes all containers that do not run.\nAre you sure you want to continue? [y/N] ",
+      );
+      if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
+    }
+    await sweep(context);
+    const sizeOf = await containerSizes(context);
+    const remove = treeRemover(context);
+    let bytes = 0;
+    const removed: string[] = [];
+    for (const container of listContainers(paths)) {
+      const state = stateOf(paths, container);
+      if (state.status === "running" || !matches(container, state)) continue;
+      const { written } = sizeOf(container);
+      try {
+        await removeContainer(paths, container, { force: false }, remove);
+      } catch (error) {
+        // It was started, or removed by somebody else, meanwhile.
+        context.log("debug", `${container.name}: ${String(error)}`);
+        continue;
+      }
+      bytes += written;
+      removed.push(container.id);
+    }
+    if (removed.length > 0) context.out(`Deleted Containers:\n${removed.join("\n")}\n\n`);
+    context.out(`Total reclaimed space: ${humanSize(bytes, 4)}\n`);
+  },
+});

@@ -1,0 +1,107 @@
+/** `--filter KEY=VALUE` of ps, container prune: docker's and podman's keys. Of one key one must hold, of labels all. */
+import { VitrineError } from "../../base/mod.ts";
+import { type Container, type ContainerState, type EnginePaths, findContainer } from "../../engine/mod.ts";
+import { nearest } from "../framework/nearest.ts";
+import { splitLabel, untilTime } from "../images/filters.ts";
+
+type Test = (container: Container, state: ContainerState) => boolean;
+
+const known = ["id", "name", "label", "label!", "status", "exited", "ancestor", "before", "since", "until"];
+const states = ["created", "running", "paused", "exited", "stopped", "restarting", "removing", "dead"];
+
+/** Errors: `filter-invalid`; `before` and `since` those of `findContainer`. */
+export function containerFilter(filters: readonly string[], paths: EnginePaths, now: number): Test {
+  const byKey = new Map<string, Test[]>();
+  for (const filter of filters) {
+    const { key, test } = oneFilter(filter, paths, now);
+    byKey.set(key, [...(byKey.get(key) ?? []), test]);
+  }
+  return (container, state) =>
+    [...byKey].every(([key, tests]) =>
+      key.startsWith("label")
+        ? tests.every((test) => test(container, state))
+        : tests.some((test) => test(container, state)),
+    );
+}
+
+function oneFilter(filter: string, paths: EnginePaths, now: number): { key: string; test: Test } {
+  const match = /^([a-z]+!?)=(.*)$/s.exec(filter);
+  const [, key = "", value = ""] = match ?? [];
+  switch (key) {
+    case "id":
+      return { key, test: ({ id }) => id.startsWith(value) };
+    case "name": {
+      const pattern = patternOf(filter, value);
+      return { key, test: ({ name }) => pattern.test(name) };
+    }
+    case "label":
+    case "label!": {
+      const label = splitLabel(value);
+      const has = ({ labels }: Container): boolean =>
+        Object.hasOwn(labels, label.key) && (label.value === undefined || labels[label.key] === label.value);
+      return { key, test: (container) => has(container) === (key === "label") };
+    }
+    case "status":
+      if (!states.includes(value)) throw invalid(filter, `a status is one of ${states.join(", ")}`);
+      return { key, test: (_, state) => stateName(state) === (value === "stopped" ? "exited" : value) };
+    case "exited":
+      if (!/^\d{1,3}$/.test(value)) throw invalid(filter, "exited is an exit status");
+      return { key, test: (_, state) => state.status === "exited" && state.code === Number(value) };
+    case "ancestor":
+      return { key, test: (container) => isOf(container, value) };
+    case "before":
+    case "since": {
+      const { created } = findContainer(paths, value);
+      return {
+        key,
+        test: (container) => (key === "before" ? container.created < created : container.created > created),
+      };
+    }
+    case "until": {
+      const time = untilTime(value, now);
+      if (time === undefined)
+        throw invalid(filter, "until is a time (2026-01-31T12:00:00Z) or a duration (24h)");
+      return { key, test: ({ created }) => created < time };
+    }
+    default: {
+      const close = nearest(key, known);
+      throw invalid(
+        filter,
+        close === undefined ? `known are ${known.join(", ")}` : `did you mean ${close}=…?`,
+      );
+    }
+  }
+}
+
+/** What docker and podman call it. */
+export function stateName(state: ContainerState): string {
+  return state.status === "lost" ? "exited" : state.status;
+}
+
+/** Names are matched as regular expressions, as docker and podman do; one that is none is taken literally. */
+function patternOf(filter: string, value: string): RegExp {
+  try {
+    return new RegExp(value.replace(/^\^?\//, "^"));
+  } catch {
+    throw invalid(filter, "name is a regular expression");
+  }
+}
+
+/** The name that was typed, with or without a tag, or the image's id. */
+function isOf({ image, imageId }: Container, value: string): boolean {
+  const bare = image.replace(/^docker\.io\/(library\/)?/, "");
+  const hex = imageId.slice("sha256:".length);
+  return (
+    [image, bare, bare.replace(/:[^/:]*$/, "")].includes(value) ||
+    imageId === value ||
+    (value.length >= 4 && hex.startsWith(value))
+  );
+}
+
+function invalid(filter: string, hint: string): VitrineError {
+  return new VitrineError("invalid", `invalid filter ${JSON.stringify(filter)}`, {
+    code: "filter-invalid",
+    operand: filter,
+    hint,
+  });
+}

@@ -1,0 +1,219 @@
+/** A container as `docker inspect` and `podman inspect` show it: docker's fields, then podman's. */
+import * as fs from "node:fs";
+import {
+  type Container,
+  type ContainerState,
+  type EnginePaths,
+  logFile,
+  monitorOf,
+  readConfig,
+  readLaunch,
+  runDirectory,
+  startedAt,
+  stateOf,
+} from "../../engine/mod.ts";
+import type { Mount, RuntimeConfig } from "../../oci/mod.ts";
+import { stateName } from "./filters.ts";
+import type { ContainerSize } from "./sizes.ts";
+
+/** Go's zero time: it has not happened. */
+const never = "0001-01-01T00:00:00Z";
+
+function timeText(milliseconds: number | undefined): string {
+  return milliseconds === undefined ? never : new Date(milliseconds).toISOString();
+}
+
+export function inspectContainer(paths: EnginePaths, container: Container, size?: ContainerSize) {
+  const config = readConfig(paths, container.id);
+  const launch = launchOf(paths, container.id);
+  const { process } = config;
+  const state = stateOf(paths, container);
+  const etc = (name: string): string => {
+    const file = `${runDirectory(paths, container.id)}/etc/${name}`;
+    return config.mounts?.some(({ source }) => source === file) ? file : "";
+  };
+  const mounts = (config.mounts ?? []).filter((mount) => isUsers(mount, paths, container));
+  return {
+    Id: container.id,
+    Created: timeText(container.created),
+    Path: process?.args[0] ?? "",
+    Args: process?.args.slice(1) ?? [],
+    State: stateFields(paths, container, state),
+    Image: container.imageId,
+    ResolvConfPath: etc("resolv.conf"),
+    HostnamePath: etc("hostname"),
+    HostsPath: etc("hosts"),
+    LogPath: launch?.log.driver === "none" ? "" : logFile(paths, container.id),
+    Name: container.name,
+    RestartCount: 0,
+    Driver: launch?.root.type === "directory" ? "copy" : "overlay",
+    Platform: "linux",
+    MountLabel: config.linux?.mountLabel ?? "",
+    ProcessLabel: process?.selinuxLabel ?? "",
+    AppArmorProfile: process?.apparmorProfile ?? "",
+    ExecIDs: [],
+    HostConfig: hostConfig(container, config, launch),
+    GraphDriver:
+      launch?.root.type === "overlay"
+        ? {
+            Name: "overlay",
+            Data: {
+              LowerDir: launch.root.lowers.join(":"),
+              MergedDir: launch.root.target,
+              UpperDir: launch.root.upper,
+              WorkDir: launch.root.work,
+            },
+          }
+        : { Name: "copy", Data: {} },
+    ...(size === undefined ? {} : { SizeRw: size.written, SizeRootFs: size.whole }),
+    Mounts: mounts.map((mount) => mountFields(mount, paths, container)),
+    Config: {
+      Hostname: config.hostname ?? "",
+      Domainname: config.domainname ?? "",
+      User: userText(process?.user),
+      AttachStdin: false,
+      AttachStdout: false,
+      AttachStderr: false,
+      Tty: process?.terminal ?? false,
+      OpenStdin: launch?.interactive ?? false,
+      StdinOnce: (launch?.interactive ?? false) && (launch?.stdinOnce ?? false),
+      Env: process?.env ?? [],
+      Cmd: container.command,
+      Image: container.image,
+      Volumes: null,
+      WorkingDir: process?.cwd ?? "/",
+      Entrypoint: null,
+      OnBuild: null,
+      Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
+      StopSignal: container.stopSignal,
+      StopTimeout: container.stopTimeoutSeconds,
+    },
+    NetworkSettings: {
+      SandboxKey: "",
+      Ports: {},
+      IPAddress: "",
+      Gateway: "",
+      MacAddress: "",
+      Networks: {},
+    },
+    ImageName: container.image,
+    ImageDigest: container.manifestDigest,
+    BoundingCaps: process?.capabilities?.bounding ?? [],
+    EffectiveCaps: process?.capabilities?.effective ?? [],
+    OCIConfigPath: container.files.config,
+    PidFile: container.files.pid,
+  };
+}
+
+function launchOf(paths: EnginePaths, id: string) {
+  // A container of `run --rm` has none: it is never started again.
+  if (!fs.existsSync(`${paths.root}/containers/${id}/launch.json`)) return undefined;
+  return readLaunch(paths, id).launch;
+}
+
+function stateFields(paths: EnginePaths, container: Container, state: ContainerState) {
+  const monitor = monitorOf(paths, container);
+  return {
+    OciVersion: "1.3.0",
+    Status: stateName(state),
+    Running: state.status === "running",
+    Paused: false,
+    Restarting: false,
+    OOMKilled: false,
+    Dead: false,
+    Pid: state.status === "running" ? state.pid : 0,
+    ConmonPid: state.status === "running" ? (monitor?.pid ?? 0) : 0,
+    ExitCode: state.status === "exited" ? state.code : state.status === "lost" ? 137 : 0,
+    Error: "",
+    StartedAt: timeText(startedAt(paths, container)),
+    FinishedAt: timeText(state.status === "exited" ? state.finished : undefined),
+    CgroupPath: container.cgroups[0] ?? "",
+  };
+}
+
+function hostConfig(container: Container, config: RuntimeConfig, launch: ReturnType<typeof launchOf>) {
+  const { memory, cpu, pids } = config.linux?.resources ?? {};
+  const quota = cpu?.quota ?? 0n;
+  const period = cpu?.period ?? 0n;
+  return {
+    Binds: (config.mounts ?? [])
+      .filter((mount) => mount.type === "bind" && !mount.source?.includes(container.id))
+      .map(({ source, destination, options }) => `${source}:${destination}:${accessOf(options)}`),
+    ContainerIDFile: "",
+    LogConfig: {
+      Type: launch?.log.driver === "none" ? "none" : "k8s-file",
+      Config:
+        launch === undefined || launch.log.maxBytes === 0
+          ? {}
+          : { "max-size": String(launch.log.maxBytes), "max-file": String(launch.log.files) },
+    },
+    NetworkMode: namespaceMode(config, "network", "none"),
+    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    AutoRemove: container.remove,
+    IpcMode: namespaceMode(config, "ipc", "private"),
+    PidMode: namespaceMode(config, "pid", "private"),
+    UTSMode: namespaceMode(config, "uts", "private"),
+    CgroupnsMode: namespaceMode(config, "cgroup", "private"),
+    UsernsMode: namespaceMode(config, "user", "private"),
+    Privileged: config.linux?.seccomp === undefined && (config.linux?.maskedPaths ?? []).length === 0,
+    ReadonlyRootfs: config.root?.readonly ?? false,
+    OomScoreAdj: config.process?.oomScoreAdj ?? 0,
+    ShmSize: shmSize(config),
+    Init: launch?.init ?? false,
+    CgroupParent: "",
+    Memory: Number(memory?.limit ?? 0n),
+    MemorySwap: Number(memory?.swap ?? 0n),
+    MemoryReservation: Number(memory?.reservation ?? 0n),
+    NanoCpus: quota > 0n && period > 0n ? Number((quota * 1_000_000_000n) / period) : 0,
+    CpuShares: Number(cpu?.shares ?? 0n),
+    CpuPeriod: Number(period),
+    CpuQuota: Number(quota),
+    CpusetCpus: cpu?.cpus ?? "",
+    CpusetMems: cpu?.mems ?? "",
+    PidsLimit: Number(pids?.limit ?? 0n),
+    MaskedPaths: config.linux?.maskedPaths ?? [],
+    ReadonlyPaths: config.linux?.readonlyPaths ?? [],
+  };
+}
+
+function namespaceMode(config: RuntimeConfig, type: string, owned: string): string {
+  const found = config.linux?.namespaces?.find((namespace) => namespace.type === type);
+  if (found === undefined) return "host";
+  return found.path === undefined ? owned : `ns:${found.path}`;
+}
+
+function shmSize(config: RuntimeConfig): number {
+  const options = config.mounts?.find(({ destination }) => destination === "/dev/shm")?.options ?? [];
+  const size = options.find((option) => option.startsWith("size="))?.slice("size=".length);
+  return size === undefined ? 0 : Number(size);
+}
+
+function userText(user: { readonly uid: number; readonly gid: number } | undefined): string {
+  return user === undefined || (user.uid === 0 && user.gid === 0) ? "" : `${user.uid}:${user.gid}`;
+}
+
+/** Those that a flag or the image asked for: not /proc and its like, nor the files that every container gets. */
+function isUsers({ type, source }: Mount, paths: EnginePaths, { id }: Container): boolean {
+  if (type !== "bind" || source === undefined) return false;
+  return !source.startsWith(`${runDirectory(paths, id)}/`) && !/^\/(dev|proc|sys)(\/|$)/.test(source);
+}
+
+function mountFields(mount: Mount, paths: EnginePaths, { id }: Container) {
+  const { source = "", destination, options = [] } = mount;
+  const volume = source.startsWith(`${paths.root}/containers/${id}/volumes/`);
+  return {
+    Type: volume ? "volume" : "bind",
+    ...(volume ? { Name: source.slice(source.lastIndexOf("/") + 1) } : {}),
+    Source: source,
+    Destination: destination,
+    Driver: volume ? "local" : "",
+    Mode: "",
+    Options: options.filter((option) => !["ro", "rw", "bind", "rbind"].includes(option)),
+    RW: accessOf(options) === "rw",
+    Propagation: options.find((option) => /(private|shared|slave|unbindable)$/.test(option)) ?? "rprivate",
+  };
+}
+
+function accessOf(options: readonly string[] | undefined): "ro" | "rw" {
+  return options?.some((option) => option === "ro" || option === "rro") ? "ro" : "rw";
+}
