@@ -51,7 +51,9 @@ function withinEachOther(masks: CapabilityMasks): CapabilityMasks {
 function holdable(draft: Draft): bigint {
   const { host } = draft.input;
   const known = allCapabilities(host.lastCapability);
-  return draft.inUserNamespace ? known : known & host.capabilities.permitted & host.capabilities.bounding;
+  return draft.namespace("user") !== undefined
+    ? known
+    : known & host.capabilities.permitted & host.capabilities.bounding;
 }
 
 function forbidden(draft: Draft): bigint {

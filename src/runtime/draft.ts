@@ -32,7 +32,7 @@ const config: Origin = { by: "config" };
 
 export class Draft {
   readonly input: CompileInput;
-  /** The container's user namespace is not the engine's: made or joined. */
+  /** The container's user namespace is not the machine's first: made or joined, or the engine is in one itself. */
   readonly inUserNamespace: boolean;
   private readonly namespaces = new Map<NamespaceType, WantedNamespace>();
   private readonly ops: PlannedOp[] = [];
@@ -48,7 +48,7 @@ export class Draft {
       }
       this.namespaces.set(wanted.type, { ...wanted, index });
     }
-    this.inUserNamespace = this.namespaces.has("user");
+    this.inUserNamespace = this.namespaces.has("user") || !input.host.userNamespace.initial;
   }
 
   monitor(op: Op, reason: Reason): void {

@@ -2,6 +2,7 @@
  * `vitrine runtime VERB`, also `vitrine-runtime VERB`: the command line of runc, which engines drive. Its options,
  * exit statuses and log are runc's, so nothing of vitrine's own command line applies here.
  */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { VitrineError } from "../../base/mod.ts";
 import { defineCommand, type OptionTable } from "../framework/command.ts";
@@ -127,11 +128,19 @@ function globalsOf(line: ParsedLine, context: Context, words: readonly string[])
   };
 }
 
-/** Root of a user namespace that an engine made is not root: its /run may be the host's. */
+/** As runc: root of a user namespace that an engine made is not root, unless it says so. */
 function defaultRoot({ uid, environment }: Context): string {
   const own = environment["XDG_RUNTIME_DIR"];
-  const rootless = uid !== 0 || (environment["_CONTAINERS_USERNS_CONFIGURED"] ?? "") !== "";
+  const rootless = uid !== 0 || (environment["USER"] !== "root" && !inFirstUserNamespace());
   return rootless && own !== undefined && own !== "" ? `${own}/vitrine-runtime` : "/run/vitrine-runtime";
+}
+
+function inFirstUserNamespace(): boolean {
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(fs.readFileSync("/proc/self/uid_map", "latin1"));
+  } catch {
+    return true;
+  }
 }
 
 async function loadVerb(name: string): Promise<Verb> {
