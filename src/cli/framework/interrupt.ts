@@ -23,18 +23,19 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** Runs `body` with the signals caught. A second signal ends the process at once, as if none were caught. */
 export async function interruptible<T>(body: (guard: Interruptible) => Promise<T>): Promise<T> {
-  let interrupt: (reason: Interrupted) => void = () => undefined;
   let caught: Interrupted | undefined;
-  const interrupted = new Promise<never>((_resolve, reject) => {
-    interrupt = reject;
-  });
-  // Without a race that waits for it, the rejection is nobody's.
-  interrupted.catch(() => undefined);
+  /** Those who wait for a chunk now. Not one promise that all race with: it would keep every chunk that ever won. */
+  const waiting = new Set<(reason: Interrupted) => void>();
+  const orInterrupted = <R>(promise: Promise<R>): Promise<R> =>
+    new Promise<R>((resolve, reject) => {
+      waiting.add(reject);
+      promise.then(resolve, reject).finally(() => waiting.delete(reject));
+    });
   const handlers = signals.map((signal) => {
     const handler = (): void => {
       if (caught !== undefined) process.exit(caught.status);
       caught = new Interrupted(signal);
-      interrupt(caught);
+      for (const reject of waiting) reject(caught);
     };
     process.on(signal, handler);
     return { signal, handler };
@@ -44,7 +45,7 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
     try {
       while (true) {
         if (caught !== undefined) throw caught;
-        const next = await Promise.race([iterator.next(), interrupted]);
+        const next = await orInterrupted(iterator.next());
         if (next.done === true) return;
         yield next.value;
       }
