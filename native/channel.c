@@ -50,9 +50,11 @@ int channel_receive(int channel, struct message *message, int *descriptor) {
   header.msg_controllen = sizeof control.bytes;
   *descriptor = -1;
   ssize_t got;
+  /* An end that closes without having read all makes one call fail; what it said before is still there (its failure),
+     and then the end. */
   do got = recvmsg(channel, &header, MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
-  if (got < 0) return errno == ECONNRESET ? 0 : -1;
+  while (got < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (got < 0) return -1;
   if (got == 0) return 0;
   struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
   if (rights != NULL && rights->cmsg_type == SCM_RIGHTS) memcpy(descriptor, CMSG_DATA(rights), sizeof *descriptor);

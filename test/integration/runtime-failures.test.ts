@@ -10,29 +10,20 @@ import type { WireOp } from "../../src/kernel/mod.ts";
 import { decodePlan, encodePlan, probeHost } from "../../src/kernel/mod.ts";
 import { type CreateOptions, compileBundle, lifecycleFiles, writeContainer } from "../../src/runtime/mod.ts";
 import { baseConfig, type Config, makeRoot } from "../conformance/runtime/support.ts";
-import {
-  type Census,
-  cannotRun,
-  census,
-  helper,
-  isRoot,
-  leftBehind,
-  nothing,
-  repository,
-} from "./support.ts";
+import { cannotRun, helper, isRoot, repository } from "./support.ts";
 
 const runtime = path.join(repository, "dist/vitrine-runtime");
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vt-runtime-"));
 fs.chmodSync(work, 0o755);
 const root = path.join(work, "root");
 const logFile = path.join(work, "log");
-let found: Census;
+/** Beside other containers of this machine. */
+const prefix = `vt-failures-${process.pid}-`;
+const a = `${prefix}a`;
+const twin = `${prefix}twin`;
 let count = 0;
 
-before(() => {
-  makeRoot(path.join(work, "rootfs"));
-  found = census();
-});
+before(() => makeRoot(path.join(work, "rootfs")));
 after(() => fs.rmSync(work, { recursive: true, force: true }));
 
 function asRoot(name: string, body: (t: TestContext) => void | Promise<void>): void {
@@ -49,6 +40,39 @@ function call(...args: readonly string[]) {
   fs.closeSync(fd);
   const log = fs.existsSync(logFile) ? fs.readFileSync(logFile, "utf8").trim().split("\n") : [];
   return { status: done.status, text: fs.readFileSync(out, "utf8"), log };
+}
+
+/** Mounts, cgroups and processes of these tests that are there, once all had the time to go. */
+async function leftBehind(): Promise<readonly string[]> {
+  for (let turn = 0; turn < 150 && traces().length > 0; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return traces();
+}
+
+function traces(): readonly string[] {
+  const mounts = fs.readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const cgroups = ["", "pids", "memory", "freezer", "unified"].flatMap((hierarchy) => {
+    const directory = path.join("/sys/fs/cgroup", hierarchy, "vitrine");
+    return fs.existsSync(directory)
+      ? fs.readdirSync(directory).map((name) => path.join(directory, name))
+      : [];
+  });
+  const processes = fs.readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && isOurs(pid));
+  return [
+    ...mounts.filter((line) => line.includes(work)),
+    ...cgroups.filter((name) => name.includes(prefix)),
+    ...processes.map((pid) => `process ${pid}`),
+  ];
+}
+
+function isOurs(pid: string): boolean {
+  try {
+    const read = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, "utf8");
+    return read("comm").startsWith("vitrine-") && (read("cmdline") + read("mountinfo")).includes(work);
+  } catch {
+    return false;
+  }
 }
 
 function bundle(script: string, change: (config: Config) => void = () => {}): string {
@@ -74,7 +98,7 @@ async function refused(
   assert.match(last.msg, pattern);
   assert.match(last.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   assert.deepEqual(names(), leaves);
-  if (leaves.length === 0) assert.deepEqual(await leftBehind(found), nothing);
+  if (leaves.length === 0) assert.deepEqual(await leftBehind(), []);
 }
 
 const names = (): string[] => (fs.existsSync(root) ? fs.readdirSync(root).sort() : []);
@@ -144,59 +168,57 @@ const wrong: readonly (readonly [name: string, pattern: RegExp, change: (config:
 ];
 
 for (const [name, pattern, change] of wrong) {
-  asRoot(`create refuses ${name}`, () =>
-    refused(["create", "--bundle", bundle("true", change), "a"], pattern),
-  );
+  asRoot(`create refuses ${name}`, () => refused(["create", "--bundle", bundle("true", change), a], pattern));
 }
 
 asRoot("create refuses a bundle without config.json, a broken one, and a bad id", async () => {
   const empty = path.join(work, "empty");
   fs.mkdirSync(empty);
-  await refused(["create", "--bundle", empty, "a"], /config\.json/);
+  await refused(["create", "--bundle", empty, a], /config\.json/);
   fs.writeFileSync(path.join(empty, "config.json"), '{"ociVersion":');
-  await refused(["create", "--bundle", empty, "a"], /config\.json/);
+  await refused(["create", "--bundle", empty, a], /config\.json/);
   for (const id of ["..", "a/b", "", "a b", "x".repeat(300)]) {
     await refused(["create", "--bundle", bundle("true"), id], /invalid container id/);
   }
 });
 
 asRoot("kill of a stopped container, delete of a running one, a second start", async () => {
-  assert.equal(call("run", "--detach", "--bundle", bundle("exec sleep 100"), "a").status, 0);
-  await refused(["start", "a"], /cannot start/, ["a"]);
-  await refused(["delete", "a"], /not stopped: running/, ["a"]);
-  await refused(["create", "--bundle", bundle("true"), "a"], /already exists/, ["a"]);
-  assert.equal(call("kill", "a", "KILL").status, 0);
-  for (let turn = 0; turn < 100 && !call("state", "a").text.includes('"stopped"'); turn++) {
+  assert.equal(call("run", "--detach", "--bundle", bundle("exec sleep 100"), a).status, 0);
+  await refused(["start", a], /cannot start/, [a]);
+  await refused(["delete", a], /not stopped: running/, [a]);
+  await refused(["create", "--bundle", bundle("true"), a], /already exists/, [a]);
+  assert.equal(call("kill", a, "KILL").status, 0);
+  for (let turn = 0; turn < 100 && !call("state", a).text.includes('"stopped"'); turn++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  await refused(["kill", "a", "KILL"], /container not running/, ["a"]);
-  await refused(["kill", "a", "NONSENSE"], /unknown signal/, ["a"]);
-  assert.equal(call("delete", "a").status, 0);
-  await refused(["delete", "a"], /does not exist/);
-  assert.equal(call("delete", "--force", "a").status, 0);
+  await refused(["kill", a, "KILL"], /container not running/, [a]);
+  await refused(["kill", a, "NONSENSE"], /unknown signal/, [a]);
+  assert.equal(call("delete", a).status, 0);
+  await refused(["delete", a], /does not exist/);
+  assert.equal(call("delete", "--force", a).status, 0);
 });
 
 asRoot("of two creations at once one succeeds", async () => {
   const directory = bundle("exec sleep 100");
   const children = Array.from({ length: 8 }, () =>
-    spawn(runtime, ["--root", root, "create", "--bundle", directory, "twin"], { stdio: "ignore" }),
+    spawn(runtime, ["--root", root, "create", "--bundle", directory, twin], { stdio: "ignore" }),
   );
   const results = await Promise.all(children.map((child) => once(child, "close")));
   assert.equal(results.filter(([status]) => status === 0).length, 1);
-  assert.match(call("state", "twin").text, /"created"/);
-  assert.equal(call("delete", "--force", "twin").status, 0);
+  assert.match(call("state", twin).text, /"created"/);
+  assert.equal(call("delete", "--force", twin).status, 0);
   assert.deepEqual(names(), []);
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(), []);
 });
 
 asRoot("of two starts at once one succeeds", async () => {
-  assert.equal(call("create", "--bundle", bundle("exec sleep 100"), "twin").status, 0);
+  assert.equal(call("create", "--bundle", bundle("exec sleep 100"), twin).status, 0);
   const children = Array.from({ length: 6 }, () =>
-    spawn(runtime, ["--root", root, "start", "twin"], { stdio: "ignore" }),
+    spawn(runtime, ["--root", root, "start", twin], { stdio: "ignore" }),
   );
   const results = await Promise.all(children.map((child) => once(child, "close")));
   assert.equal(results.filter(([status]) => status === 0).length, 1);
-  assert.equal(call("delete", "--force", "twin").status, 0);
+  assert.equal(call("delete", "--force", twin).status, 0);
 });
 
 const suicide: WireOp = {
@@ -256,7 +278,7 @@ asRoot("kill -9 of the runtime before any op: delete --force leaves nothing", as
   const host = { facts: probeHost(), now: Date.now };
   let tried = 0;
   for (let at = 0; ; at++) {
-    const id = `dies-${at}`;
+    const id = `${prefix}${at}`;
     const create = options(id);
     const plan = writeContainer(await compileBundle(create, host), create, host);
     const { ops } = decodePlan(fs.readFileSync(plan));
@@ -278,7 +300,7 @@ asRoot("kill -9 of the runtime before any op: delete --force leaves nothing", as
     assert.deepEqual(names(), [], `op ${at} (${ops[at]!.op.op})`);
     tried += 1;
   }
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(), []);
   t.diagnostic(`${tried} boundaries`);
   assert.ok(tried > 40);
 });
