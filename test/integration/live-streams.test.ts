@@ -1,0 +1,245 @@
+/** What containers in the background print and read: logs, exec, attach. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { makeRunWorld, until } from "./run-support.ts";
+import { cannotRun, findProgram, isRoot, vitrine as program } from "./support.ts";
+
+const world = makeRunWorld("streams");
+after(async () => {
+  world.run(["rm", "--all", "--force"]);
+  await world.assertClean();
+  await world[Symbol.asyncDispose]();
+});
+
+function vitrine(...args: readonly string[]): string {
+  const done = world.run(args);
+  assert.equal(done.status, 0, `${args.join(" ")}: ${done.stderr}`);
+  return done.stdout.replace(/\n$/, "");
+}
+const detached = (flags: readonly string[], ...command: readonly string[]): string =>
+  vitrine("run", "-d", "-q", ...flags, "probe", ...command);
+const logged = (name: string, text: string): Promise<true> =>
+  until(
+    () => (world.run(["logs", name]).stdout.includes(text) ? true : undefined),
+    `${text} logged by ${name}`,
+  );
+const idle = ["sh", "-c", 'trap "exit 0" TERM; echo ready; while :; do sleep 0.02; done'];
+
+test("logs: streams, lines without an end, --tail, --timestamps, --since, --until", async () => {
+  detached(["--name", "talk"], "sh", "-c", "echo one; echo two; echo bad >&2; printf '\\033[31mlast'");
+  vitrine("wait", "talk");
+  const all = world.run(["logs", "talk"]);
+  assert.equal(all.stdout, "one\ntwo\n\x1b[31mlast");
+  assert.equal(all.stderr, "bad\n");
+  assert.equal(
+    world.run(["logs", "--tail", "1", "talk"]).stdout + world.run(["logs", "-n", "--tail=0", "talk"]).stdout,
+    "\x1b[31mlast",
+  );
+  assert.match(world.run(["logs", "-t", "talk"]).stdout, /^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z one\n/);
+  assert.equal(world.run(["logs", "--since", "1h", "talk"]).stdout, all.stdout);
+  assert.equal(world.run(["logs", "--until", "1h", "talk"]).stdout, "");
+  assert.equal(world.run(["logs", "--tail", "x", "talk"]).status, 125);
+  assert.equal(world.run(["logs", "missing"]).status, 125);
+  vitrine("rm", "talk");
+});
+
+test("a great deal of output is logged whole, and rotation keeps what it is told to", async () => {
+  detached(["--name", "much"], "sh", "-c", "seq 1 200000");
+  vitrine("wait", "much");
+  const expected = Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join("");
+  assert.equal(vitrine("logs", "much") === expected.trimEnd(), true);
+  vitrine("rm", "much");
+
+  const id = detached(
+    ["--name", "turn", "--log-opt", "max-size=100k", "--log-opt", "max-file=3"],
+    "seq",
+    "1",
+    "20000",
+  );
+  vitrine("wait", "turn");
+  const files = fs
+    .readdirSync(path.join(world.root, "containers", id))
+    .filter((name) => name.startsWith("log"));
+  assert.deepEqual(files.sort(), ["log", "log.1", "log.2"]);
+  for (const file of files) {
+    assert.ok(fs.statSync(path.join(world.root, "containers", id, file)).size < 4 * 100 * 1024, file);
+  }
+  assert.equal(vitrine("logs", "turn").split("\n").at(-1), "20000");
+  vitrine("rm", "turn");
+  const none = detached(["--log-driver", "none"], "echo", "x");
+  vitrine("wait", none);
+  assert.equal(vitrine("logs", none), "");
+  vitrine("rm", none);
+});
+
+test("logs --follow ends with the container", async () => {
+  detached(["--name", "flow"], "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.1; done");
+  assert.equal(vitrine("logs", "-f", "flow"), "1\n2\n3");
+  vitrine("rm", "flow");
+});
+
+test("exec: status, streams, environment, directory, user", async () => {
+  detached(["--name", "box", "-e", "BASE=1"], ...idle);
+  const exec = (...args: readonly string[]) => world.run(["exec", ...args]);
+  assert.equal(exec("box", "sh", "-c", "exit 42").status, 42);
+  assert.equal(exec("box", "no-such-program").status, 127);
+  assert.equal(exec("box", "/etc").status, 126);
+  assert.equal(exec("missing", "true").status, 125);
+  assert.equal(exec("box").status, 125);
+  const both = exec("box", "sh", "-c", "echo out; echo err >&2");
+  assert.deepEqual([both.stdout, both.stderr], ["out\n", "err\n"]);
+  assert.equal(world.run(["exec", "-i", "box", "cat"], { input: "typed" }).stdout, "typed");
+  assert.equal(world.run(["exec", "box", "cat"], { input: "typed" }).stdout, "");
+  assert.equal(exec("-e", "A=b", "-w", "/tmp", "box", "sh", "-c", "echo $A $BASE $PWD").stdout, "b 1 /tmp\n");
+  assert.equal(
+    exec("-u", "user", "box", "sh", "-c", "id -u; id -G; echo $HOME").stdout,
+    "1000\n1000 29 50\n/home/user\n",
+  );
+  assert.match(exec("-u", "user", "box", "cat", "/proc/self/status").stdout, /CapEff:\t0{16}\n/);
+  assert.equal(exec("-u", "nobody-here", "box", "true").status, 125);
+  // In the same namespaces and cgroup as the container's own process, and as restricted.
+  for (const name of ["pid", "mnt", "net", "ipc", "uts", "user", "cgroup"]) {
+    const script = `test $(readlink /proc/1/ns/${name}) = $(readlink /proc/self/ns/${name})`;
+    assert.equal(exec("box", "sh", "-c", script).status, 0, name);
+  }
+  const [own, others] = ["/proc/1/status", "/proc/self/status"].map(
+    (file) => exec("box", "sh", "-c", `grep -E '^(Cap|Seccomp|NoNew)' ${file}`).stdout,
+  );
+  assert.equal(own, others);
+  assert.equal(exec("box", "sh", "-c", "diff /proc/1/cgroup /proc/self/cgroup").stdout, "");
+  assert.equal(exec("--privileged", "box", "grep", "Seccomp:", "/proc/self/status").stdout, "Seccomp:\t0\n");
+  vitrine("exec", "-d", "box", "sh", "-c", "sleep 0.1; echo done > /file");
+  await until(
+    () => (exec("box", "cat", "/file").stdout === "done\n" ? true : undefined),
+    "exec -d to do its work",
+  );
+  const stateOfBoot = fs.readdirSync(
+    path.join(world.runroot, "containers", vitrine("inspect", "-f", "{{.Id}}", "box")),
+  );
+  assert.deepEqual(
+    stateOfBoot.filter((name) => name.startsWith("exec")),
+    [],
+  );
+  vitrine("stop", "box");
+  assert.equal(exec("box", "true").status, 125);
+  vitrine("rm", "box");
+});
+
+test("attach follows the output, passes stdin on and ends with the container's status", async () => {
+  detached(["-i", "--name", "cat"], "sh", "-c", "read line; echo got $line; exit 6");
+  const done = world.run(["attach", "cat"], { input: "hello\n" });
+  assert.equal(done.status, 6, done.stderr);
+  assert.equal(done.stdout, "got hello\n");
+  vitrine("rm", "cat");
+  assert.equal(world.run(["attach", "cat"]).status, 125);
+});
+
+test("all who attach see the same", async () => {
+  detached(["-i", "--name", "both"], "sh", "-c", "read line; seq 1 100000; exit 0");
+  const children = [1, 2].map(() => world.start(["attach", "--no-stdin", "both"]));
+  const outputs = children.map(
+    (child) =>
+      new Promise<string>((resolve) => {
+        let text = "";
+        child.stdout!.on("data", (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        child.on("close", () => resolve(text));
+      }),
+  );
+  const pid = vitrine("inspect", "-f", "{{.State.ConmonPid}}", "both");
+  // A connection is a descriptor of the monitor.
+  await until(
+    () => (fs.readdirSync(`/proc/${pid}/fd`).length >= 12 ? true : undefined),
+    "both to be attached",
+    5000,
+  ).catch(() => undefined);
+  // Not waited for with the event loop held: the others' output must be read meanwhile.
+  const third = world.start(["attach", "both"]);
+  third.stdout!.resume();
+  third.stdin!.end("go\n");
+  assert.equal(await new Promise((resolve) => third.on("close", resolve)), 0);
+  const [first, second] = await Promise.all(outputs);
+  assert.equal(first, second);
+  assert.equal(first!.split("\n").length, 100_001);
+  vitrine("rm", "both");
+});
+
+test("stdin of a container that was created for the foreground ends with ours", () => {
+  vitrine("create", "-i", "--name", "count", "probe", "wc", "-c");
+  assert.equal(world.run(["start", "-ai", "count"], { input: "12345" }).stdout.trim(), "5");
+  vitrine("rm", "count");
+});
+
+/** Runs vitrine on a terminal of 99 columns and 33 rows, and types once something was seen. */
+async function onTerminal(args: readonly string[], typed: readonly (readonly [string, string])[]) {
+  const words = [program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  const command = `stty rows 33 cols 99; exec ${words}`;
+  const child = spawn(findProgram("script")!, ["--quiet", "--return", "--command", command, "/dev/null"], {
+    env: { ...world.env, TERM: "dumb" },
+    cwd: world.directory,
+  });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    text += chunk.toString().replaceAll("\r", "");
+  });
+  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
+  for (const [seen, line] of typed) {
+    await until(() => (text.includes(seen) ? true : undefined), `${seen} on the terminal`);
+    child.stdin.write(line);
+  }
+  return { status: await ended, text };
+}
+
+test("a terminal in the background: size, detach keys, and back again", async (t) => {
+  if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
+  const script =
+    'echo ready; while read line; do echo "got-$line"; stty size; [ "$line" = end ] && exit 4; done';
+  detached(["-it", "--name", "term"], "sh", "-c", script);
+  const first = await onTerminal(
+    ["attach", "term"],
+    [
+      ["", "one\n"],
+      ["got-one", "\x10\x11"],
+    ],
+  );
+  assert.equal(first.status, 0, first.text);
+  assert.match(first.text, /33 99/);
+  assert.equal(vitrine("inspect", "-f", "{{.State.Running}} {{.Config.Tty}}", "term"), "true true");
+  const second = await onTerminal(["attach", "--detach-keys", "ctrl-x", "term"], [["", "end\n"]]);
+  assert.equal(second.status, 4, second.text);
+  assert.match(
+    world.run(["logs", "term"]).stdout.replaceAll("\r", ""),
+    /ready\n[\s\S]*got-one\n33 99\n[\s\S]*got-end/,
+  );
+  vitrine("rm", "term");
+});
+
+test("exec -it has a terminal of the container's, of the caller's size", async (t) => {
+  if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
+  detached(["--name", "shell"], ...idle);
+  await logged("shell", "ready");
+  const done = await onTerminal(
+    ["exec", "-it", "shell", "sh", "-c", "tty; stty size; echo $TERM; exit 3"],
+    [],
+  );
+  assert.equal(done.status, 3, done.text);
+  assert.match(done.text, /\/dev\/pts\/\d+\n33 99\nxterm/);
+  vitrine("rm", "-f", "shell");
+});
+
+test("nothing that we hold open reaches the container", {
+  skip: !isRoot && "descriptors of others",
+}, async () => {
+  detached(["--name", "clean"], ...idle);
+  await logged("clean", "ready");
+  const pid = vitrine("inspect", "-f", "{{.State.Pid}}", "clean");
+  const descriptors = fs.readdirSync(`/proc/${pid}/fd`).filter((fd) => Number(fd) > 2 && Number(fd) !== 10);
+  assert.deepEqual(descriptors, []);
+  const inside = vitrine("exec", "clean", "sh", "-c", "ls /proc/self/fd | wc -l");
+  assert.ok(Number(inside) <= 4, inside);
+  vitrine("rm", "-f", "clean");
+});
