@@ -24,6 +24,7 @@ if (process.getuid?.() !== 0) {
 try {
   setUp();
   benchRun();
+  benchVerbs();
   await benchMemory();
   benchUnpack();
   const text = report(rows);
@@ -97,6 +98,36 @@ function benchRun(): void {
     peer: "podman run",
     theirs: median(b!),
     budget: 1 / 12,
+  });
+}
+
+/** The verbs that engines call, on the bundle of `benchRun`. */
+function benchVerbs(): void {
+  const bundle = path.join(work, "bundle");
+  if (!fs.existsSync(bundle)) return;
+  const verbs = (runtime: string, name: string): string[] => {
+    const call = `${runtime} --root ${path.join(work, `state-${name}`)}`;
+    const id = `vitrine-bench-${name}`;
+    return [
+      "sh",
+      "-c",
+      `${call} create -b ${bundle} ${id} && ${call} start ${id} && ${call} delete -f ${id}`,
+    ];
+  };
+  const peers = ["runc", "crun"].filter((name) => installed(name) && runs(verbs(name, name)));
+  const runtime = path.join(repository, "dist/vitrine-runtime");
+  const commands = [verbs(runtime, "vitrine"), ...peers.map((name) => verbs(name, name))];
+  const times = measure(path.join(work, "turns"), rounds, commands);
+  const budgets: Readonly<Record<string, number>> = { runc: 0.5, crun: 1.5 };
+  peers.forEach((name, i) => {
+    rows.push({
+      what: "`vitrine-runtime` create + start + delete",
+      ours: median(times[0]!),
+      unit: "ms",
+      peer: name,
+      theirs: median(times[i + 1]!),
+      budget: budgets[name],
+    });
   });
 }
 
