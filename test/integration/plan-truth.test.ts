@@ -8,7 +8,14 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { encodePlan, type HostFacts, type IdMapRange, type Plan, probeHost } from "../../src/kernel/mod.ts";
+import {
+  compileSeccomp,
+  encodePlan,
+  type HostFacts,
+  type IdMapRange,
+  type Plan,
+  probeHost,
+} from "../../src/kernel/mod.ts";
 import type { Linux, Mount, NamespaceType, Process, RuntimeConfig } from "../../src/oci/mod.ts";
 import {
   type ContainerPlacement,
@@ -379,6 +386,11 @@ function compileCase(one: Case): { readonly plan: Plan; readonly base: string } 
     host,
     container: placement,
     sourceKinds,
+    ...(config.linux?.seccomp === undefined
+      ? {}
+      : {
+          seccompFilter: compileSeccomp(config.linux.seccomp, host.arch === "aarch64" ? "aarch64" : "x86_64"),
+        }),
   };
   // The probe is told what to look at, which the plan says: it is compiled twice.
   const looks = probeArguments(compile(input));

@@ -50,11 +50,9 @@ const refused: readonly (readonly string[])[] = [
   ["--dns", "name"],
   ["--oom-score-adj", "2000"],
   ["--entrypoint"],
-  ["--detach"],
   ["-p", "80:80"],
   ["--restart", "always"],
   ["--log-driver", "journald"],
-  ["--pull", "always"],
   ["--group-add", "keep-groups"],
   ["--uidmap", "1:0:1"],
   ["--subuidname", "nobody-has-this-name"],
@@ -72,9 +70,9 @@ for (const flags of refused) {
 }
 
 test("an image that is not there says how to get one", () => {
-  const done = world.run(["run", "--rm", "ghost", "true"]);
+  const done = world.run(["run", "--rm", "--pull", "never", "ghost", "true"]);
   assert.equal(done.status, 125);
-  assert.match(done.stderr, /vitrine load/);
+  assert.match(done.stderr, /vitrine load|vitrine pull/);
 });
 
 test("a missing helper says so", () => {

@@ -5,11 +5,13 @@ import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
 import { failureOf } from "../framework/failure.ts";
+import { type RegistryFlags, registryOptions } from "../remote/options.ts";
 import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({
   description: `Prints what is known of containers and images as a JSON array, or with --format one line each. A name that both
-    have means the container.`,
+    have means the container. docker://NAME is read from its registry, oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR
+    (paths that begin with '.' or '/') from there; no layer is fetched.`,
   options: {
     format: {
       type: "string",
@@ -26,17 +28,19 @@ export const command = defineCommand({
       default: "all",
       help: "what to look for",
     },
+    ...registryOptions,
   },
-  positionals: [{ name: "NAME", variadic: true, completion: "container" }],
+  positionals: [{ name: "NAME", variadic: true, completion: "container or image" }],
   examples: [
     { command: "vitrine inspect alpine", does: "everything" },
     { command: "vitrine inspect -f '{{.State.Pid}}' web", does: "one field" },
+    { command: "vitrine inspect docker://alpine", does: "an image of a registry" },
   ],
-  async run({ options, positionals, path, context }) {
+  async run({ options, positionals, given, path, context }) {
     const apply =
       options.format === undefined || options.format === "json" ? undefined : compileTemplate(options.format);
     const type = path[0] === "image" || path[0] === "container" ? path[0] : options.type;
-    const look = await looker(type, { size: options.size, platform: options.platform }, context);
+    const look = await looker(type, { ...options, given }, context);
     const found: unknown[] = [];
     let status = 0;
     const complaints: string[] = [];
@@ -57,7 +61,11 @@ export const command = defineCommand({
   },
 });
 
-interface LookOptions {
+/** What a registry, an archive or a directory holds; a plain name is none of these. */
+const elsewhere = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|dir):[./])/;
+
+interface LookOptions extends RegistryFlags {
+  readonly given: ReadonlySet<string>;
   readonly size: boolean;
   readonly platform: string | undefined;
 }
@@ -75,17 +83,25 @@ async function looker(
     return inspectContainer(context.paths(), record, (await containerSizes(context))(record));
   };
   const image = async (name: string): Promise<unknown> => {
+    const platform =
+      options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
+    if (elsewhere.test(name)) {
+      const [{ inspectImage }, { inspectElsewhere }] = await Promise.all([
+        import("../images/inspect.ts"),
+        import("../remote/inspect-place.ts"),
+      ]);
+      return inspectImage(await inspectElsewhere(context, options, options.given, name, platform));
+    }
     const [{ inspectImage }, { resolveImage }] = await Promise.all([
       import("../images/inspect.ts"),
       import("../images/resolve.ts"),
     ]);
-    const platform =
-      options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
     return inspectImage(await resolveImage(await context.store(), name, platform));
   };
   if (type === "container") return container;
   if (type === "image") return image;
   return async (name) => {
+    if (elsewhere.test(name)) return image(name);
     try {
       return await container(name);
     } catch (error) {

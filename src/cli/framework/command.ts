@@ -15,7 +15,14 @@ import type { Context } from "./context.ts";
 export type OptionType = "boolean" | "string" | "strings" | "number";
 
 /** What the shell offers for a value: `image`, `container` and `command` are asked of vitrine itself. */
-export type CompletionKind = "file" | "directory" | "image" | "container" | "command" | "none";
+export type CompletionKind =
+  | "file"
+  | "directory"
+  | "image"
+  | "container"
+  | "container or image"
+  | "command"
+  | "none";
 
 export interface OptionDefinition {
   readonly type: OptionType;

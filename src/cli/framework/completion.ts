@@ -164,6 +164,8 @@ async function ofKind(kind: CompletionKind, current: string, context: Context): 
       return named(await imageNames(current, context), current);
     case "container":
       return named(await containerNames(context), current);
+    case "container or image":
+      return named([...(await containerNames(context)), ...(await imageNames(current, context))], current);
     case "none":
       return nothing;
   }
@@ -192,6 +194,7 @@ async function containerNames(context: Context): Promise<readonly string[]> {
   const fs = await import("node:fs");
   const path = await import("node:path");
   const directory = path.join(context.paths().root, "containers");
+  if (!fs.existsSync(directory)) return [];
   return fs.readdirSync(directory).flatMap((id) => {
     try {
       const record: unknown = JSON.parse(fs.readFileSync(path.join(directory, id, "container.json"), "utf8"));
