@@ -361,7 +361,7 @@ export const registry: readonly CommandEntry[] = [
     summary: "Manage images",
     subcommands: [
       { ...images, name: "ls", aliases: ["list"] },
-      { ...inspect, summary: "Show an image's metadata as JSON" },
+      inspect,
       history,
       tree,
       load,
@@ -392,7 +392,7 @@ export const registry: readonly CommandEntry[] = [
       attach,
       logs,
       rename,
-      { ...inspect, summary: "Show all that is known of containers" },
+      inspect,
       {
         name: "prune",
         group: "Run",
