@@ -2,6 +2,11 @@
 import { choosePlatform, hostPlatform, type ImageSource, readConfig } from "../../image/mod.ts";
 import { type Platform, parseManifest, requireImage } from "../../oci/mod.ts";
 import type { StoredImage } from "../../store/mod.ts";
+import type { Context } from "../framework/context.ts";
+import { withClient } from "./client.ts";
+import type { RegistryFlags } from "./options.ts";
+import { openPlace, parsePlace } from "./places.ts";
+import { withWorld } from "./world.ts";
 
 /** Errors: those of the source; `platform-not-found`, `not-an-image`. */
 export async function describeImage(source: ImageSource, platform?: Platform): Promise<StoredImage> {
@@ -24,4 +29,24 @@ export async function describeImage(source: ImageSource, platform?: Platform): P
     names: source.names,
     size: sizes.reduce((sum, size) => sum + size, 0),
   };
+}
+
+/** `inspect docker://NAME` and its like. Errors: those of `openPlace` and of `describeImage`. */
+export async function inspectElsewhere(
+  context: Context,
+  flags: RegistryFlags,
+  given: ReadonlySet<string>,
+  text: string,
+  platform: Platform | undefined,
+): Promise<StoredImage> {
+  return withClient(context, flags, given, (client) =>
+    withWorld(context, client, async (world) => {
+      const opened = await openPlace(parsePlace(text), world);
+      try {
+        return await describeImage(opened.source, platform);
+      } finally {
+        await opened.close();
+      }
+    }),
+  );
 }
