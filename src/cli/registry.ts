@@ -82,6 +82,12 @@ const logs: CommandEntry = {
   summary: "Show what containers printed",
   load: () => import("./commands/logs.ts"),
 };
+const top: CommandEntry = {
+  name: "top",
+  group: "Run",
+  summary: "List the processes of a container",
+  load: () => import("./commands/top.ts"),
+};
 
 const load: CommandEntry = {
   name: "load",
@@ -328,6 +334,7 @@ export const registry: readonly CommandEntry[] = [
   exec,
   attach,
   logs,
+  top,
   rename,
   ps,
   rm,
@@ -391,6 +398,7 @@ export const registry: readonly CommandEntry[] = [
       exec,
       attach,
       logs,
+      top,
       rename,
       inspect,
       {

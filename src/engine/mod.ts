@@ -5,6 +5,7 @@ export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } fr
 export { findContainer } from "./containers/find.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
 export { generateName } from "./containers/names.ts";
+export { containerProcesses } from "./containers/processes.ts";
 export {
   attachSocket,
   type Container,

@@ -174,6 +174,25 @@ test("stdin of a container that was created for the foreground ends with ours", 
   vitrine("rm", "count");
 });
 
+test("top lists the container's processes, those of exec too, and no others", async (t) => {
+  if (findProgram("ps") === undefined) return cannotRun(t, "ps(1) is not installed");
+  detached(["--name", "busy"], "sh", "-c", "echo ready; sleep 61; true");
+  await logged("busy", "ready");
+  vitrine("exec", "-d", "busy", "sleep", "62");
+  const commands = (): readonly string[] =>
+    vitrine("top", "busy", "-o", "pid,args")
+      .split("\n")
+      .slice(1)
+      .map((line) => line.trim().replace(/^\d+\s+/, ""));
+  await until(() => (commands().length === 3 ? true : undefined), "three processes to be listed");
+  assert.deepEqual([...commands()].sort(), ["sh -c echo ready; sleep 61; true", "sleep 61", "sleep 62"]);
+  assert.match(vitrine("top", "busy"), /^UID +PID +PPID/);
+  assert.equal(world.run(["top", "busy", "-o", "comm"]).status, 125);
+  vitrine("stop", "-t", "0", "busy");
+  assert.equal(world.run(["top", "busy"]).status, 125);
+  vitrine("rm", "busy");
+});
+
 /** Runs vitrine on a terminal of 99 columns and 33 rows, and types once something was seen. */
 async function onTerminal(args: readonly string[], typed: readonly (readonly [string, string])[]) {
   const words = [program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");

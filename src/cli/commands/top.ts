@@ -1,0 +1,57 @@
+import { spawnSync } from "node:child_process";
+import { printable, VitrineError } from "../../base/mod.ts";
+import { containerProcesses, findContainer, notRunning } from "../../engine/mod.ts";
+import { sweep } from "../container-trees.ts";
+import { layTable } from "../format/table.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  usage: ["CONTAINER [PS OPTION...]"],
+  description:
+    "Lists the processes of a container with their pids on the host, by ps: its options may follow, '-ef' without.",
+  options: {},
+  positionals: [
+    { name: "CONTAINER", completion: "container" },
+    { name: "OPTION", optional: true, variadic: true, completion: "none" },
+  ],
+  stopAtFirstPositional: true,
+  examples: [{ command: "vitrine top web -o pid,rss,comm", does: "their resident memory" }],
+  async run({ positionals, context }) {
+    const [name = "", ...words] = positionals;
+    await sweep(context);
+    const paths = context.paths();
+    const container = findContainer(paths, name);
+    const pids = containerProcesses(paths, container);
+    if (pids.length === 0) throw notRunning(container);
+    const listed = spawnSync("ps", words.length === 0 ? ["-ef"] : [...words, "-p", pids.join(",")], {
+      encoding: "utf8",
+    });
+    const [title = "", ...lines] = (listed.stdout ?? "").trimEnd().split("\n");
+    if (listed.error !== undefined || title === "") {
+      throw new VitrineError("unavailable", `ps: ${listed.error?.message ?? listed.stderr.trim()}`, {
+        code: "ps-failed",
+        operand: words.join(" "),
+        hint: "check the options, or install ps (package procps)",
+      });
+    }
+    const columns = title.trim().split(/\s+/);
+    const at = columns.indexOf("PID");
+    if (at < 0) {
+      throw new VitrineError("invalid", "the output of ps has no column PID", {
+        code: "ps-without-pid",
+        operand: words.join(" "),
+        hint: "add it: -o pid,comm",
+      });
+    }
+    const wanted = new Set(pids.map(String));
+    const rows = lines.map((line) => cells(line, columns.length)).filter((row) => wanted.has(row[at] ?? ""));
+    // What a program calls itself is its own word.
+    context.out(layTable([columns, ...rows].map((row) => row.map((cell) => printable(cell)))));
+  },
+});
+
+/** The last column may have spaces. */
+function cells(line: string, count: number): readonly string[] {
+  const words = line.trim().split(/\s+/);
+  return [...words.slice(0, count - 1), words.slice(count - 1).join(" ")];
+}
