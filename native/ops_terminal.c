@@ -82,10 +82,12 @@ int op_open_terminal(struct helper *h, const struct args_open_terminal *a) {
   int theirs = -1;
   int error = open_pair(h, &ours, &theirs);
   if (error != 0) return error;
-  if (a->rows != 0 || a->columns != 0) {
-    struct winsize size = {.ws_row = (unsigned short)a->rows, .ws_col = (unsigned short)a->columns};
-    ioctl(ours, TIOCSWINSZ, &size);
+  /* Before the program can ask for it: the monitor, which follows the user's terminal, may come later. */
+  struct winsize size = {.ws_row = (unsigned short)a->rows, .ws_col = (unsigned short)a->columns};
+  for (int fd = 0; fd < 3 && size.ws_row == 0 && size.ws_col == 0; fd++) {
+    if (ioctl(fd, TIOCGWINSZ, &size) != 0) size = (struct winsize){0};
   }
+  if (size.ws_row != 0 || size.ws_col != 0) ioctl(ours, TIOCSWINSZ, &size);
   error = become_owner(h, a, theirs);
   if (error == 0 && a->bind_console) error = bind_console(h, theirs);
   struct message message = {.type = MESSAGE_TERMINAL, .value = h->index};
