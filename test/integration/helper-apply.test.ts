@@ -28,6 +28,9 @@ function newWork(): { readonly work: string; readonly begin: readonly Op[] } {
 
 type Entry = Extract<Op, { op: "layerEntry" }>;
 
+/** Ours: a helper without a user namespace may give files to nobody else. */
+const owner = { uid: process.geteuid!(), gid: process.getegid!() };
+
 function entry(name: string | Uint8Array, type: string, more: Partial<Entry> = {}): Entry {
   return {
     op: "layerEntry",
@@ -229,7 +232,9 @@ test("frames that are none are refused, at any cut", () => {
   const { work } = newWork();
   const writer = new FrameWriter();
   writer.op({ op: "setWork", path: { base: "host", path: work } }, "apply");
-  for (const op of file("f", "some text")) writer.op(op, "apply");
+  for (const op of file("f", "some text")) {
+    writer.op(op.op === "layerEntry" ? { ...op, ...owner } : op, "apply");
+  }
   const bytes = writer.bytes();
   const feed = (input: Uint8Array) => {
     const done = spawnSync(testedHelper, ["apply"], { input, encoding: "utf8" });
