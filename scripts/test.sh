@@ -7,12 +7,13 @@ log=$(mktemp -d); trap 'rm -rf "$log"' EXIT
 passed=0 failed=0 skipped=0
 step() { printf '\n== %s\n' "$1"; }
 
+total() { # FILE WORDS: the sum of the runner's closing lines of these names
+  awk -v words="$2" '$1 ~ /^(ℹ|#)$/ && $2 ~ "^(" words ")$" && $3 ~ /^[0-9]+$/ && NF == 3 { n += $3 } END { print n + 0 }' "$1"
+}
+
 count() { # FILE: adds the totals that node's runner prints at its end
-  local p f s
-  p=$(grep -oE '^(ℹ|#) pass [0-9]+' "$1" | tail -1 | grep -oE '[0-9]+' || echo 0)
-  f=$(grep -oE '^(ℹ|#) (fail|cancelled) [0-9]+' "$1" | grep -oE '[0-9]+' | paste -sd+ | bc 2>/dev/null || echo 0)
-  s=$(grep -oE '^(ℹ|#) skipped [0-9]+' "$1" | tail -1 | grep -oE '[0-9]+' || echo 0)
-  passed=$((passed + p)); failed=$((failed + ${f:-0})); skipped=$((skipped + s))
+  passed=$((passed + $(total "$1" pass))) failed=$((failed + $(total "$1" 'fail|cancelled')))
+  skipped=$((skipped + $(total "$1" skipped)))
 }
 
 scripts/setup.sh
@@ -25,9 +26,9 @@ step "generated files match their table"
 "$bin/node" scripts/generate-ops.ts --check
 
 step "unit tests on node"
-"$bin/node" --test 'src/**/*.test.ts' | tee "$log/node" | grep -E '^(✖|ℹ (tests|pass|fail|skipped))|^# (tests|pass|fail|skipped)' || true
+"$bin/node" --test 'src/**/*.test.ts' >"$log/node" 2>&1 || { sed -n '/failing tests/,$p' "$log/node"; tail -20 "$log/node"; exit 1; }
+grep -E '^(ℹ|#) (tests|pass|fail|skipped) ' "$log/node"
 count "$log/node"
-grep -E '^(not ok|✖)' "$log/node" && { cat "$log/node"; exit 1; }
 step "unit tests on bun"
 "$bin/bun" test src >"$log/bun" 2>&1 || { cat "$log/bun"; exit 1; }
 tail -4 "$log/bun"
@@ -47,11 +48,14 @@ count "$log/sanitized"
 lane() { # NAME COMMAND...: runs the integration and attack tests
   local name=$1; shift
   step "integration and attack tests, as $name"
-  "$@" >"$log/$name" 2>&1 || true
+  local status=0 before=$failed
+  "$@" >"$log/$name" 2>&1 || status=$?
   grep -E '^\s*(✖|not ok)' "$log/$name" | head -40 || true
   grep -E '^\s*﹣|# SKIP' "$log/$name" | sed 's/^/  /' || true
   grep -E '^(ℹ|#) (tests|pass|fail|cancelled|skipped|duration_ms) ' "$log/$name" || { tail -50 "$log/$name"; failed=$((failed + 1)); }
   count "$log/$name"
+  # A runner that broke without naming a test has failed all the same.
+  if [ "$status" != 0 ] && [ "$failed" = "$before" ]; then tail -50 "$log/$name"; failed=$((failed + 1)); fi
   if grep -qE '^(ℹ|#) (fail|cancelled) [1-9]' "$log/$name"; then sed -n '/failing tests/,$p' "$log/$name" | head -300; fi
 }
 suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
