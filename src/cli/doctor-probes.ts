@@ -1,13 +1,13 @@
 /** What `vitrine doctor` looks at on this machine. Every probe answers; none throws. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { chooseMachineIds } from "../api/mod.ts";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import type { DoctorProbes, OverlayProbeResult, StoreProbeResult } from "../explain/mod.ts";
 import { hostPlatform } from "../image/mod.ts";
 import { tryUser } from "../kernel/mod.ts";
 import { probeOverlay } from "../store/mod.ts";
 import type { Context } from "./framework/context.ts";
-import { chooseContextIds } from "./framework/ids.ts";
 
 /** Programs that vitrine uses, or that doctor's advice speaks of. */
 const toolNames = ["newuidmap", "newgidmap", "sysctl", "modprobe", "usermod", "apparmor_parser"];
@@ -44,7 +44,7 @@ function helperOf(context: Context): string | undefined {
 /** An overlay in the store's own filesystem, mounted as a container would get it. */
 async function overlay(context: Context): Promise<OverlayProbeResult> {
   try {
-    const ids = await chooseContextIds(context);
+    const ids = await chooseMachineIds(context);
     const result = probeOverlay({
       ...context.paths(),
       driver: "auto",

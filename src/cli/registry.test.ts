@@ -93,12 +93,12 @@ describe("start-up", () => {
       .map((file) => path.relative(source, file))
       .filter((file) => !file.startsWith("base/"));
     assert.deepEqual(loaded.sort(), [
+      "api/locations.ts",
       "cli/framework/context.ts",
       "cli/framework/dispatch.ts",
       "cli/framework/failure.ts",
       "cli/framework/globals.ts",
       "cli/framework/interrupt.ts",
-      "cli/framework/locations.ts",
       "cli/framework/nearest.ts",
       "cli/framework/parse.ts",
       "cli/framework/restart.ts",

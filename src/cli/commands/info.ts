@@ -4,7 +4,6 @@ import { humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
-import { expectedHelper } from "../framework/locations.ts";
 import { compileTemplate } from "../template/mod.ts";
 import { version } from "../version.ts";
 
@@ -42,7 +41,7 @@ async function gather(context: Context) {
       Containers: usage.containers.length,
       Size: humanSize(usage.blobBytes + usage.layerBytes, 4),
     },
-    Version: { Version: version, Helper: expectedHelper(context.environment, process.execPath) },
+    Version: { Version: version, Helper: context.expectedHelper() },
   };
 }
 

@@ -1,16 +1,9 @@
 /** The Context of a real process. */
+import { expectedHelper, findHelper, statePaths } from "../../api/locations.ts";
 import { isTerminal, printable, writeAll } from "../../base/mod.ts";
 import type { HostFacts } from "../../kernel/mod.ts";
 import type { Store } from "../../store/mod.ts";
-import {
-  type Context,
-  type GlobalOptions,
-  type LogLevel,
-  logLevels,
-  OutputClosed,
-  type StatePaths,
-} from "./context.ts";
-import { findHelper, statePaths } from "./locations.ts";
+import { type Context, type GlobalOptions, type LogLevel, logLevels, OutputClosed } from "./context.ts";
 import { terminalWidth } from "./terminal.ts";
 
 export function makeContext(
@@ -18,7 +11,7 @@ export function makeContext(
   environment: NodeJS.ProcessEnv,
   restart?: () => void,
 ): Context {
-  let paths: StatePaths | undefined;
+  let paths: ReturnType<typeof statePaths> | undefined;
   let helper: string | undefined;
   let host: Promise<HostFacts> | undefined;
   let store: Promise<Store> | undefined;
@@ -29,6 +22,7 @@ export function makeContext(
     environment,
     uid,
     gid,
+    storageDriver: globals.storageDriver,
     paths() {
       paths ??= statePaths(globals, environment, uid, (message) => context.log("warn", message));
       return paths;
@@ -37,12 +31,15 @@ export function makeContext(
       helper ??= findHelper(environment, process.execPath);
       return helper;
     },
+    expectedHelper() {
+      return expectedHelper(environment, process.execPath);
+    },
     host() {
       host ??= import("./host.ts").then(({ probeHost }) => probeHost());
       return host;
     },
     store() {
-      store ??= import("./storage.ts").then((module) => module.openContextStore(context));
+      store ??= import("./storage.ts").then((module) => module.openMachineStore(context));
       return store;
     },
     out(text) {
@@ -50,6 +47,11 @@ export function makeContext(
     },
     err(text) {
       writeAll(2, text);
+    },
+    failureCommand(id) {
+      const { root, runroot } = context.paths();
+      const flags = ["--root", root, "--runroot", runroot, ...(globals.debug ? ["--debug"] : [])];
+      return [...selfCommand(), ...flags, "__failed", id];
     },
     log(level, message) {
       if (logLevels.indexOf(level) < logLevels.indexOf(globals.logLevel)) return;
@@ -76,3 +78,11 @@ const logPrefix: Readonly<Record<LogLevel, string>> = {
   warn: "warning",
   error: "error",
 };
+
+/** Started from its sources, node or bun is the program and the script its first argument. */
+function selfCommand(): readonly string[] {
+  const script = process.argv[1] ?? "";
+  return script.endsWith(".ts") && !script.startsWith("/$bunfs")
+    ? [process.execPath, script]
+    : [process.execPath];
+}

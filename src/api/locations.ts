@@ -1,24 +1,24 @@
-/** Where vitrine keeps its state and where its helper is. */
+/** Where vitrine keeps its state and where its helper is. A door of its own: every start of the command loads it. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, VitrineError } from "../../base/mod.ts";
-import type { GlobalOptions, StatePaths } from "./context.ts";
+import { errnoOf, VitrineError } from "../base/mod.ts";
+import type { StatePaths } from "./machine/machine.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Relative directories given by the user count from the current directory. */
 export function statePaths(
-  globals: Pick<GlobalOptions, "root" | "runroot">,
+  chosen: { readonly root: string | undefined; readonly runroot: string | undefined },
   environment: Environment,
   uid: number,
   warn: (message: string) => void,
 ): StatePaths {
   return {
     root: path.resolve(
-      globals.root ?? (uid === 0 ? "/var/lib/vitrine" : path.join(dataHome(environment), "vitrine")),
+      chosen.root ?? (uid === 0 ? "/var/lib/vitrine" : path.join(dataHome(environment), "vitrine")),
     ),
     runroot: path.resolve(
-      globals.runroot ?? (uid === 0 ? "/run/vitrine" : userRunroot(environment, uid, warn)),
+      chosen.runroot ?? (uid === 0 ? "/run/vitrine" : userRunroot(environment, uid, warn)),
     ),
   };
 }
@@ -119,7 +119,7 @@ function searchHelper(
     path.join(directory, "../libexec/vitrine/vitrine-helper"),
     ...(import.meta.dirname.startsWith("/$bunfs")
       ? []
-      : [path.resolve(import.meta.dirname, "../../../dist/vitrine-helper")]),
+      : [path.resolve(import.meta.dirname, "../../dist/vitrine-helper")]),
   ];
   return { found: candidates.find((candidate) => fs.existsSync(candidate)), expected: candidates[0]! };
 }

@@ -4,9 +4,9 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { streamOf } from "../base/mod.ts";
-import { openArchive } from "../image/mod.ts";
-import type { Store } from "../store/mod.ts";
+import { streamOf } from "../../base/mod.ts";
+import { openArchive } from "../../image/mod.ts";
+import type { Store } from "../../store/mod.ts";
 
 export const helloName = "localhost/hello:latest";
 
@@ -17,7 +17,7 @@ export function namesHello(reference: string): boolean {
 
 /** Puts the embedded image into the store under `helloName`. Errors: those of `openArchive` and `Store.put`. */
 export async function loadHello(store: Store): Promise<void> {
-  const { helloArchive } = await import("../../build/hello-image.ts");
+  const { helloArchive } = await import("../../../build/hello-image.ts");
   const temporaryDirectory = path.join(store.root, "tmp");
   fs.mkdirSync(temporaryDirectory, { recursive: true, mode: 0o700 });
   const archive = await openArchive(streamOf(Buffer.from(helloArchive, "base64")), { temporaryDirectory });

@@ -1,0 +1,21 @@
+import { hostPlatform } from "../../image/mod.ts";
+import { openStore, type Store, type StoreIds } from "../../store/mod.ts";
+import { chooseMachineIds } from "./ids.ts";
+import type { Machine } from "./machine.ts";
+
+/** Opens the store. `ids` as a container's --userns chose them; without, those of a plain `run`. */
+export async function openMachineStore(machine: Machine, ids?: StoreIds): Promise<Store> {
+  const { root, runroot } = machine.paths();
+  const plain = ids === undefined || ids.kind !== "none" ? await chooseMachineIds(machine) : ids;
+  return openStore({
+    root,
+    runroot,
+    driver: machine.storageDriver,
+    ids: ids ?? plain,
+    widestIds: plain,
+    // Listing images needs no helper: whoever does says that it is missing.
+    helperPath: machine.expectedHelper(),
+    now: machine.now,
+    platform: hostPlatform(),
+  });
+}

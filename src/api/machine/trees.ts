@@ -1,0 +1,27 @@
+/** Removal of containers' directories, and of what killed monitors left. */
+import { removeTree } from "../../base/mod.ts";
+import { type RemoveTree, sweepLost } from "../../engine/mod.ts";
+import type { Machine } from "./machine.ts";
+
+/** Files of mapped ids are removed by the helper, in such a user namespace; all others at once, and by root any. */
+export function treeRemover(machine: Machine): RemoveTree {
+  return async (path, container) => {
+    const ids = container?.ids;
+    if (ids === undefined || ids.kind === "none" || machine.uid === 0) {
+      removeTree(path);
+      return;
+    }
+    const { openMachineStore } = await import("./storage.ts");
+    await (await openMachineStore(machine, ids)).removeTree(path);
+  };
+}
+
+/** Looks at no more than `most` containers. A failure is no reason not to do what the user asked for. */
+export async function sweep(machine: Machine, most?: number): Promise<void> {
+  try {
+    const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most);
+    for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
+  } catch (error) {
+    machine.log("debug", `cannot remove what a killed monitor left: ${String(error)}`);
+  }
+}

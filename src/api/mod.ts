@@ -1,0 +1,7 @@
+/** The door of `api/`: the machine that every door opens on. The library's own door is library/mod.ts. */
+export { chooseMachineIds } from "./machine/ids.ts";
+export type { LogLevel, Machine, StatePaths, StorageDriver } from "./machine/machine.ts";
+export { embeddedName, resolveImage } from "./machine/resolve.ts";
+export { runDeps } from "./machine/run-deps.ts";
+export { openMachineStore } from "./machine/storage.ts";
+export { sweep, treeRemover } from "./machine/trees.ts";
