@@ -16,6 +16,12 @@ const ps: CommandEntry = {
   summary: "List containers",
   load: () => import("./commands/ps.ts"),
 };
+const events: CommandEntry = {
+  name: "events",
+  group: "Run",
+  summary: "Show what happens",
+  load: () => import("./commands/events.ts"),
+};
 const rm: CommandEntry = {
   name: "rm",
   group: "Run",
@@ -336,6 +342,7 @@ export const registry: readonly CommandEntry[] = [
   logs,
   top,
   rename,
+  events,
   ps,
   rm,
   load,
@@ -442,7 +449,7 @@ export const registry: readonly CommandEntry[] = [
     name: "system",
     group: "Management",
     summary: "Manage vitrine",
-    subcommands: [df, info],
+    subcommands: [df, events, info],
   },
   {
     name: "runtime",

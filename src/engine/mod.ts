@@ -29,6 +29,8 @@ export {
 } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { type Default, defaults } from "./defaults.ts";
+export { EventReader, type RecordedEvent } from "./events/read.ts";
+export { type EngineEvent, eventFile, recordContainerEvent, recordEvent } from "./events/record.ts";
 export { type ExecOptions, prepareExec, readConfig } from "./exec-container.ts";
 export { encodeReasons, joinPlan } from "./failure-record.ts";
 export { badValue, conflict, unsupportedFlag } from "./flags/bad-flag.ts";

@@ -21,6 +21,7 @@ import {
 } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
+import { recordContainerEvent } from "./events/record.ts";
 import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
 import { writeLaunch } from "./launch.ts";
@@ -182,8 +183,9 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
   const planFile = `${state}/plan`;
   let cidFileMade = false;
   try {
-    await record(decided, deps);
+    const container = await record(decided, deps);
     await claimName(paths, run.id, run.name);
+    recordContainerEvent(paths, container, "create");
     // Only now: from the record on nobody removes the layers.
     if (found.kind === "image") found.store.snapshot(found.image, directory);
     const { config, origins, files } = run.specification;
@@ -223,12 +225,13 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
 }
 
 /** Ids of which there is one holder are looked for and taken under a lock; all others need none. */
-async function record(decided: Decided, deps: RunDeps): Promise<void> {
+async function record(decided: Decided, deps: RunDeps): Promise<Container> {
   const { paths, host } = deps;
   const { idChoice } = decided;
+  const container = recordOf(decided, deps);
   if (idChoice.unique !== true) {
-    createContainer(paths, recordOf(decided, deps));
-    return;
+    createContainer(paths, container);
+    return container;
   }
   fs.mkdirSync(paths.root, { recursive: true, mode: 0o700 });
   await withLock(`${paths.root}/lock.db`, () => {
@@ -239,8 +242,9 @@ async function record(decided: Decided, deps: RunDeps): Promise<void> {
         hint: "try again",
       });
     }
-    createContainer(paths, recordOf(decided, deps));
+    createContainer(paths, container);
   });
+  return container;
 }
 
 const idsTaken = "ids-taken";

@@ -4,6 +4,7 @@ import {
   findContainer,
   notRunning,
   parseDetachKeys,
+  recordContainerEvent,
   runningProcess,
 } from "../../engine/mod.ts";
 import { becomeHelperWith } from "../../kernel/mod.ts";
@@ -47,6 +48,7 @@ export const command = defineCommand({
         },
       );
     }
+    recordContainerEvent(paths, container, "attach");
     return becomeHelperWith(context.helperPath(), [
       "attach",
       ...(options["no-stdin"] ? ["--no-input"] : []),

@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { errnoOf, readFileStream, VitrineError } from "../../base/mod.ts";
+import { recordEvent } from "../../engine/mod.ts";
 import { hostPlatform, importRootfs, normalizePlatform } from "../../image/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { interruptible } from "../framework/interrupt.ts";
@@ -60,6 +61,14 @@ export const command = defineCommand({
       try {
         const source = watched(archive.images[0]!, guard, options.quiet ? undefined : "Importing");
         const { ids } = await store.put(source);
+        for (const id of ids) {
+          recordEvent(context.paths(), {
+            type: "image",
+            action: "import",
+            id,
+            attributes: { name: names[0] ?? id },
+          });
+        }
         context.out(ids.map((id) => `${id}\n`).join(""));
       } finally {
         await archive.close();

@@ -1,4 +1,5 @@
 import { printable } from "../../base/mod.ts";
+import { recordEvent } from "../../engine/mod.ts";
 import { openArchive } from "../../image/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { interruptible } from "../framework/interrupt.ts";
@@ -36,6 +37,10 @@ export const command = defineCommand({
       try {
         for (const image of archive.images) {
           const result = await store.put(watched(image, guard, options.quiet ? undefined : "Loading"));
+          for (const id of result.ids) {
+            const name = result.names[0] ?? id;
+            recordEvent(context.paths(), { type: "image", action: "load", id, attributes: { name } });
+          }
           const shown = result.names.length > 0 ? result.names : result.ids;
           context.out(shown.map((name) => `Loaded image: ${printable(name)}\n`).join(""));
           for (const name of result.replaced) context.log("info", `${name} led to another image before`);

@@ -4,7 +4,7 @@ import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import { askLine } from "../framework/stdin.ts";
 import { splitLabel, untilTime } from "../images/filters.ts";
-import { removalLines } from "../images/removals.ts";
+import { recordRemovals, removalLines } from "../images/removals.ts";
 
 export const command = defineCommand({
   description: `Removes images without a name, with --all every image that no container uses, and what nothing leads to.
@@ -31,6 +31,7 @@ export const command = defineCommand({
     }
     const store = await context.store();
     const { removals, reclaimedBytes } = await store.prune(request);
+    recordRemovals(context.paths(), removals);
     context.out(`${removalLines(removals)}Total reclaimed space: ${humanSize(reclaimedBytes, 4)}\n`);
   },
 });

@@ -1,7 +1,7 @@
 import { VitrineError } from "../../base/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { failureOf } from "../framework/failure.ts";
-import { removalLines } from "../images/removals.ts";
+import { recordRemovals, removalLines } from "../images/removals.ts";
 
 /** podman's: an image is missing, an image is in use, anything else. */
 const status = { missing: 1, inUse: 2, failed: 125 };
@@ -36,7 +36,9 @@ export const command = defineCommand({
     let worst = 0;
     for (const target of targets) {
       try {
-        context.out(removalLines(await store.remove(target, { force })));
+        const removals = await store.remove(target, { force });
+        recordRemovals(context.paths(), removals);
+        context.out(removalLines(removals));
       } catch (error) {
         const missing = error instanceof VitrineError && error.code === "image-not-found";
         if (missing && (options.ignore || options.force || options.all)) continue;

@@ -1,3 +1,4 @@
+import { recordEvent } from "../../engine/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { newName } from "../images/names.ts";
 
@@ -17,6 +18,14 @@ export const command = defineCommand({
     // All are checked before the first is set.
     const checked = names.map(newName);
     const store = await context.store();
-    for (const name of checked) await store.tag(image!, name);
+    for (const name of checked) {
+      await store.tag(image!, name);
+      recordEvent(context.paths(), {
+        type: "image",
+        action: "tag",
+        id: store.resolve(name).id,
+        attributes: { name },
+      });
+    }
   },
 });

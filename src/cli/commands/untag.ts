@@ -1,3 +1,4 @@
+import { recordEvent } from "../../engine/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { newName } from "../images/names.ts";
 
@@ -11,7 +12,10 @@ export const command = defineCommand({
   async run({ positionals, context }) {
     const [image, ...names] = positionals;
     const store = await context.store();
-    const { names: all } = store.resolve(image!);
-    for (const name of names.length > 0 ? names.map(newName) : all) await store.untag(name);
+    const { id, names: all } = store.resolve(image!);
+    for (const name of names.length > 0 ? names.map(newName) : all) {
+      await store.untag(name);
+      recordEvent(context.paths(), { type: "image", action: "untag", id, attributes: { name } });
+    }
   },
 });

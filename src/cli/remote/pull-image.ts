@@ -1,5 +1,6 @@
 /** A name → the store, as `pull` does it, and `run` when an image is missing. */
 import { printable, VitrineError } from "../../base/mod.ts";
+import { recordEvent } from "../../engine/mod.ts";
 import {
   formatReference,
   hostPlatform,
@@ -94,6 +95,9 @@ export async function pullReference(
       board.close();
       for (const warning of result.warnings) context.log("warn", warning);
       for (const replaced of result.replaced) context.log("info", `${replaced} led to another image before`);
+      for (const id of result.ids) {
+        recordEvent(context.paths(), { type: "image", action: "pull", id, attributes: { name } });
+      }
       return { reference, name, digest: result.root.digest, ids: result.ids, fresh: true };
     });
   } finally {

@@ -1,5 +1,6 @@
 /** Changes of a record: one command at a time, and a reader sees the old or the new one. */
 import { VitrineError, withLock, writeFileAtomically } from "../../base/mod.ts";
+import { recordContainerEvent } from "../events/record.ts";
 import { claimName, releaseName } from "./names.ts";
 import { type Container, containerDirectory, type EnginePaths, readContainer } from "./record.ts";
 import { monitorLives } from "./state.ts";
@@ -40,6 +41,7 @@ export async function renameContainer(paths: EnginePaths, container: Container, 
     releaseName(paths, name, container.id);
     throw error;
   }
+  recordContainerEvent(paths, { ...container, name }, "rename", { oldName: `/${container.name}` });
   // The plan of one that runs with --rm removes its first name at the end: until then nobody else may have it.
   if (!(container.remove && monitorLives(paths, container))) releaseName(paths, container.name, container.id);
 }

@@ -1,5 +1,6 @@
 /** Ending containers: signals to their process, and the wait until their monitor has cleaned up. */
 import { errnoOf, VitrineError } from "../../base/mod.ts";
+import { recordContainerEvent } from "../events/record.ts";
 import { signalNumber } from "../flags/process.ts";
 import type { Container, EnginePaths } from "./record.ts";
 import { awaitMonitor, awaitProcess, monitorOf, runningProcess } from "./state.ts";
@@ -14,6 +15,7 @@ export function signalContainer(container: Container, signal: string, { paths }:
   const process_ = runningProcess(paths, container);
   if (process_ === undefined) throw notRunning(container);
   send(container, process_.pid, signal);
+  recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(signal) ?? 15) });
 }
 
 /**
@@ -28,11 +30,16 @@ export function stopContainer(
   const { paths, helperPath } = deps;
   const running = runningProcess(paths, container);
   if (running !== undefined) {
-    send(container, running.pid, signal ?? container.stopSignal);
+    const kill = (name: string): void => {
+      send(container, running.pid, name);
+      recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(name) ?? 15) });
+    };
+    kill(signal ?? container.stopSignal);
     const wait = timeoutSeconds < 0 ? -1 : timeoutSeconds * 1000;
-    if (!awaitProcess(running, helperPath, wait)) send(container, running.pid, "SIGKILL");
+    if (!awaitProcess(running, helperPath, wait)) kill("SIGKILL");
   }
   awaitEnd(container, deps);
+  if (running !== undefined) recordContainerEvent(paths, container, "stop");
 }
 
 /** How long the monitor may take to clean up after its process ended. */

@@ -6,6 +6,7 @@
 import * as fs from "node:fs";
 import { errnoOf, sweepDead, writeFileAtomically } from "../../base/mod.ts";
 import { isAlive, readPidFile } from "../../runtime/mod.ts";
+import { recordContainerEvent } from "../events/record.ts";
 import { releaseName, sweepNames } from "./names.ts";
 import {
   type Container,
@@ -97,6 +98,7 @@ export async function removeContainerFiles(
   await removeTree(runDirectory(paths, container.id), container);
   await removeTree(containerDirectory(paths, container.id), container);
   releaseName(paths, container.name, container.id);
+  recordContainerEvent(paths, container, "destroy");
 }
 
 /** A program that changed its credentials at execve (setuid) does not die with its monitor. */
