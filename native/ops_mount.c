@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #ifndef MS_REC
 #define MS_REC 0x4000
@@ -66,11 +67,27 @@ int make_filesystem(struct helper *h, const char *type, const char *source, uint
   return error;
 }
 
-/* Where the new mount goes. proc and sysfs go on a real directory of the root, reached through no link: an image could
-   otherwise send them elsewhere and put its own files in their place (CVE-2019-19921). */
+static bool names_proc(const char *path) {
+  return strncmp(path, "/proc", 5) == 0 && (path[5] == 0 || path[5] == '/');
+}
+
+/* Where something is mounted on. What the container's procfs shows is never covered by way of a link: the masks of
+   /proc, and what is written to it for the container, would be the image's to choose (CVE-2023-27561). */
+static int open_target(struct helper *h, const struct path *path) {
+  int fd = resolve(h, path, O_PATH, 0);
+  struct statfs fs;
+  if (fd < 0 || path->base != BASE_ROOT || names_proc(path->path.at)) return fd;
+  if (fstatfs(fd, &fs) == 0 && fs.f_type != K_PROC_SUPER_MAGIC) return fd;
+  close(fd);
+  errno = ELOOP;
+  return -1;
+}
+
+/* proc and sysfs go on a real directory of the root, reached through no link: an image could otherwise send them
+   elsewhere and put its own files in their place (CVE-2019-19921). */
 static int mount_target(struct helper *h, const struct args_mount_filesystem *a) {
   bool exact = strcmp(a->fstype.at, "proc") == 0 || strcmp(a->fstype.at, "sysfs") == 0;
-  if (!exact || a->target.base != BASE_ROOT) return resolve(h, &a->target, O_PATH, 0);
+  if (!exact || a->target.base != BASE_ROOT) return open_target(h, &a->target);
   if (h->root < 0) {
     errno = EBADF;
     return -1;
@@ -169,7 +186,7 @@ static int prepare_tree(struct helper *h, const struct args_bind_mount *a, int t
 int op_bind_mount(struct helper *h, const struct args_bind_mount *a) {
   int source = resolve(h, &a->source, O_PATH, 0);
   if (source < 0) return fail(h, "open %s", a->source.path.at);
-  int target = resolve(h, &a->target, O_PATH, 0);
+  int target = open_target(h, &a->target);
   int error = target < 0 ? fail(h, "open %s", a->target.path.at) : 0;
   if (error == 0) {
     unsigned flags = K_OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH | (a->recursive ? K_AT_RECURSIVE : 0);
@@ -185,7 +202,9 @@ int op_bind_mount(struct helper *h, const struct args_bind_mount *a) {
 }
 
 int op_tmp_copy_up(struct helper *h, const struct args_tmp_copy_up *a) {
-  int from = resolve(h, &a->target, O_RDONLY | O_DIRECTORY, 0);
+  int at = open_target(h, &a->target);
+  int from = at < 0 ? -1 : openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (at >= 0) close(at);
   if (from < 0) return fail(h, "open %s", a->target.path.at);
   int mount_fd = -1;
   int error = make_filesystem(h, "tmpfs", "tmpfs", a->attributes & ~K_MOUNT_ATTR_RDONLY, a->options, &mount_fd);

@@ -16,6 +16,7 @@ import {
   mountSection as section,
 } from "./mount-entry.ts";
 import type { Attributes } from "./mount-options.ts";
+import { checkProcMount } from "./proc-mounts.ts";
 
 /** Init: every mount, in the order of the config. */
 export function mountAll(draft: Draft, entries: readonly MountEntry[], cgroup: CgroupPlan): void {
@@ -26,6 +27,7 @@ export function mountAll(draft: Draft, entries: readonly MountEntry[], cgroup: C
 
 function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
   refuseIdMap(entry);
+  checkProcMount(entry);
   if (entry.options.remount && !isBind(entry)) {
     changeAttributes(draft, entry);
     return;
