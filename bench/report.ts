@@ -1,47 +1,9 @@
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
+import { peerVersions, type Row } from "./bench.ts";
 
-/** One comparison: medians of ours and theirs, and the ratio that the brief allows. */
-export interface Row {
-  readonly what: string;
-  readonly ours: number;
-  readonly unit: "ms" | "MiB";
-  readonly peer: string;
-  readonly theirs: number;
-  readonly budget: number | undefined;
-}
-
-/** Runs the commands in turn; returns each one's wall times in milliseconds. */
-export function measure(
-  turns: string,
-  rounds: number,
-  commands: readonly (readonly string[])[],
-  warmup = 3,
-): number[][] {
-  const args = commands.flatMap((command, i) => (i === 0 ? [...command] : ["---", ...command]));
-  const done = spawnSync(turns, [String(rounds), String(warmup), ...args], { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`turns: ${done.stderr}`);
-  return done.stdout
-    .trim()
-    .split("\n")
-    .map((line) => line.split(" ").map((value) => Number(value) / 1000));
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-/** docs/performance.md: the machine, then a line a comparison. */
+/** docs/performance.md: the machine, then a line a comparison, then notes.md. */
 export function report(rows: readonly Row[]): string {
-  const lines = rows.map((row) => {
-    const ratio = row.ours / row.theirs;
-    const verdict = row.budget === undefined ? "" : ratio <= row.budget ? "held" : "**missed**";
-    const budget = row.budget === undefined ? "" : `≤ ${row.budget < 0.1 ? "1/12" : row.budget}`;
-    return `| ${row.what} | ${number(row.ours)} ${row.unit} | ${row.peer} | ${number(row.theirs)} ${row.unit} | ${ratio.toFixed(3)} | ${budget} | ${verdict} |`;
-  });
   return [
     "# Performance",
     "",
@@ -49,14 +11,29 @@ export function report(rows: readonly Row[]): string {
     "ratio is ours / theirs; the budget is what the design allows.",
     "",
     `Machine: ${os.cpus()[0]?.model.trim()}, ${os.cpus().length} CPUs, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}, ${distribution()}.`,
-    `Peers: ${versions()}.`,
+    `Peers: ${peerVersions(["runc", "crun", "podman", "umoci"])}.`,
     "",
-    "| what | vitrine | peer | peer's | ratio | budget | |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-    ...lines,
+    table(rows),
     "",
     fs.readFileSync(new URL("notes.md", import.meta.url), "utf8"),
   ].join("\n");
+}
+
+export function table(rows: readonly Row[]): string {
+  return [
+    "| what | vitrine | peer | peer's | ratio | budget | |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    ...rows.map(line),
+  ].join("\n");
+}
+
+function line({ what, ours, unit, peer, theirs, budget }: Row): string {
+  const ratio = ours / theirs;
+  const more = unit.endsWith("/s");
+  const holds = budget !== undefined && (more ? ratio >= budget : ratio <= budget);
+  const verdict = budget === undefined ? "" : holds ? "held" : "**missed**";
+  const limit = budget === undefined ? "" : `${more ? "≥" : "≤"} ${budget < 0.1 ? "1/12" : budget}`;
+  return `| ${what} | ${number(ours)} ${unit} | ${peer} | ${number(theirs)} ${unit} | ${ratio.toFixed(3)} | ${limit} | ${verdict} |`;
 }
 
 function number(value: number): string {
@@ -67,14 +44,4 @@ function distribution(): string {
   return (
     /PRETTY_NAME="(.*)"/.exec(fs.readFileSync("/etc/os-release", "utf8"))?.[1] ?? "an unknown distribution"
   );
-}
-
-function versions(): string {
-  return ["runc", "crun", "podman", "umoci"]
-    .map((name) => {
-      const done = spawnSync(name, ["--version"], { encoding: "utf8" });
-      const version = /\d+\.\d+(\.\d+)?/.exec(done.stdout ?? "")?.[0];
-      return version === undefined ? `${name} (not installed)` : `${name} ${version}`;
-    })
-    .join(", ");
 }

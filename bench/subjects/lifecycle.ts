@@ -1,0 +1,133 @@
+import { type Bench, compare, median, type Row, type Subject } from "../bench.ts";
+import { bundleFor } from "../bundle.ts";
+
+/** Containers that live: `exec`, `start`, `stop` and `ps`. */
+export const lifecycle: Subject = {
+  name: "lifecycle",
+  run: (bench) => [...exec(bench), ...start(bench), ...stop(bench), ...ps(bench, 60), ...ps(bench, 500)],
+};
+
+const sleeper = (bench: Bench, name: string) =>
+  `${bench.vitrine} run -d --name ${name} --network none bench sleep 1000`;
+
+function podman(bench: Bench) {
+  const call = bench.peerShell("podman");
+  if (call === undefined) return undefined;
+  const options = ["--root", `${bench.work}/pod`, "--runroot", `${bench.work}/podrun`, "--runtime", "runc"];
+  const text = `${call} ${options.join(" ")}`;
+  return {
+    text,
+    importing: `${text} image exists bench || ${text} import -q ${bench.repository}/build/fixtures/probe.tar bench`,
+    run: `${text} run -d --ulimit nofile=1024:1024 --ulimit nproc=20000:20000 --network none`,
+    command: (args: readonly string[]) => bench.peer("podman", [...options, ...args]),
+  };
+}
+
+function exec(bench: Bench): Row[] {
+  const pod = podman(bench);
+  const runc = bench.peerShell("runc");
+  const bundle = bundleFor(bench, { peer: "runc", args: ["sleep", "1000"] });
+  const rooted = `${runc} --root ${bench.work}/state-runc`;
+  const before = [
+    sleeper(bench, "e"),
+    ...(pod === undefined ? [] : [pod.importing, `${pod.run} --name e bench sleep 1000`]),
+    ...(runc === undefined ? [] : [`${rooted} run -d -b ${bundle} e </dev/null >/dev/null 2>&1`]),
+  ];
+  const after = [
+    `${bench.vitrine} rm -f e`,
+    ...(pod === undefined ? [] : [`${pod.text} rm -f -t 0 e`]),
+    ...(runc === undefined ? [] : [`${rooted} delete -f e`]),
+  ];
+  return compare(
+    bench,
+    { rounds: bench.rounds, before: before.join("\n"), after: after.join("\n") },
+    {
+      what: "`exec CONTAINER true`",
+      ours: [bench.vitrine, "exec", "e", "true"],
+      peers: [
+        {
+          name: "runc exec",
+          command: bench.peer("runc", ["--root", `${bench.work}/state-runc`, "exec", "e", "true"]),
+          budget: 1.2,
+        },
+        { name: "podman exec", command: pod?.command(["exec", "e", "true"]) },
+      ],
+    },
+  );
+}
+
+function start(bench: Bench): Row[] {
+  const pod = podman(bench);
+  const made = "--name s bench true";
+  const before = [
+    `${bench.vitrine} create --network none ${made}`,
+    ...(pod === undefined ? [] : [pod.importing, `${pod.run.replace(" run -d ", " create ")} ${made}`]),
+  ];
+  const after = [`${bench.vitrine} rm s`, ...(pod === undefined ? [] : [`${pod.text} rm s`])];
+  return compare(
+    bench,
+    { rounds: bench.rounds, before: before.join("\n"), after: after.join("\n") },
+    {
+      what: "`start -a` of a stopped container",
+      ours: [bench.vitrine, "start", "-a", "s"],
+      peers: [
+        {
+          name: "`vitrine run --rm`",
+          command: [bench.vitrine, "run", "--rm", "--network", "none", "bench", "true"],
+          budget: 1.3,
+        },
+        { name: "podman start -a", command: pod?.command(["start", "-a", "s"]) },
+      ],
+    },
+  );
+}
+
+/** Of a program that ends at SIGTERM: `start` in between is not counted. */
+function stop(bench: Bench): Row[] {
+  const pod = podman(bench);
+  const made = `--name t bench sh -c 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'`;
+  const before = [
+    `${bench.vitrine} create --network none ${made}`,
+    ...(pod === undefined ? [] : [pod.importing, `${pod.run.replace(" run -d ", " create ")} ${made}`]),
+  ];
+  const after = [`${bench.vitrine} rm t`, ...(pod === undefined ? [] : [`${pod.text} rm t`])];
+  const commands = [
+    [bench.vitrine, "start", "t"],
+    [bench.vitrine, "stop", "t"],
+    [bench.vitrine, "exec", "--help"],
+    ...(pod === undefined ? [] : [pod.command(["start", "t"])!, pod.command(["stop", "t"])!]),
+  ];
+  const times = bench.measure(
+    { rounds: Math.ceil(bench.rounds / 2), before: before.join("\n"), after: after.join("\n") },
+    commands,
+  );
+  const what = "`stop` of a program that ends at SIGTERM";
+  const ours = median(times[1]!);
+  return [
+    { what, ours, unit: "ms", peer: "`vitrine exec --help`, which only prints", theirs: median(times[2]!) },
+    ...(pod === undefined
+      ? []
+      : [{ what, ours, unit: "ms" as const, peer: "podman stop", theirs: median(times[4]!) }]),
+  ];
+}
+
+function ps(bench: Bench, count: number): Row[] {
+  const times = bench.measure(
+    {
+      rounds: bench.rounds,
+      before: `for i in $(seq ${count}); do ${sleeper(bench, "p$i")}; done`,
+      after: `${bench.vitrine} ps -q | xargs ${bench.vitrine} rm -f`,
+    },
+    [[bench.vitrine, "ps"]],
+  );
+  return [
+    {
+      what: `\`ps\` with ${count} containers that run`,
+      ours: median(times[0]!),
+      unit: "ms",
+      peer: "50 ms",
+      theirs: 50,
+      budget: 1,
+    },
+  ];
+}
