@@ -229,7 +229,7 @@ static int run_in_namespace(const struct args_id_map *map) {
   int error = map_ids_of(&h, pid, map);
   if (error != 0) answer_failure(0, error, h.detail);
   struct message message = {.type = MESSAGE_BARRIER};
-  int usher = error == 0 && geteuid() == 0 ? usher_start(pid) : -1;
+  int usher = error == 0 && geteuid() == 0 ? usher_start(NULL, pid) : -1;
   if (error == 0 && !channel_send(go[1], &message, usher)) complain("vitrine-helper: cannot start in the user namespace");
   if (usher >= 0) close(usher);
   close(go[1]);

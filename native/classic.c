@@ -88,7 +88,7 @@ int classic_attributes(struct helper *h, const struct path *path, uint64_t set, 
 }
 
 int classic_bind(struct helper *h, const struct args_bind_mount *a, int source, int target) {
-  if (a->id_map_namespace.length > 0 || a->recursive_attributes)
+  if (a->recursive_attributes)
     return fail_as(h, ENOSYS, "mount_setattr(%s)", a->target.path.at);
   if (mount(named(source).text, named(target).text, NULL, MS_BIND | (a->recursive ? MS_REC : 0ul), NULL) != 0)
     return fail(h, "mount(MS_BIND, %s)", a->target.path.at);

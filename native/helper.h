@@ -78,8 +78,9 @@ int open_null(struct helper *h, uint64_t flags);
 bool split_path(const char *path, char *buffer, const char **directory, const char **name);
 
 /* --- usher.c --- */
-/* Starts one in the mount namespace of `process` (0: ours), with our ids. The asking end of its socket, or -1 and errno. */
-int usher_start(pid_t process);
+/* Starts one in the mount namespace of `process` (0: ours), with our ids. The asking end of its socket, or -1 and errno.
+   `h`: whose plan has the trees to make; NULL: none. */
+int usher_start(struct helper *h, pid_t process);
 /* From now on `open_on_host` asks there for what this process may not reach. */
 void usher_use(int socket);
 bool usher_is_there(void);
@@ -87,6 +88,12 @@ void usher_end(void);
 /* For who started it, once the asking end is closed. */
 void usher_reap(void);
 int open_on_host(const char *path, uint64_t flags, uint64_t mode);
+/* The tree of the bindIdMapped that is being run, made by the usher. 0 or an errno. */
+int usher_tree(struct helper *h, int *tree);
+
+/* --- idmount.c --- */
+/* The source's mount tree, cloned and id-mapped, in `*tree`. 0 or an errno. */
+int id_mapped_tree(struct helper *h, const struct args_bind_id_mapped *a, int *tree);
 
 /* --- tree.c and copy.c; 0 or -1 and errno --- */
 int remove_tree(int parent, const char *name);
@@ -125,6 +132,8 @@ int write_time_offsets(struct helper *h);
 int check_program(struct helper *h);
 
 /* --- idmap.c --- */
+/* `process`: its directory's name in /proc. `file`: uid_map or gid_map. */
+int write_map(struct helper *h, const char *process, const char *file, struct list ranges);
 int map_ids_of(struct helper *h, pid_t pid, const struct args_id_map *a);
 
 /* --- program.c --- */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static int write_map(struct helper *h, pid_t pid, const char *file, struct list ranges) {
+int write_map(struct helper *h, const char *process, const char *file, struct list ranges) {
   char text[4096]; /* the kernel takes less than a page, in one write */
   size_t length = 0;
   while (ranges.count > 0) {
@@ -14,7 +14,7 @@ static int write_map(struct helper *h, pid_t pid, const char *file, struct list 
     length += (size_t)more;
   }
   char path[64];
-  snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+  snprintf(path, sizeof path, "/proc/%s/%s", process, file);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return fail(h, "open %s", file);
   int error = write(fd, text, length) == (ssize_t)length ? 0 : fail(h, "write %s", file);
@@ -63,17 +63,19 @@ int map_ids_of(struct helper *h, pid_t pid, const struct args_id_map *a) {
     int error = deny_setgroups(h, pid);
     if (error != 0) return error;
   }
+  char process[16];
+  snprintf(process, sizeof process, "%d", (int)pid);
   int error = a->newgidmap.length > 0 ? map_with_tool(h, pid, a->newgidmap.at, a->gids)
-                                      : write_map(h, pid, "gid_map", a->gids);
+                                      : write_map(h, process, "gid_map", a->gids);
   if (error != 0) return error;
   return a->newuidmap.length > 0 ? map_with_tool(h, pid, a->newuidmap.at, a->uids)
-                                 : write_map(h, pid, "uid_map", a->uids);
+                                 : write_map(h, process, "uid_map", a->uids);
 }
 
 int op_id_map(struct helper *h, const struct args_id_map *a) {
   if (h->monitor == NULL || h->monitor->child <= 0) return fail_as(h, EINVAL, "no clone before it");
   int error = map_ids_of(h, h->monitor->child, a);
   if (error != 0 || geteuid() != 0) return error;
-  h->monitor->usher = usher_start(h->monitor->child);
+  h->monitor->usher = usher_start(h, h->monitor->child);
   return h->monitor->usher < 0 ? fail(h, "usher") : 0;
 }

@@ -29,10 +29,10 @@ void reset_signals(const sigset_t *mask) {
 }
 
 /* Where our own id is not mapped (nomap), what belongs to it is out of reach from here on. */
-static int keep_own_reach(void) {
+static int keep_own_reach(struct helper *h) {
   enum { OVERFLOW_ID = 65534 };
   if (usher_is_there() || geteuid() != OVERFLOW_ID) return 0;
-  int socket = usher_start(0);
+  int socket = usher_start(h, 0);
   if (socket < 0) return errno;
   usher_use(socket);
   return 0;
@@ -41,7 +41,7 @@ static int keep_own_reach(void) {
 int enter_user_namespace(struct helper *h) {
   if (!h->new_user_namespace || h->is_namespace_root) return 0;
   h->is_namespace_root = true;
-  int error = keep_own_reach();
+  int error = keep_own_reach(h);
   if (error != 0) return fail_as(h, error, "usher");
   /* Ids that the map lacks (EINVAL) and a denied setgroups (EPERM) leave things as they are: whatever then needs
      the id fails by its own name. */

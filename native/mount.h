@@ -10,6 +10,10 @@ int make_filesystem(struct helper *h, const char *type, const char *source, uint
 int mount_overlay(struct helper *h, const struct args_mount_filesystem *a, int target);
 /* Sets attributes on the mount at `fd`; `flags` may hold K_AT_RECURSIVE. -1 and errno. */
 int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear);
+/* The descriptor that something is mounted on; -1 and errno. */
+int open_target(struct helper *h, const struct path *path);
+/* MS_* bits, with MS_REC for the whole tree; 0 changes nothing. */
+int set_tree_propagation(struct helper *h, int tree, uint32_t propagation, const char *target);
 /* What fsopen's context says about its last failure; "" when nothing. */
 void context_message(int context, char *text, size_t size);
 

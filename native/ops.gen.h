@@ -59,6 +59,7 @@ enum op_code {
   OP_READONLY_PATH = 37,
   OP_UNMOUNT = 38,
   OP_TMP_COPY_UP = 39,
+  OP_BIND_ID_MAPPED = 40,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -215,7 +216,6 @@ struct args_bind_mount {
   uint64_t clear;
   bool recursive_attributes;
   uint32_t propagation;
-  struct str id_map_namespace;
 };
 struct args_mount_attributes {
   struct path path;
@@ -244,6 +244,19 @@ struct args_tmp_copy_up {
   struct path target;
   uint64_t attributes;
   struct list options;
+};
+struct args_bind_id_mapped {
+  struct path source;
+  struct path target;
+  bool recursive;
+  uint64_t set;
+  uint64_t clear;
+  bool recursive_attributes;
+  uint32_t propagation;
+  struct str id_map_namespace;
+  struct list uids;
+  struct list gids;
+  bool id_map_recursive;
 };
 struct args_make_directory {
   struct path path;
@@ -462,6 +475,7 @@ union op_args {
   struct args_readonly_path readonly_path;
   struct args_unmount unmount;
   struct args_tmp_copy_up tmp_copy_up;
+  struct args_bind_id_mapped bind_id_mapped;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -539,6 +553,7 @@ union op_args {
   X(readonly_path, OP_READONLY_PATH, "readonlyPath") \
   X(unmount, OP_UNMOUNT, "unmount") \
   X(tmp_copy_up, OP_TMP_COPY_UP, "tmpCopyUp") \
+  X(bind_id_mapped, OP_BIND_ID_MAPPED, "bindIdMapped") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -686,7 +701,6 @@ static const struct field fields_bind_mount[] = {
   {ARG_U64, offsetof(struct args_bind_mount, clear)},
   {ARG_BOOL, offsetof(struct args_bind_mount, recursive_attributes)},
   {ARG_U32, offsetof(struct args_bind_mount, propagation)},
-  {ARG_STR, offsetof(struct args_bind_mount, id_map_namespace)},
 };
 static const struct field fields_mount_attributes[] = {
   {ARG_PATH, offsetof(struct args_mount_attributes, path)},
@@ -715,6 +729,19 @@ static const struct field fields_tmp_copy_up[] = {
   {ARG_PATH, offsetof(struct args_tmp_copy_up, target)},
   {ARG_U64, offsetof(struct args_tmp_copy_up, attributes)},
   {ARG_STRS, offsetof(struct args_tmp_copy_up, options)},
+};
+static const struct field fields_bind_id_mapped[] = {
+  {ARG_PATH, offsetof(struct args_bind_id_mapped, source)},
+  {ARG_PATH, offsetof(struct args_bind_id_mapped, target)},
+  {ARG_BOOL, offsetof(struct args_bind_id_mapped, recursive)},
+  {ARG_U64, offsetof(struct args_bind_id_mapped, set)},
+  {ARG_U64, offsetof(struct args_bind_id_mapped, clear)},
+  {ARG_BOOL, offsetof(struct args_bind_id_mapped, recursive_attributes)},
+  {ARG_U32, offsetof(struct args_bind_id_mapped, propagation)},
+  {ARG_STR, offsetof(struct args_bind_id_mapped, id_map_namespace)},
+  {ARG_MAPS, offsetof(struct args_bind_id_mapped, uids)},
+  {ARG_MAPS, offsetof(struct args_bind_id_mapped, gids)},
+  {ARG_BOOL, offsetof(struct args_bind_id_mapped, id_map_recursive)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -915,7 +942,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_ATTACH_SOCKET] = {"attachSocket", fields_attach_socket, 1},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},
   [OP_MOUNT_FILESYSTEM] = {"mountFilesystem", fields_mount_filesystem, 5},
-  [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 8},
+  [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 7},
   [OP_MOUNT_ATTRIBUTES] = {"mountAttributes", fields_mount_attributes, 4},
   [OP_MAKE_MOUNT_POINT] = {"makeMountPoint", fields_make_mount_point, 2},
   [OP_PIVOT_ROOT] = {"pivotRoot", fields_pivot_root, 1},
@@ -923,6 +950,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_READONLY_PATH] = {"readonlyPath", fields_readonly_path, 1},
   [OP_UNMOUNT] = {"unmount", fields_unmount, 2},
   [OP_TMP_COPY_UP] = {"tmpCopyUp", fields_tmp_copy_up, 3},
+  [OP_BIND_ID_MAPPED] = {"bindIdMapped", fields_bind_id_mapped, 11},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

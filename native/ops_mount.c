@@ -73,7 +73,7 @@ static bool names_proc(const char *path) {
 
 /* Where something is mounted on. What the container's procfs shows is never covered by way of a link: the masks of
    /proc, and what is written to it for the container, would be the image's to choose (CVE-2023-27561). */
-static int open_target(struct helper *h, const struct path *path) {
+int open_target(struct helper *h, const struct path *path) {
   int fd = resolve(h, path, O_PATH, 0);
   struct statfs fs;
   if (fd < 0 || path->base != BASE_ROOT || names_proc(path->path.at)) return fd;
@@ -158,29 +158,17 @@ int op_mount_propagation(struct helper *h, const struct args_mount_propagation *
 
 /* --- bind mounts --- */
 
-static int map_ids(struct helper *h, int tree, const char *namespace_file, unsigned flags) {
-  int user_namespace = open(namespace_file, O_RDONLY | O_CLOEXEC);
-  if (user_namespace < 0) return fail(h, "open %s", namespace_file);
-  struct k_mount_attr attr = {.attr_set = K_MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
-  int error = k_mount_setattr(tree, flags, &attr) == 0 ? 0 : fail(h, "mount_setattr(MOUNT_ATTR_IDMAP)");
-  close(user_namespace);
-  return error;
+int set_tree_propagation(struct helper *h, int tree, uint32_t propagation, const char *target) {
+  if (propagation == 0) return 0;
+  struct k_mount_attr attr = {.propagation = propagation & ~(uint32_t)MS_REC};
+  if (k_mount_setattr(tree, (propagation & MS_REC) != 0 ? K_AT_RECURSIVE : 0, &attr) == 0) return 0;
+  return fail(h, "mount_setattr(propagation of %s)", target);
 }
 
 static int prepare_tree(struct helper *h, const struct args_bind_mount *a, int tree) {
-  unsigned whole = a->recursive ? K_AT_RECURSIVE : 0;
-  if (a->id_map_namespace.length > 0) {
-    int error = map_ids(h, tree, a->id_map_namespace.at, whole);
-    if (error != 0) return error;
-  }
   if (set_attributes(tree, a->recursive_attributes ? K_AT_RECURSIVE : 0, a->set, a->clear) != 0)
     return fail(h, "mount_setattr(%s)", a->target.path.at);
-  if (a->propagation != 0) {
-    struct k_mount_attr attr = {.propagation = a->propagation & ~(uint32_t)MS_REC};
-    if (k_mount_setattr(tree, (a->propagation & MS_REC) != 0 ? K_AT_RECURSIVE : 0, &attr) != 0)
-      return fail(h, "mount_setattr(propagation of %s)", a->target.path.at);
-  }
-  return 0;
+  return set_tree_propagation(h, tree, a->propagation, a->target.path.at);
 }
 
 int op_bind_mount(struct helper *h, const struct args_bind_mount *a) {

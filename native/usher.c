@@ -2,6 +2,8 @@
  * Paths of the host for a process whose ids in its user namespace may not walk to them: ROOT is 0700, and so are the
  * homes whose directories users bind. An usher is a second process in the same mount namespace that kept the ids from
  * before; it opens what is asked for and hands the descriptor over. It ends with the other end of its socket.
+ *
+ * A request is u64 flags of open(2) and a path, or REQUEST_TREE and the u32 index of a bindIdMapped in the plan.
  */
 #include "helper.h"
 #include <limits.h>
@@ -14,7 +16,23 @@
 static int usher = -1; /* the asking end */
 static pid_t usher_process; /* in the process that started it */
 
-static _Noreturn void serve(int socket) {
+#define REQUEST_TREE UINT64_MAX
+
+static int serve_tree(struct helper *h, const void *wanted, int *tree) {
+  union op_args args;
+  struct frame frame;
+  uint32_t index;
+  memcpy(&index, wanted, sizeof index);
+  const uint8_t *at = h->plan->at;
+  for (uint32_t i = 0; plan_next(h->plan, &at, &frame); i++) {
+    if (i != index) continue;
+    if (frame.code != OP_BIND_ID_MAPPED || !frame_decode(&frame, &args)) break;
+    return id_mapped_tree(h, &args.bind_id_mapped, tree);
+  }
+  return fail_as(h, EPROTO, "not a bindIdMapped");
+}
+
+static _Noreturn void serve(struct helper *h, int socket) {
   char request[sizeof(uint64_t) + PATH_MAX];
   for (;;) {
     ssize_t got;
@@ -25,8 +43,15 @@ static _Noreturn void serve(int socket) {
     uint64_t flags;
     memcpy(&flags, request, sizeof flags);
     struct message answer = {.type = MESSAGE_BARRIER};
-    int fd = open(request + sizeof flags, (int)flags | O_CLOEXEC);
-    if (fd < 0) answer.error = errno;
+    int fd = -1;
+    if (flags == REQUEST_TREE && h != NULL && h->plan != NULL && got == sizeof flags + sizeof(uint32_t)) {
+      answer.error = serve_tree(h, request + sizeof flags, &fd);
+      memcpy(answer.detail, h->detail, sizeof answer.detail);
+      if (answer.error != 0) fd = -1;
+    } else {
+      fd = open(request + sizeof flags, (int)flags | O_CLOEXEC);
+      if (fd < 0) answer.error = errno;
+    }
     if (!channel_send(socket, &answer, fd)) _exit(0);
     if (fd >= 0) close(fd);
   }
@@ -48,7 +73,7 @@ static bool enter_mounts_of(pid_t process) {
   return entered;
 }
 
-int usher_start(pid_t process) {
+int usher_start(struct helper *h, pid_t process) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
   pid_t pid = fork();
@@ -58,7 +83,7 @@ int usher_start(pid_t process) {
     close_all_but(pair[1]);
     undumpable();
     /* Its absence is an end of the socket: the asker then has the error that it had without. */
-    if (entered) serve(0);
+    if (entered) serve(h, 0);
     _exit(1);
   }
   int error = errno;
@@ -93,6 +118,13 @@ void usher_reap(void) {
   usher_process = 0;
 }
 
+static bool exchange(const void *request, size_t length, struct message *answer, int *fd) {
+  ssize_t sent;
+  do sent = send(usher, request, length, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0 && channel_receive(usher, answer, fd) == 1;
+}
+
 static int ask(const char *path, uint64_t flags) {
   char request[sizeof flags + PATH_MAX];
   size_t length = strlen(path);
@@ -102,14 +134,24 @@ static int ask(const char *path, uint64_t flags) {
   }
   memcpy(request, &flags, sizeof flags);
   memcpy(request + sizeof flags, path, length);
-  ssize_t sent;
-  do sent = send(usher, request, sizeof flags + length, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
   struct message answer;
   int fd = -1;
-  if (sent < 0 || channel_receive(usher, &answer, &fd) != 1) errno = EACCES;
+  if (!exchange(request, sizeof flags + length, &answer, &fd)) errno = EACCES;
   else if (fd < 0) errno = answer.error;
   return fd;
+}
+
+int usher_tree(struct helper *h, int *tree) {
+  char request[sizeof(uint64_t) + sizeof h->index];
+  uint64_t kind = REQUEST_TREE;
+  memcpy(request, &kind, sizeof kind);
+  memcpy(request + sizeof kind, &h->index, sizeof h->index);
+  struct message answer;
+  *tree = -1;
+  if (!exchange(request, sizeof request, &answer, tree)) return fail_as(h, EACCES, "usher");
+  if (*tree >= 0) return 0;
+  answer.detail[sizeof answer.detail - 1] = 0;
+  return fail_as(h, answer.error, "%s", answer.detail);
 }
 
 int open_on_host(const char *path, uint64_t flags, uint64_t mode) {

@@ -136,7 +136,16 @@ const describers: Describer = {
   bindMount: (op) => [
     `open_tree(${pathText(op.source)}, OPEN_TREE_CLONE${op.recursive ? " | AT_RECURSIVE" : ""})`,
     ...bindAttributes(op),
-    ...(op.idMapNamespace === "" ? [] : [`mount_setattr(MOUNT_ATTR_IDMAP, ${op.idMapNamespace})`]),
+    `move_mount(${pathText(op.target)})`,
+  ],
+  bindIdMapped: (op) => [
+    `open_tree(${pathText(op.source)}, OPEN_TREE_CLONE${op.recursive ? " | AT_RECURSIVE" : ""})`,
+    `mount_setattr(${op.idMapRecursive ? "AT_RECURSIVE, " : ""}MOUNT_ATTR_IDMAP, ${
+      op.idMapNamespace === ""
+        ? `uids ${mapText(op.uids, ", ")}; gids ${mapText(op.gids, ", ")}`
+        : op.idMapNamespace
+    })`,
+    ...bindAttributes(op),
     `move_mount(${pathText(op.target)})`,
   ],
   mountAttributes: (op) => [
@@ -262,7 +271,7 @@ function attributeChange(set: bigint, clear: bigint): string {
   return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
 }
 
-function bindAttributes(op: OpOf<"bindMount">): readonly string[] {
+function bindAttributes(op: OpOf<"bindMount" | "bindIdMapped">): readonly string[] {
   const change = attributeChange(op.set, op.clear);
   const tree = op.recursiveAttributes ? "AT_RECURSIVE, " : "";
   return [

@@ -70,7 +70,6 @@ const bind: Op = {
   clear: 0n,
   recursiveAttributes: false,
   propagation: 0,
-  idMapNamespace: "",
 };
 
 const idMap = (tool: string): Op => ({

@@ -28,6 +28,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   maskPath: "mounts",
   readonlyPath: "mounts",
   bindMount: "mounts",
+  bindIdMapped: "mounts",
   makeMountPoint: "mounts",
   mountFilesystem: "mounts",
   mountAttributes: "mounts",

@@ -157,7 +157,7 @@ function optionProblem(detail: string): string | undefined {
   return at < 0 ? undefined : `the kernel says ${quoted(detail.slice(at + "): ".length))}`;
 }
 
-export function diagnoseBind({ op, errno, detail }: Failed<"bindMount">): Finding {
+export function diagnoseBind({ op, errno, detail }: Failed<"bindMount" | "bindIdMapped">): Finding {
   const what = `cannot bind ${quoted(op.source.path)} to ${quoted(op.target.path)}`;
   const finding = (kind: ErrorKind, code: string, hint: string, because?: string): Finding => ({
     what,

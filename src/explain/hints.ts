@@ -76,6 +76,7 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
     case "mountFilesystem":
       return diagnoseMount({ op, ...about });
     case "bindMount":
+    case "bindIdMapped":
       return diagnoseBind({ op, ...about });
     case "clone":
     case "unshareNamespaces":

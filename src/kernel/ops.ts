@@ -212,7 +212,7 @@ export const opTable = {
   bindMount: {
     code: 32,
     calls: "open_tree(OPEN_TREE_CLONE), mount_setattr, move_mount",
-    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` is MS_PRIVATE and the like, with MS_REC for the whole tree; 0 leaves the default. Flags that a user namespace may not clear (they are locked) stay. A user-namespace handle at `idMapNamespace` makes it id-mapped.",
+    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` is MS_PRIVATE and the like, with MS_REC for the whole tree; 0 leaves the default. Flags that a user namespace may not clear (they are locked) stay.",
     args: {
       source: "path",
       target: "path",
@@ -221,7 +221,6 @@ export const opTable = {
       clear: "u64",
       recursiveAttributes: "bool",
       propagation: "u32",
-      idMapNamespace: "str",
     },
   },
   mountAttributes: {
@@ -265,6 +264,24 @@ export const opTable = {
     calls: "fsopen, fsmount, openat2, copy, move_mount",
     doc: "A tmpfs over `target` that begins with a copy of what `target` holds.",
     args: { target: "path", attributes: "u64", options: "strs" },
+  },
+  bindIdMapped: {
+    code: 40,
+    calls: "unshare(CLONE_NEWUSER), open_tree(OPEN_TREE_CLONE), mount_setattr(MOUNT_ATTR_IDMAP), move_mount",
+    doc: "As bindMount, and the files show with other owners: `uids` and `gids` (the filesystem's id, the id to show, how many) are those of a user namespace made for it; with `idMapNamespace` those of the one in that file. With `idMapRecursive` the whole tree is mapped. Where init has no privilege over the filesystem, the process that opens the host's paths for it (idMap) prepares the tree.",
+    args: {
+      source: "path",
+      target: "path",
+      recursive: "bool",
+      set: "u64",
+      clear: "u64",
+      recursiveAttributes: "bool",
+      propagation: "u32",
+      idMapNamespace: "str",
+      uids: "maps",
+      gids: "maps",
+      idMapRecursive: "bool",
+    },
   },
 
   // --- files ---

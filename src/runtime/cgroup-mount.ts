@@ -90,7 +90,6 @@ function bindHierarchy(draft: Draft, entry: MountEntry, directory: string, set: 
       clear: 0n,
       recursiveAttributes: false,
       propagation: 0,
-      idMapNamespace: "",
     },
     reason,
   );

@@ -182,8 +182,22 @@ test("a bind mount takes no option of a filesystem", () => {
     sourceKinds: new Map([["/srv/x", "directory" as const]]),
   });
   assert.equal(refusal(options("size=1k")).code, "mount-option-invalid");
-  assert.equal(refusal(options("idmap")).code, "mount-idmap-unsupported");
+  assert.equal(refusal(options("idmap")).code, "mount-idmap-without-mappings");
   assert.equal(compile(options("sync")).notes?.length, 1);
+});
+
+test("idmap without maps has those of the container's user namespace", () => {
+  const mounts = [{ destination: "/d", source: "/srv/data", options: ["bind", "ridmap"] }];
+  const input = (host: CompileInput["host"], linux: object) => ({
+    ...withConfig(userInput, { mounts, linux }),
+    host,
+    sourceKinds: new Map([["/srv/data", "directory"]] as const),
+  });
+  const map = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
+  const own = input(rootHost, { uidMappings: map, gidMappings: map });
+  const [bound] = opsOf(compile(own), "bindIdMapped");
+  assert.deepEqual([bound?.uids, bound?.idMapNamespace, bound?.idMapRecursive], [map, "", true]);
+  assert.equal(refusal(input(userInput.host, {})).code, "mount-idmap-unprivileged");
 });
 
 test("in a user namespace what it may not mount is bound from the host", () => {

@@ -127,7 +127,6 @@ function bindDevice(draft: Draft, path: string, reason: Reason): void {
       clear: 0n,
       recursiveAttributes: false,
       propagation: 0,
-      idMapNamespace: "",
     },
     reason,
   );

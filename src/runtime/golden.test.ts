@@ -47,6 +47,20 @@ const cases: Readonly<Record<string, CompileInput>> = {
     hostname: undefined,
     linux: { namespaces: namespaces("mount"), sysctl: undefined, cgroupsPath: "/vitrine/abc" },
   }),
+  "id-mapped-mount": {
+    ...withConfig(rootInput, {
+      mounts: [
+        {
+          destination: "/data",
+          source: "/srv/data",
+          options: ["rbind", "ridmap", "ro"],
+          uidMappings: [{ containerID: 0, hostID: 3000, size: 10 }],
+          gidMappings: [{ containerID: 0, hostID: 4000, size: 10 }],
+        },
+      ],
+    }),
+    sourceKinds: new Map([["/srv/data", "directory"]]),
+  },
   "joined-namespaces": withConfig(rootInput, {
     hostname: undefined,
     linux: {

@@ -1,6 +1,6 @@
 /** One entry of `mounts` in config.json, read; and what every kind of mount needs (config.md#mounts). */
 import type { OpPath } from "../kernel/mod.ts";
-import type { Mount, RuntimeConfig } from "../oci/mod.ts";
+import type { LinuxIdMapping, Mount, RuntimeConfig } from "../oci/mod.ts";
 import { type Draft, invalid } from "./draft.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { absolute } from "./paths.ts";
@@ -19,6 +19,8 @@ export interface MountEntry {
   readonly type: string;
   readonly source: string;
   readonly options: MountOptions;
+  /** Asked for by `uidMappings` and `gidMappings`, or by `idmap` and `ridmap` alone: then both are empty. */
+  readonly idMap?: { readonly uids: readonly LinuxIdMapping[]; readonly gids: readonly LinuxIdMapping[] };
 }
 
 function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
@@ -33,6 +35,7 @@ function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
   const options = parseMountOptions(mount.options ?? []);
   const type = mount.type ?? "";
   const bind = options.bind !== "no" || type === "bind";
+  const { uidMappings: uids = [], gidMappings: gids = [] } = mount;
   return {
     pointer,
     destination,
@@ -40,6 +43,7 @@ function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
     type,
     source: bind ? absolute(mount.source ?? "", bundle) : (mount.source ?? ""),
     options: bind && options.bind === "no" ? { ...options, bind: "bind" } : options,
+    ...(options.idmap !== "no" || uids.length > 0 || gids.length > 0 ? { idMap: { uids, gids } } : {}),
   };
 }
 
@@ -89,7 +93,6 @@ export function bindFromHost(draft: Draft, entry: MountEntry, hostPath: string):
       clear: 0n,
       recursiveAttributes: true,
       propagation: entry.options.propagation[0] ?? 0,
-      idMapNamespace: "",
     },
     { pointer: entry.pointer, section: mountSection },
   );

@@ -78,7 +78,8 @@ test("propagation and its recursive words", () => {
   assert.equal(propagationWord("ro"), undefined);
 });
 
-test("rbind and ridmap are the stronger of their pairs", () => {
+test("rbind is the stronger of its pair, of idmap and ridmap the last one counts", () => {
   assert.equal(parseMountOptions(["rbind", "bind"]).bind, "rbind");
   assert.equal(parseMountOptions(["idmap", "ridmap"]).idmap, "ridmap");
+  assert.equal(parseMountOptions(["ridmap", "idmap"]).idmap, "idmap");
 });

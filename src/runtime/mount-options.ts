@@ -88,7 +88,7 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
         bind = "rbind";
         break;
       case "idmap":
-        idmap = idmap === "ridmap" ? idmap : "idmap";
+        idmap = "idmap";
         break;
       case "ridmap":
         idmap = "ridmap";

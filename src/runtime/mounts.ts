@@ -15,6 +15,7 @@ import {
   mountOptionsSection as optionsSection,
   mountSection as section,
 } from "./mount-entry.ts";
+import { idMapOf } from "./mount-id-map.ts";
 import type { Attributes } from "./mount-options.ts";
 import { checkProcMount } from "./proc-mounts.ts";
 
@@ -26,8 +27,14 @@ export function mountAll(draft: Draft, entries: readonly MountEntry[], cgroup: C
 }
 
 function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
-  refuseIdMap(entry);
   checkProcMount(entry);
+  if (entry.idMap !== undefined && !isBind(entry)) {
+    throw invalid(
+      "mount-idmap-not-bind",
+      `${entry.pointer}/options`,
+      "only a bind mount can show its files with other owners",
+    );
+  }
   if (entry.options.remount && !isBind(entry)) {
     changeAttributes(draft, entry);
     return;
@@ -206,18 +213,19 @@ function bindSource(draft: Draft, entry: MountEntry): void {
   const { attributes, recursiveAttributes } = options;
   const both = isSome(attributes) && isSome(recursiveAttributes);
   const first = both || isSome(recursiveAttributes) ? recursiveAttributes : attributes;
+  const bind = {
+    source: { base: "host", path: entry.source },
+    target: entry.target,
+    recursive: options.bind === "rbind",
+    set: first.set,
+    clear: first.clear,
+    recursiveAttributes: first === recursiveAttributes,
+    propagation: options.propagation[0] ?? 0,
+  } as const;
   draft.init(
-    {
-      op: "bindMount",
-      source: { base: "host", path: entry.source },
-      target: entry.target,
-      recursive: options.bind === "rbind",
-      set: first.set,
-      clear: first.clear,
-      recursiveAttributes: first === recursiveAttributes,
-      propagation: options.propagation[0] ?? 0,
-      idMapNamespace: "",
-    },
+    entry.idMap === undefined
+      ? { op: "bindMount", ...bind }
+      : { op: "bindIdMapped", ...bind, ...idMapOf(draft, entry) },
     { pointer: entry.pointer, section },
   );
   if (both) {
@@ -242,17 +250,6 @@ function sourceIsFile(draft: Draft, entry: MountEntry): boolean {
     });
   }
   return kind === "file";
-}
-
-function refuseIdMap(entry: MountEntry): void {
-  if (entry.options.idmap !== "no") {
-    throw unsupported(
-      "mount-idmap-unsupported",
-      `${entry.pointer}/options`,
-      `${entry.options.idmap} mounts are not supported yet`,
-      "give the files to the container's ids on the host, or use a copy",
-    );
-  }
 }
 
 // --- what both have ---

@@ -94,7 +94,6 @@ export function mountRoot(draft: Draft): void {
         clear: 0n,
         recursiveAttributes: attributes !== 0n,
         propagation: 0,
-        idMapNamespace: "",
       },
       reason,
     );

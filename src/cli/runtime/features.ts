@@ -24,9 +24,9 @@ const architectures = [
   "SCMP_ARCH_X86_64",
 ];
 
-/** Every word that `parseMountOptions` does not leave to the filesystem, but for idmap and ridmap. */
+/** Every word that `parseMountOptions` does not leave to the filesystem. */
 export const mountOptions: readonly string[] =
-  "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable".split(
+  "async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable".split(
     " ",
   );
 
@@ -57,7 +57,7 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
         modes: Object.keys(memoryPolicyModeNumbers),
         flags: Object.keys(memoryPolicyFlagBits),
       },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: kernelAtLeast(host.kernel, 5, 12) } },
       netDevices: { enabled: false },
     },
     annotations: {

@@ -10,6 +10,17 @@ const scheduler = {
   "config.md#linux-process: scheduler": "ignores process.scheduler",
 };
 
+const options = "config.md#linux-mount-options";
+const idMapped = {
+  [`${options}: idmap: maps of the mount, of it alone`]:
+    "maps ids with a user namespace of the container's alone",
+  [`${options}: ridmap: maps of the whole tree`]: "knows no ridmap",
+  [`${options}: maps without the option are applied as well`]: "wants a user namespace",
+  [`${options}: idmap with a user namespace: what a file of the container shows is the container's id`]:
+    "does not take the maps of the container",
+  [`${options}: maps of the mount go before those of the container's user namespace`]: "wants the same maps",
+};
+
 const twice = "config.md#posix-process: a type given twice is an error";
 
 export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -18,6 +29,9 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   runc: {
     ...time,
     ...scheduler,
+    ...idMapped,
+    [`${options}: idmap is an error without a map, on a new filesystem, or where the filesystem has none`]:
+      "ignores the word idmap",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#personality: LINUX32": "ignores linux.personality",
     "config.md#domainname: is the container's": "ignores domainname",
@@ -32,6 +46,8 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   crun: {
     ...time,
     ...scheduler,
+    ...idMapped,
+    [`${options}: idmap keeps the other options`]: "wants a user namespace",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",
