@@ -45,7 +45,7 @@ dist/vitrine-engine: build/start-order
 demo: build ## builds everything and runs the embedded hello image
 	dist/vitrine run --rm hello
 
-test: build ## every check and every test: lint, types, unit, helper, integration, attack
+test: build ## every check and every test: lint, types, unit, helper, integration, attack, vm
 	scripts/test.sh
 
 lint: install-deps
@@ -62,6 +62,11 @@ conformance: install-deps build ## the specs, against ours, or REGISTRY=host:por
 	scripts/fixtures.sh
 	$(NODE) --test 'test/conformance/distribution/*.test.ts'
 	$(NODE) --test 'test/conformance/runtime/*.test.ts'
+
+vm: install-deps build ## the tests that need a kernel of their own (cgroup v2, systemd, AppArmor), in QEMU
+	scripts/fixtures.sh
+	scripts/vm-image.sh
+	$(NODE) test/vm/run.ts
 
 format: install-deps ## formats the sources
 	$(BIN)/biome check --write src test scripts bench
@@ -92,4 +97,4 @@ generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md; the 
 clean: ## removes what was built
 	rm -rf dist build
 
-.PHONY: conformance help install-deps build demo test lint types unit format bench install docs generate clean
+.PHONY: conformance vm help install-deps build demo test lint types unit format bench install docs generate clean

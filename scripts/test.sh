@@ -47,7 +47,7 @@ count "$log/sanitized"
 
 lane() { # NAME COMMAND...: runs the integration and attack tests
   local name=$1; shift
-  step "integration and attack tests, as $name"
+  step "integration and attack tests: $name"
   local status=0 before=$failed
   "$@" >"$log/$name" 2>&1 || status=$?
   grep -E '^\s*(✖|not ok)' "$log/$name" | head -40 || true
@@ -80,6 +80,10 @@ else
   VITRINE_TEST_LANE=user lane user "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
   echo "the root lane was not run: not root"
 fi
+
+step "the machines of test/vm"
+scripts/vm-image.sh
+lane vm "$node" test/vm/run.ts
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]

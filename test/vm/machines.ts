@@ -1,0 +1,41 @@
+/** The machines of test/vm: what each boots with, and the test files that run in it. */
+
+export interface Machine {
+  readonly name: string;
+  /** `bare`: a shell is process 1 and mounts cgroup v2; no systemd. `systemd`: Debian's, with D-Bus and logind. */
+  readonly init: "bare" | "systemd";
+  /** More words for the kernel. */
+  readonly append?: string;
+  /** One after the other on the same disk; each ends by a power cut. */
+  readonly boots: readonly (readonly Run[])[];
+}
+
+export interface Run {
+  /** `user`: the unprivileged user, in a session of its own where there is systemd, else in a delegated cgroup. */
+  readonly lane: "root" | "user";
+  /** Test files, from the top of the checkout. */
+  readonly files: readonly string[];
+}
+
+export const machines: readonly Machine[] = [
+  {
+    name: "bare",
+    init: "bare",
+    boots: [
+      [
+        { lane: "root", files: ["test/vm/machine.test.ts"] },
+        { lane: "user", files: ["test/vm/machine.test.ts"] },
+      ],
+    ],
+  },
+  {
+    name: "systemd",
+    init: "systemd",
+    boots: [
+      [
+        { lane: "root", files: ["test/vm/machine.test.ts"] },
+        { lane: "user", files: ["test/vm/machine.test.ts"] },
+      ],
+    ],
+  },
+];
