@@ -1,5 +1,6 @@
 /** The flags of `run` and `explain run`, in docker's and podman's words: for the parser, help, completion and the man page. */
 import type { OptionTable, OptionValues } from "./framework/command.ts";
+import { firstLimitOptionTable, limitOptionTable } from "./limit-flags.ts";
 
 const process_ = "Process";
 const filesystem = "Filesystem";
@@ -365,29 +366,8 @@ export const runOptionTable = {
   },
 
   // resources
-  memory: { type: "string", short: "m", value: "SIZE", section: resources, help: "memory limit" },
-  "memory-swap": {
-    type: "string",
-    value: "SIZE",
-    defaultText: "twice --memory",
-    section: resources,
-    help: "limit of memory and swap together, -1 for none",
-  },
-  "memory-reservation": { type: "string", value: "SIZE", section: resources, help: "soft memory limit" },
-  "memory-swappiness": { type: "string", value: "N", section: resources, help: "0 to 100" },
-  cpus: { type: "string", value: "N", section: resources, help: "number of CPUs, as 1.5" },
-  "cpu-shares": { type: "string", short: "c", value: "N", section: resources, help: "relative weight" },
-  "cpu-period": { type: "string", value: "MICROSECONDS", section: resources, help: "period of --cpu-quota" },
-  "cpu-quota": { type: "string", value: "MICROSECONDS", section: resources, help: "CPU time in each period" },
-  "cpuset-cpus": { type: "string", value: "LIST", section: resources, help: "CPUs to run on, as 0-3,7" },
-  "cpuset-mems": { type: "string", value: "LIST", section: resources, help: "memory nodes to use" },
-  "pids-limit": {
-    type: "string",
-    value: "N",
-    defaultText: "2048",
-    section: resources,
-    help: "limit of processes, -1 for none",
-  },
+  ...limitOptionTable,
+  ...firstLimitOptionTable,
   "cgroup-parent": {
     type: "string",
     value: "PATH",

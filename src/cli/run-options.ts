@@ -5,7 +5,6 @@ import {
   type EnvironmentChange,
   parseAddHost,
   parseBytes,
-  parseBytesOrUnlimited,
   parseCapabilities,
   parseDevice,
   parseDeviceRule,
@@ -21,9 +20,7 @@ import {
   parseMount,
   parseName,
   parseNamespaceMode,
-  parseNanoCpus,
   parseNetworkMode,
-  parseNumberList,
   parseOctal,
   parsePairs,
   parsePlatform,
@@ -34,11 +31,11 @@ import {
   parseTmpfs,
   parseUlimit,
   parseVolume,
-  type ResourceOptions,
   type RunOptions,
   readEnvironmentFile,
   unsupportedFlag,
 } from "../engine/mod.ts";
+import { parseLimits } from "./limit-flags.ts";
 import type { RunFlags } from "./run-flags.ts";
 
 export { type RunFlags, runOptionTable } from "./run-flags.ts";
@@ -135,7 +132,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     devices: flags.device.map(parseDevice),
     sysctls: new Map(flags.sysctl.map(parseSysctl)),
 
-    resources: resourcesOf(flags),
+    resources: { ...parseLimits(flags), deviceRules: flags["device-cgroup-rule"].map(parseDeviceRule) },
     cgroupParent: map(flags["cgroup-parent"], cgroupParent),
     cgroups: flags.cgroups === "enabled",
 
@@ -187,48 +184,6 @@ function cgroupParent(text: string): string {
     );
   }
   return path.replace(/\/+$/, "");
-}
-
-function resourcesOf(flags: RunFlags): ResourceOptions {
-  const result: { -readonly [Key in keyof ResourceOptions]: ResourceOptions[Key] } = {
-    deviceRules: flags["device-cgroup-rule"].map(parseDeviceRule),
-  };
-  const bytes = (flag: "memory" | "memory-reservation") =>
-    map(flags[flag], (text) => parseBytes(`--${flag}`, text));
-  const integer = (
-    flag: "cpu-shares" | "cpu-period" | "cpu-quota" | "pids-limit" | "memory-swappiness",
-    range?: { minimum?: bigint; maximum?: bigint },
-  ) => map(flags[flag], (text) => parseInteger(`--${flag}`, text, range));
-  const set = <Key extends keyof ResourceOptions>(
-    key: Key,
-    value: ResourceOptions[Key] | undefined,
-  ): void => {
-    if (value !== undefined) result[key] = value;
-  };
-  set("memory", bytes("memory"));
-  set(
-    "memorySwap",
-    map(flags["memory-swap"], (text) => parseBytesOrUnlimited("--memory-swap", text)),
-  );
-  set("memoryReservation", bytes("memory-reservation"));
-  set("memorySwappiness", map(integer("memory-swappiness", { minimum: 0n, maximum: 100n }), Number));
-  set(
-    "nanoCpus",
-    map(flags.cpus, (text) => parseNanoCpus("--cpus", text)),
-  );
-  set("cpuShares", integer("cpu-shares", { minimum: 0n, maximum: 262_144n }));
-  set("cpuPeriod", integer("cpu-period", { minimum: 0n, maximum: 1_000_000n }));
-  set("cpuQuota", integer("cpu-quota", { minimum: -1n }));
-  set(
-    "cpusetCpus",
-    map(flags["cpuset-cpus"], (text) => parseNumberList("--cpuset-cpus", text)),
-  );
-  set(
-    "cpusetMems",
-    map(flags["cpuset-mems"], (text) => parseNumberList("--cpuset-mems", text)),
-  );
-  set("pidsLimit", integer("pids-limit", { minimum: -1n }));
-  return result;
 }
 
 /** What comes in later releases. A flag that asks for what is done anyway is accepted. */

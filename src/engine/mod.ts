@@ -70,6 +70,9 @@ export {
 export {
   parseBytes,
   parseBytesOrUnlimited,
+  parseCgroupSetting,
+  parseDeviceRate,
+  parseDeviceWeight,
   parseInteger,
   parseNanoCpus,
   parseNumberList,

@@ -115,6 +115,18 @@ export interface SecurityOptions {
   readonly procOptions: readonly string[];
 }
 
+/** A block device of the host and what it is limited to. */
+export interface DeviceRate {
+  readonly path: string;
+  /** Bytes or operations a second. */
+  readonly rate: bigint;
+}
+
+export interface DeviceWeight {
+  readonly path: string;
+  readonly weight: number;
+}
+
 /** Bytes, and counts as the flags give them; `undefined` is not asked. */
 export interface ResourceOptions {
   readonly memory?: bigint;
@@ -122,15 +134,29 @@ export interface ResourceOptions {
   readonly memorySwap?: bigint;
   readonly memoryReservation?: bigint;
   readonly memorySwappiness?: number;
+  /** Programs wait for memory instead of being killed. */
+  readonly oomKillDisable?: boolean;
   /** CPUs in billionths: 1.5 is 1500000000. */
   readonly nanoCpus?: bigint;
   readonly cpuShares?: bigint;
+  /** This and the next three in microseconds. */
   readonly cpuPeriod?: bigint;
   readonly cpuQuota?: bigint;
+  readonly cpuRtPeriod?: bigint;
+  readonly cpuRtRuntime?: bigint;
   readonly cpusetCpus?: string;
   readonly cpusetMems?: string;
   /** -1 is unlimited. */
   readonly pidsLimit?: bigint;
+  /** 10 to 1000; 0 is not asked. */
+  readonly blkioWeight?: number;
+  readonly blkioWeightDevices?: readonly DeviceWeight[];
+  readonly deviceReadBps?: readonly DeviceRate[];
+  readonly deviceWriteBps?: readonly DeviceRate[];
+  readonly deviceReadIops?: readonly DeviceRate[];
+  readonly deviceWriteIops?: readonly DeviceRate[];
+  /** Files of the cgroup and what is written there (`--cgroup-conf`). */
+  readonly cgroupSettings?: ReadonlyMap<string, string>;
   readonly deviceRules: readonly LinuxDeviceRule[];
 }
 

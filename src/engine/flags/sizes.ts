@@ -1,4 +1,5 @@
 /** Numbers with units, as docker's and podman's flags take them. */
+import type { DeviceRate, DeviceWeight } from "../options.ts";
 import { badValue } from "./bad-flag.ts";
 
 const units: Readonly<Record<string, bigint>> = {
@@ -72,4 +73,38 @@ export function parseOctal(flag: string, text: string, maximum = 0o7777): number
   const value = /^(0o)?[0-7]{1,5}$/.test(text) ? Number.parseInt(text.replace("0o", ""), 8) : Number.NaN;
   if (!(value <= maximum)) throw badValue(flag, text, "expected an octal mode", "for example 0022");
   return value;
+}
+
+/** `/dev/sda:1mb`, and for operations `/dev/sda:100`. */
+export function parseDeviceRate(flag: string, text: string): DeviceRate {
+  const { path, rest } = deviceAnd(flag, text, "/dev/sda:1mb");
+  const rate = flag.endsWith("bps") ? parseBytes(flag, rest) : parseInteger(flag, rest, { minimum: 0n });
+  return { path, rate };
+}
+
+/** `/dev/sda:500`. */
+export function parseDeviceWeight(text: string): DeviceWeight {
+  const flag = "--blkio-weight-device";
+  const { path, rest } = deviceAnd(flag, text, "/dev/sda:500");
+  const weight = Number(parseInteger(flag, rest, { minimum: 0n, maximum: 1000n }));
+  if (weight > 0 && weight < 10) throw badValue(flag, text, "expected a weight from 10 to 1000");
+  return { path, weight };
+}
+
+function deviceAnd(flag: string, text: string, example: string): { path: string; rest: string } {
+  const at = text.lastIndexOf(":");
+  const path = text.slice(0, Math.max(at, 0));
+  if (!path.startsWith("/") || path.includes("\0") || at === text.length - 1) {
+    throw badValue(flag, text, "expected a device of the host and a number", `for example ${example}`);
+  }
+  return { path, rest: text.slice(at + 1) };
+}
+
+/** `memory.high=64M`: the name of a file of cgroup v2 and what is written there. */
+export function parseCgroupSetting(text: string): readonly [file: string, value: string] {
+  const match = /^([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)+)=([^\0]+)$/s.exec(text);
+  if (match === null) {
+    throw badValue("--cgroup-conf", text, "expected FILE=VALUE", "for example memory.high=67108864");
+  }
+  return [match[1]!, match[2]!];
 }
