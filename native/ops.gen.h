@@ -43,6 +43,8 @@ enum op_code {
   OP_AWAIT_EXECUTE = 14,
   OP_RELEASE = 15,
   OP_WRITE_PID_FILE = 16,
+  OP_DEVICE_PROGRAM = 17,
+  OP_CGROUP_VACATE = 18,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
   OP_DAEMONIZE = 24,
@@ -71,6 +73,7 @@ enum op_code {
   OP_CHANGE_OWNER = 58,
   OP_CHANGE_MODE = 59,
   OP_SYNC_TREE = 60,
+  OP_WRITE_EITHER = 61,
   OP_SET_HOSTNAME = 70,
   OP_SET_DOMAINNAME = 71,
   OP_LOOPBACK_UP = 72,
@@ -169,6 +172,14 @@ struct args_release {
 };
 struct args_write_pid_file {
   struct str path;
+};
+struct args_device_program {
+  struct path path;
+  struct bytes program;
+};
+struct args_cgroup_vacate {
+  struct path from;
+  struct path to;
 };
 struct args_set_root {
   struct path path;
@@ -308,6 +319,12 @@ struct args_change_mode {
 };
 struct args_sync_tree {
   struct path path;
+};
+struct args_write_either {
+  struct path path;
+  struct bytes data;
+  struct path other;
+  struct bytes other_data;
 };
 struct args_set_hostname {
   struct str name;
@@ -459,6 +476,8 @@ union op_args {
   struct args_await_execute await_execute;
   struct args_release release;
   struct args_write_pid_file write_pid_file;
+  struct args_device_program device_program;
+  struct args_cgroup_vacate cgroup_vacate;
   struct args_set_root set_root;
   struct args_set_work set_work;
   struct args_daemonize daemonize;
@@ -487,6 +506,7 @@ union op_args {
   struct args_change_owner change_owner;
   struct args_change_mode change_mode;
   struct args_sync_tree sync_tree;
+  struct args_write_either write_either;
   struct args_set_hostname set_hostname;
   struct args_set_domainname set_domainname;
   struct args_loopback_up loopback_up;
@@ -537,6 +557,8 @@ union op_args {
   X(await_execute, OP_AWAIT_EXECUTE, "awaitExecute") \
   X(release, OP_RELEASE, "release") \
   X(write_pid_file, OP_WRITE_PID_FILE, "writePidFile") \
+  X(device_program, OP_DEVICE_PROGRAM, "deviceProgram") \
+  X(cgroup_vacate, OP_CGROUP_VACATE, "cgroupVacate") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
   X(daemonize, OP_DAEMONIZE, "daemonize") \
@@ -565,6 +587,7 @@ union op_args {
   X(change_owner, OP_CHANGE_OWNER, "changeOwner") \
   X(change_mode, OP_CHANGE_MODE, "changeMode") \
   X(sync_tree, OP_SYNC_TREE, "syncTree") \
+  X(write_either, OP_WRITE_EITHER, "writeEither") \
   X(set_hostname, OP_SET_HOSTNAME, "setHostname") \
   X(set_domainname, OP_SET_DOMAINNAME, "setDomainname") \
   X(loopback_up, OP_LOOPBACK_UP, "loopbackUp") \
@@ -654,6 +677,14 @@ static const struct field fields_release[] = {
 };
 static const struct field fields_write_pid_file[] = {
   {ARG_STR, offsetof(struct args_write_pid_file, path)},
+};
+static const struct field fields_device_program[] = {
+  {ARG_PATH, offsetof(struct args_device_program, path)},
+  {ARG_BYTES, offsetof(struct args_device_program, program)},
+};
+static const struct field fields_cgroup_vacate[] = {
+  {ARG_PATH, offsetof(struct args_cgroup_vacate, from)},
+  {ARG_PATH, offsetof(struct args_cgroup_vacate, to)},
 };
 static const struct field fields_set_root[] = {
   {ARG_PATH, offsetof(struct args_set_root, path)},
@@ -793,6 +824,12 @@ static const struct field fields_change_mode[] = {
 };
 static const struct field fields_sync_tree[] = {
   {ARG_PATH, offsetof(struct args_sync_tree, path)},
+};
+static const struct field fields_write_either[] = {
+  {ARG_PATH, offsetof(struct args_write_either, path)},
+  {ARG_BYTES, offsetof(struct args_write_either, data)},
+  {ARG_PATH, offsetof(struct args_write_either, other)},
+  {ARG_BYTES, offsetof(struct args_write_either, other_data)},
 };
 static const struct field fields_set_hostname[] = {
   {ARG_STR, offsetof(struct args_set_hostname, name)},
@@ -934,6 +971,8 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_AWAIT_EXECUTE] = {"awaitExecute", NULL, 0},
   [OP_RELEASE] = {"release", fields_release, 3},
   [OP_WRITE_PID_FILE] = {"writePidFile", fields_write_pid_file, 1},
+  [OP_DEVICE_PROGRAM] = {"deviceProgram", fields_device_program, 2},
+  [OP_CGROUP_VACATE] = {"cgroupVacate", fields_cgroup_vacate, 2},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
   [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},
@@ -962,6 +1001,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CHANGE_OWNER] = {"changeOwner", fields_change_owner, 3},
   [OP_CHANGE_MODE] = {"changeMode", fields_change_mode, 2},
   [OP_SYNC_TREE] = {"syncTree", fields_sync_tree, 1},
+  [OP_WRITE_EITHER] = {"writeEither", fields_write_either, 4},
   [OP_SET_HOSTNAME] = {"setHostname", fields_set_hostname, 1},
   [OP_SET_DOMAINNAME] = {"setDomainname", fields_set_domainname, 1},
   [OP_LOOPBACK_UP] = {"loopbackUp", NULL, 0},

@@ -29,20 +29,33 @@ int op_make_directory(struct helper *h, const struct args_make_directory *a) {
   return error;
 }
 
+/* One write: the files of /proc and of cgroups take each as a whole. Closes `fd`. */
+static int write_whole(struct helper *h, int fd, const char *path, struct bytes data) {
+  int error = 0;
+  if (data.length > 0) {
+    ssize_t wrote = write(fd, data.at, data.length);
+    if (wrote < 0) error = fail(h, "write %s", path);
+    else if ((size_t)wrote != data.length) error = fail_as(h, ENOSPC, "short write to %s", path);
+  }
+  if (close(fd) != 0 && error == 0) error = fail(h, "close %s", path);
+  return error;
+}
+
 int op_write_file(struct helper *h, const struct args_write_file *a) {
   uint64_t flags = O_WRONLY | O_NOCTTY;
   if (a->create) flags |= O_CREAT | O_TRUNC;
   int fd = resolve(h, &a->path, flags, a->create ? a->mode & 07777 : 0);
   if (fd < 0) return fail(h, "open %s", a->path.path.at);
-  int error = 0;
-  /* One write: the files of /proc and of cgroups take each as a whole. */
-  if (a->data.length > 0) {
-    ssize_t wrote = write(fd, a->data.at, a->data.length);
-    if (wrote < 0) error = fail(h, "write %s", a->path.path.at);
-    else if ((size_t)wrote != a->data.length) error = fail_as(h, ENOSPC, "short write to %s", a->path.path.at);
-  }
-  if (close(fd) != 0 && error == 0) error = fail(h, "close %s", a->path.path.at);
-  return error;
+  return write_whole(h, fd, a->path.path.at, a->data);
+}
+
+int op_write_either(struct helper *h, const struct args_write_either *a) {
+  int fd = resolve(h, &a->path, O_WRONLY | O_NOCTTY, 0);
+  if (fd >= 0) return write_whole(h, fd, a->path.path.at, a->data);
+  if (errno != ENOENT) return fail(h, "open %s", a->path.path.at);
+  fd = resolve(h, &a->other, O_WRONLY | O_NOCTTY, 0);
+  if (fd < 0) return fail(h, "open %s", a->other.path.at);
+  return write_whole(h, fd, a->other.path.at, a->other_data);
 }
 
 int op_make_symlink(struct helper *h, const struct args_make_symlink *a) {

@@ -83,6 +83,11 @@ const describers: Describer = {
     `${stage === "monitor" ? "wait for init" : "init waits for the monitor"} (barrier ${id})`,
   ],
   cgroupAttach: (op) => [`write(${pathText(op.path)}/cgroup.procs, PID)`],
+  deviceProgram: (op) => [
+    `bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, ${op.program.length / 8} instructions)`,
+    `bpf(BPF_PROG_ATTACH, ${pathText(op.path)}, BPF_CGROUP_DEVICE)`,
+  ],
+  cgroupVacate: (op) => [`write(${pathText(op.to)}/cgroup.procs, each PID in ${pathText(op.from)})`],
   setTimeOffset: (op) => [
     `write(/proc/self/timens_offsets, "${clockName(op.clock)} ${op.seconds} ${op.nanoseconds}")`,
   ],
@@ -182,6 +187,11 @@ const describers: Describer = {
   writeFile: (op) => [
     `openat2(${pathText(op.path)}, O_WRONLY${op.create ? " | O_CREAT | O_TRUNC" : ""}${op.create ? `, ${octal(op.mode)}` : ""})`,
     `write(${dataText(op.data)})`,
+  ],
+  writeEither: (op) => [
+    `openat2(${pathText(op.path)}, O_WRONLY)`,
+    `write(${dataText(op.data)})`,
+    `where it is not there: openat2(${pathText(op.other)}, O_WRONLY), write(${dataText(op.otherData)})`,
   ],
   makeSymlink: (op) => [`symlinkat(${text(op.target)}, ${pathText(op.path)})`],
   makeNode: (op) => [

@@ -43,6 +43,7 @@ const host: HostFacts = {
   limits: { nofile: { soft: 1024n, hard: 4096n }, nproc: { soft: undefined, hard: undefined } },
   securityModules: { enabled: ["capability", "apparmor"], apparmor: true, selinux: false },
   seccomp: { available: true, actions: ["allow", "errno"] },
+  bpf: true,
   overlay: { registered: true, userxattr: true },
   filesystems: ["overlay"],
   mqueue: true,

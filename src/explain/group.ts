@@ -18,6 +18,8 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   pivotRoot: "root filesystem",
   mountPropagation: "root filesystem",
   cgroupAttach: "cgroup",
+  cgroupVacate: "cgroup",
+  deviceProgram: "cgroup",
   makeNode: "devices",
   dropBoundingSet: "capabilities",
   setCapabilities: "capabilities",

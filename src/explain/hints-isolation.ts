@@ -129,6 +129,26 @@ export function user({ op, errno }: Failed<"setUser">): Finding {
 
 /* --- cgroups, sysctls, limits --- */
 
+export function deviceProgram(directory: string, errno: string): Finding {
+  const what = `cannot put the device rules on the cgroup ${directory}`;
+  if (errno === "EPERM" || errno === "EACCES") {
+    return {
+      what,
+      because: "loading an eBPF program takes CAP_SYS_ADMIN, and a kernel that is not locked down",
+      kind: "denied",
+      code: "device-program-denied",
+      hint: "see 'cat /sys/kernel/security/lockdown', or use --privileged, which has no device rules",
+    };
+  }
+  return {
+    what,
+    because: "the kernel has no eBPF programs for the devices of a cgroup (CONFIG_CGROUP_BPF)",
+    kind: "unsupported",
+    code: "device-program-unsupported",
+    hint: "use a kernel with CONFIG_CGROUP_BPF, or --privileged, which has no device rules",
+  };
+}
+
 export function cgroup(what: string, errno: string): Finding {
   switch (errno) {
     case "EACCES":

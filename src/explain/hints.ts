@@ -6,7 +6,7 @@
 import { type ErrorKind, quoted } from "../base/mod.ts";
 import type { Op, OpName, OpPath, PlannedOp } from "../kernel/mod.ts";
 import { diagnoseExecute } from "./hints-execute.ts";
-import { cgroup, idMap, join, limit, namespaces, sysctl, user } from "./hints-isolation.ts";
+import { cgroup, deviceProgram, idMap, join, limit, namespaces, sysctl, user } from "./hints-isolation.ts";
 import { diagnoseBind, diagnoseMount } from "./hints-mount.ts";
 
 export interface Finding {
@@ -52,7 +52,7 @@ function commonCauses(op: Op, errno: string): Omit<Finding, "what"> | undefined 
     case "EDQUOT":
       // clone means a limit by it, cgroup files a full list.
       if (op.op === "clone" || op.op === "unshareNamespaces" || op.op === "sessionKeyring") return undefined;
-      if (op.op === "writeFile" || op.op === "cgroupAttach") return undefined;
+      if (op.op === "writeFile" || op.op === "writeEither" || op.op === "cgroupAttach") return undefined;
       return { kind: "unavailable", code: "out-of-space", hint: space };
     case "EMFILE":
     case "ENFILE":
@@ -89,6 +89,12 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
       return cgroup(`cannot put the container into the cgroup ${op.path.path}`, errno);
     case "writeFile":
       return writeFile({ op, ...about });
+    case "writeEither":
+      return cgroup(`cannot write ${op.path.path}`, errno);
+    case "cgroupVacate":
+      return cgroup(`cannot divide the cgroup ${op.from.path}`, errno);
+    case "deviceProgram":
+      return deviceProgram(op.path.path, errno);
     case "makeDirectory":
       // A missing working directory is made, and then entered.
       if (why.pointer === "/process/cwd") return workingDirectory(op.path.path, about);

@@ -146,6 +146,8 @@ export interface HostFacts {
   readonly limits: { readonly nofile: ResourceLimit; readonly nproc: ResourceLimit };
   readonly securityModules: SecurityModules;
   readonly seccomp: SeccompFacts;
+  /** The kernel has bpf(2). Whether it runs programs on cgroups (CONFIG_CGROUP_BPF) is found by loading one. */
+  readonly bpf: boolean;
   readonly overlay: OverlayFacts;
   /** Filesystem types of /proc/filesystems. */
   readonly filesystems: readonly string[];

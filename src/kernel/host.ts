@@ -118,6 +118,9 @@ export function probeHost(reader: HostReader = systemReader, self: HostSelf = sy
     get seccomp() {
       return seccomp();
     },
+    get bpf() {
+      return reader.exists("/proc/sys/kernel/unprivileged_bpf_disabled");
+    },
     get overlay() {
       return {
         registered: filesystems().includes("overlay"),

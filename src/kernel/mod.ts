@@ -1,6 +1,7 @@
 /** The door of `kernel/`: the Linux machine as values. Knows no OCI. */
 
 export { type ApplyIds, type ApplyOptions, type ApplyResult, ApplySession, runApply } from "./apply.ts";
+export { compileDeviceProgram, type DevicePolicy, type DeviceRule } from "./bpf/devices.ts";
 export * from "./capabilities.ts";
 export * from "./constants.ts";
 export * from "./encode.ts";

@@ -84,6 +84,18 @@ export const opTable = {
     doc: "In the monitor: puts the child into the cgroup directory `path`. In init: moves itself there, for v1 through `tasks`, which takes no lock that waits.",
     args: { path: "path" },
   },
+  deviceProgram: {
+    code: 17,
+    calls: "bpf(BPF_PROG_LOAD), bpf(BPF_PROG_QUERY), bpf(BPF_PROG_ATTACH), bpf(BPF_PROG_DETACH)",
+    doc: "Puts an eBPF program (struct bpf_insn array) of type BPF_PROG_TYPE_CGROUP_DEVICE on the cgroup v2 directory `path`, in place of whatever program of that kind is on it: in one step where there is one.",
+    args: { path: "path", program: "bytes" },
+  },
+  cgroupVacate: {
+    code: 18,
+    calls: "open, read cgroup.procs, write cgroup.procs",
+    doc: "Moves every process in the cgroup v2 directory `from` into `to`, until `from` has none: controllers go to the children of an empty directory only.",
+    args: { from: "path", to: "path" },
+  },
   setTimeOffset: {
     code: 6,
     calls: "unshare, write /proc/self/timens_offsets",
@@ -296,6 +308,12 @@ export const opTable = {
     calls: "openat2, write",
     doc: "Writes `data` in one write. `create`: makes or truncates it with `mode`; else it must exist (sysctl, cgroup files).",
     args: { path: "path", data: "bytes", create: "bool", mode: "u32" },
+  },
+  writeEither: {
+    code: 61,
+    calls: "openat2, write",
+    doc: "As `writeFile` without `create`, to `path`; where that file is not there, `otherData` to `other`.",
+    args: { path: "path", data: "bytes", other: "path", otherData: "bytes" },
   },
   makeSymlink: {
     code: 52,

@@ -7,6 +7,8 @@ export interface CgroupWrite {
   readonly directory: string;
   readonly file: string;
   readonly data: string;
+  /** The same limit in another file, where that one is not there. */
+  readonly other?: { readonly file: string; readonly data: string };
   readonly reason: Reason;
 }
 

@@ -1,6 +1,6 @@
 /** resources of config.json as control files of cgroup v1. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
-import { hasDeviceController, rulesOf } from "./cgroup-devices.ts";
+import { hasDeviceController, rulesOf, textOf } from "./cgroup-devices.ts";
 import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
@@ -10,8 +10,9 @@ export type DirectoryOf = (controller: string, pointer: string) => string;
 export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[] {
   const wanted = draft.input.config.linux?.resources ?? {};
   const writes: CgroupWrite[] = [];
-  const write = (controller: string, file: string, data: string, reason: Reason) => {
-    writes.push({ directory: directoryOf(controller, reason.pointer), file, data, reason });
+  const write: Write = (controller, file, data, reason, other) => {
+    const directory = directoryOf(controller, reason.pointer);
+    writes.push({ directory, file, data, ...(other === undefined ? {} : { other }), reason });
   };
   writeDevices(draft, write);
   if (wanted.pids?.limit !== undefined) {
@@ -24,13 +25,19 @@ export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[
     writeCpu(wanted.cpu, write);
   }
   if (wanted.blockIO !== undefined) {
-    writeBlockIo(draft, wanted.blockIO, write);
+    writeBlockIo(wanted.blockIO, write);
   }
   writeOthers(wanted, write);
   return writes;
 }
 
-type Write = (controller: string, file: string, data: string, reason: Reason) => void;
+type Write = (
+  controller: string,
+  file: string,
+  data: string,
+  reason: Reason,
+  other?: CgroupWrite["other"],
+) => void;
 
 function writeOthers(wanted: LinuxResources, write: Write): void {
   for (const [index, { pageSize, limit }] of (wanted.hugepageLimits ?? []).entries()) {
@@ -84,11 +91,12 @@ function writeDevices(draft: Draft, write: Write): void {
     return;
   }
   const section = "config-linux.md#allowed-device-list";
-  for (const { file, data, index } of rules) {
+  for (const line of rules) {
+    const { index } = line;
     write(
       "devices",
-      file,
-      data,
+      line.allow ? "devices.allow" : "devices.deny",
+      textOf(line),
       index === undefined
         ? { pointer: `${resources}/devices`, section, origin: { by: "default" } }
         : { pointer: `${resources}/devices/${index}`, section },
@@ -114,7 +122,7 @@ function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
     ["kernelTCP", "memory.kmem.tcp.limit_in_bytes"],
     ["swappiness", "memory.swappiness"],
   ] as const) {
-    const value = memory[field];
+    const value = field === "swap" ? swapOf(memory) : memory[field];
     // 0 means not set, as in runc: a limit of no memory at all runs nothing.
     if (value === undefined || (value === 0n && field !== "swappiness")) {
       continue;
@@ -131,6 +139,11 @@ function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
   if (memory.disableOOMKiller === true) {
     write("memory", "memory.oom_control", "1", reason("disableOOMKiller"));
   }
+}
+
+/** As runc: memory without a limit has swap without one, unless something else is asked for. */
+export function swapOf({ limit, swap }: LinuxMemory): bigint | undefined {
+  return limit === -1n && (swap === undefined || swap === 0n) ? -1n : swap;
 }
 
 export function refuseKernelMemory(memory: LinuxMemory): void {
@@ -170,19 +183,17 @@ function writeCpu(cpu: LinuxCpu, write: Write): void {
   }
 }
 
-function writeBlockIo(draft: Draft, io: LinuxBlockIo, write: Write): void {
+function writeBlockIo(io: LinuxBlockIo, write: Write): void {
   const section = "config-linux.md#block-io";
   const at = (field: string): Reason => ({ pointer: `${resources}/blockIO/${field}`, section });
-  // CFQ, which had leaf weights and `blkio.weight`, is gone since 5.0; BFQ has its own file.
-  const weightFile = draft.input.host.kernel.major >= 5 ? "blkio.bfq.weight" : "blkio.weight";
   refuseLeafWeight(io);
   if (io.weight !== undefined && io.weight !== 0) {
-    write("blkio", weightFile, String(io.weight), at("weight"));
+    writeWeight(write, "", String(io.weight), at("weight"));
   }
   for (const [index, device] of (io.weightDevice ?? []).entries()) {
     if (device.weight !== undefined) {
       const data = `${device.major}:${device.minor} ${device.weight}`;
-      write("blkio", `${weightFile}_device`, data, at(`weightDevice/${index}`));
+      writeWeight(write, "_device", data, at(`weightDevice/${index}`));
     }
   }
   for (const [field, file] of [
@@ -195,6 +206,11 @@ function writeBlockIo(draft: Draft, io: LinuxBlockIo, write: Write): void {
       write("blkio", file, `${major}:${minor} ${rate}`, at(`${field}/${index}`));
     }
   }
+}
+
+/** CFQ, which had `blkio.weight`, is gone since 5.0; BFQ has its own file. */
+function writeWeight(write: Write, suffix: string, data: string, reason: Reason): void {
+  write("blkio", `blkio.weight${suffix}`, data, reason, { file: `blkio.bfq.weight${suffix}`, data });
 }
 
 export function refuseLeafWeight(io: LinuxBlockIo): void {

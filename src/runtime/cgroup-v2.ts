@@ -1,7 +1,7 @@
 /** resources of config.json as control files of cgroup v2. What v2 has no file for is an error. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
 import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
-import { checkPageSize, rdmaLines, refuseKernelMemory, refuseLeafWeight } from "./cgroup-v1.ts";
+import { checkPageSize, rdmaLines, refuseKernelMemory, refuseLeafWeight, swapOf } from "./cgroup-v1.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
 export interface V2Writes {
@@ -11,23 +11,29 @@ export interface V2Writes {
 }
 
 /** The empty controller: files of every cgroup (`cgroup.*`). */
-type Write = (controller: string, file: string, data: string, reason: Reason) => void;
+type Write = (
+  controller: string,
+  file: string,
+  data: string,
+  reason: Reason,
+  other?: CgroupWrite["other"],
+) => void;
 
 export function writesOfV2(draft: Draft, directory: string): V2Writes {
   const wanted = draft.input.config.linux?.resources ?? {};
   const writes: CgroupWrite[] = [];
   const controllers = new Map<string, string>();
-  const write: Write = (controller, file, data, reason) => {
+  const write: Write = (controller, file, data, reason, other) => {
     if (controller !== "" && !controllers.has(controller)) {
       controllers.set(controller, reason.pointer);
     }
-    writes.push({ directory, file, data, reason });
+    writes.push({ directory, file, data, ...(other === undefined ? {} : { other }), reason });
   };
   if (wanted.pids?.limit !== undefined) {
     write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
   }
   if (wanted.memory !== undefined) {
-    writeMemory(wanted.memory, write);
+    writeMemory(draft, wanted.memory, write);
   }
   if (wanted.cpu !== undefined) {
     writeCpu(wanted.cpu, write);
@@ -40,7 +46,7 @@ export function writesOfV2(draft: Draft, directory: string): V2Writes {
   return { writes, controllers };
 }
 
-function writeMemory(memory: LinuxMemory, write: Write): void {
+function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
   const reason = (field: string) => limitReason("memory", field, "memory");
   refuseKernelMemory(memory);
   for (const field of ["kernelTCP", "swappiness", "disableOOMKiller"] as const) {
@@ -49,12 +55,22 @@ function writeMemory(memory: LinuxMemory, write: Write): void {
       throw notInV2("memory", field);
     }
   }
-  const { limit, swap, reservation } = memory;
+  const { limit, reservation } = memory;
+  const swap = swapOf(memory);
   if (limit !== undefined && limit !== 0n) {
     write("memory", "memory.max", orMax(limit), reason("limit"));
   }
   if (swap !== undefined && swap !== 0n) {
-    write("memory", "memory.swap.max", swapAlone(swap, limit), reason("swap"));
+    const data = swapAlone(swap, limit);
+    // A kernel that does not count swap has no such file: then there is none to limit, and a default may be lost.
+    const mayLack =
+      data === "max" || data === "0" || draft.origin(`${resources}/memory/swap`).by === "default";
+    write(
+      "memory",
+      "memory.swap.max",
+      data,
+      mayLack ? { ...reason("swap"), tolerate: ["ENOENT"] } : reason("swap"),
+    );
   }
   if (reservation !== undefined && reservation !== 0n) {
     write("memory", "memory.low", orMax(reservation), reason("reservation"));
@@ -66,6 +82,9 @@ function swapAlone(swap: bigint, limit: bigint | undefined): string {
   if (swap < 0n) {
     return "max";
   }
+  if (limit === -1n) {
+    return String(swap);
+  }
   if (limit === undefined || limit <= 0n || swap < limit) {
     throw invalid(
       "memory-swap-without-limit",
@@ -75,6 +94,9 @@ function swapAlone(swap: bigint, limit: bigint | undefined): string {
   }
   return String(swap - limit);
 }
+
+/** The kernel's, in microseconds. */
+const defaultPeriod = 100_000n;
 
 function writeCpu(cpu: LinuxCpu, write: Write): void {
   const reason = (field: string) => limitReason("cpu", field, "cpu");
@@ -92,11 +114,9 @@ function writeCpu(cpu: LinuxCpu, write: Write): void {
   }
   const { quota, period } = cpu;
   if ((quota !== undefined && quota !== 0n) || (period !== undefined && period !== 0n)) {
-    const words = [quota === undefined || quota <= 0n ? "max" : String(quota)];
-    if (period !== undefined && period !== 0n) {
-      words.push(String(period));
-    }
-    write("cpu", "cpu.max", words.join(" "), reason(quota === undefined ? "period" : "quota"));
+    const share = quota === undefined || quota <= 0n ? "max" : String(quota);
+    const whole = period === undefined || period === 0n ? defaultPeriod : period;
+    write("cpu", "cpu.max", `${share} ${whole}`, reason(quota === undefined ? "period" : "quota"));
   }
   if (cpu.burst !== undefined) {
     write("cpu", "cpu.max.burst", String(cpu.burst), reason("burst"));
@@ -130,12 +150,11 @@ function writeIo(io: LinuxBlockIo, write: Write): void {
   const at = (field: string): Reason => ({ pointer: `${resources}/blockIO/${field}`, section });
   refuseLeafWeight(io);
   if (io.weight !== undefined && io.weight !== 0) {
-    write("io", "io.weight", `default ${ioWeight(io.weight)}`, at("weight"));
+    writeWeight(write, "default", io.weight, at("weight"));
   }
   for (const [index, device] of (io.weightDevice ?? []).entries()) {
     if (device.weight !== undefined) {
-      const data = `${device.major}:${device.minor} ${ioWeight(device.weight)}`;
-      write("io", "io.weight", data, at(`weightDevice/${index}`));
+      writeWeight(write, `${device.major}:${device.minor}`, device.weight, at(`weightDevice/${index}`));
     }
   }
   for (const [field, key] of [
@@ -148,6 +167,14 @@ function writeIo(io: LinuxBlockIo, write: Write): void {
       write("io", "io.max", `${major}:${minor} ${key}=${rate}`, at(`${field}/${index}`));
     }
   }
+}
+
+/** The scheduler BFQ takes blkio's own weights; without it iocost does, which has another scale. */
+function writeWeight(write: Write, whose: string, weight: number, reason: Reason): void {
+  write("io", "io.bfq.weight", `${whose} ${weight}`, reason, {
+    file: "io.weight",
+    data: `${whose} ${ioWeight(weight)}`,
+  });
 }
 
 /** blkio's 10 … 1000 to io's 1 … 10000. */

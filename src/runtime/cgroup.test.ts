@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decideCgroup } from "./cgroup.ts";
-import { deviceRules } from "./cgroup-devices.ts";
+import { deviceRules, textOf } from "./cgroup-devices.ts";
 import { weightOfShares } from "./cgroup-v2.ts";
 import { compile } from "./compile.ts";
 import { rootHost, rootInput, userHost, v2Host, withConfig } from "./fixtures.ts";
@@ -9,7 +9,9 @@ import { mountPointOf } from "./gather.ts";
 
 const lines = (rules: Parameters<typeof deviceRules>[0]) => {
   const found = deviceRules(rules);
-  return found === "allow-all" ? found : found.map(({ file, data }) => `${file.slice(8)} ${data}`);
+  return found === "allow-all"
+    ? found
+    : found.map((line) => `${line.allow ? "allow" : "deny"} ${textOf(line)}`);
 };
 
 test("device rules begin with all denied and end with the default devices", () => {

@@ -2,7 +2,7 @@
 
 import type { HostFacts, Op } from "../kernel/mod.ts";
 import { bytesOf } from "./bytes.ts";
-import { hierarchyOf } from "./cgroup-devices.ts";
+import { hasDeviceProgram, hierarchyOf, programOf, rulesOf } from "./cgroup-devices.ts";
 import type { CgroupWrite } from "./cgroup-limits.ts";
 import { writesOfV1 } from "./cgroup-v1.ts";
 import { writesOfV2 } from "./cgroup-v2.ts";
@@ -52,6 +52,8 @@ export interface CgroupPlan {
   /** Parents to be given values (v1 cpuset) or controllers (v2) once they exist. */
   readonly prepare: readonly CgroupWrite[];
   readonly writes: readonly CgroupWrite[];
+  /** v2: what enforces the device rules on the container's directory. */
+  readonly deviceProgram?: Uint8Array;
 }
 
 /** Monitor, while init mounts: makes the cgroup, limits it, puts init into it (or lets it, in `enterCgroup`). */
@@ -73,6 +75,7 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
     }
   }
   writeAll(draft, plan.writes);
+  enforceDevices(draft, plan);
   if (!movesItself(draft)) {
     attach(plan, (op) => draft.monitor(op, pathReason));
   }
@@ -84,6 +87,17 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
  */
 function movesItself(draft: Draft): boolean {
   return draft.input.container.cgroup.mode === "v1" && !draft.inUserNamespace;
+}
+
+function enforceDevices(draft: Draft, { directories, deviceProgram }: CgroupPlan): void {
+  const [path] = directories;
+  if (path === undefined || deviceProgram === undefined) {
+    return;
+  }
+  draft.monitor(
+    { op: "deviceProgram", path: { base: "host", path }, program: deviceProgram },
+    { pointer: "/linux/resources/devices", section: "config-linux.md#allowed-device-list" },
+  );
 }
 
 function attach(plan: CgroupPlan, add: (op: Op) => void): void {
@@ -248,7 +262,13 @@ function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }):
       );
     }
   }
-  return { directories: [directory], writes, prepare: enableControllers(cgroup, [...controllers.keys()]) };
+  const rules = hasDeviceProgram(draft) ? rulesOf(draft) : "allow-all";
+  return {
+    directories: [directory],
+    writes,
+    prepare: enableControllers(cgroup, [...controllers.keys()]),
+    ...(rules === "allow-all" ? {} : { deviceProgram: programOf(rules) }),
+  };
 }
 
 /** A controller works in a directory when each one above, from the root down, passes it on. */
@@ -276,14 +296,18 @@ function enableControllers(
 
 function writeAll(draft: Draft, writes: readonly CgroupWrite[]): void {
   for (const write of writes) {
+    const path = { base: "host", path: `${write.directory}/${write.file}` } as const;
+    const data = bytesOf(write.data);
     draft.monitor(
-      {
-        op: "writeFile",
-        path: { base: "host", path: `${write.directory}/${write.file}` },
-        data: bytesOf(write.data),
-        create: false,
-        mode: 0,
-      },
+      write.other === undefined
+        ? { op: "writeFile", path, data, create: false, mode: 0 }
+        : {
+            op: "writeEither",
+            path,
+            data,
+            other: { base: "host", path: `${write.directory}/${write.other.file}` },
+            otherData: bytesOf(write.other.data),
+          },
       write.reason,
     );
   }

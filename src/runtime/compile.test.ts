@@ -294,7 +294,7 @@ test("a user namespace gives capabilities that the user does not hold", () => {
 test("without a device cgroup no node can be made or opened", () => {
   const bare = {
     ...withConfig(rootInput, { process: withMknod }),
-    host: v2Host,
+    host: { ...v2Host, bpf: false },
     container: {
       ...rootInput.container,
       cgroup: { mode: "v2", root: "/sys/fs/cgroup", path: "/vitrine/abc" },
@@ -308,7 +308,11 @@ test("without a device cgroup no node can be made or opened", () => {
     origins: new Map([["/process/capabilities", { by: "flag", flag: "--cap-add" } as const]]),
   };
   assert.equal(refusal(asked).code, "mknod-without-device-rules");
+  const program = compile({ ...bare, host: v2Host });
+  assert.ok(has(opsOf(program, "dropBoundingSet")[0]?.keep ?? 0n, CAP_MKNOD));
+  assert.equal(opsOf(program, "deviceProgram")[0]?.path.path, "/sys/fs/cgroup/vitrine/abc");
   const v1 = compile(withConfig(rootInput, { process: withMknod }));
+  assert.deepEqual(opsOf(v1, "deviceProgram"), []);
   assert.ok(has(opsOf(v1, "dropBoundingSet")[0]?.keep ?? 0n, CAP_MKNOD));
 });
 

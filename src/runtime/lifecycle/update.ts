@@ -65,9 +65,13 @@ export function applyUpdate(writes: readonly CgroupWrite[]): void {
   for (const write of refused) tryWrite(write, true);
 }
 
-function tryWrite({ directory, file, data, reason }: CgroupWrite, last: boolean): boolean {
+function tryWrite(write: CgroupWrite, last: boolean): boolean {
+  const { directory, data, other, reason } = write;
+  const second = other !== undefined && !fs.existsSync(`${directory}/${write.file}`);
+  const file = second ? other.file : write.file;
   try {
-    fs.writeFileSync(`${directory}/${file}`, data);
+    // Not created: a file of that name in a directory that is no cgroup would be taken for success.
+    fs.writeFileSync(`${directory}/${file}`, second ? other.data : data, { flag: "r+" });
     return true;
   } catch (cause) {
     const errno = errnoOf(cause) ?? String(cause);
