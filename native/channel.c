@@ -1,5 +1,6 @@
 /* Monitor and init talk over one SOCK_SEQPACKET pair: whole messages, descriptors, and an end that shows itself. */
 #include "helper.h"
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -75,10 +76,15 @@ int send_to_socket(const char *path, int descriptor, const void *data, size_t si
     return -1;
   }
   memcpy(address.sun_path, path, strlen(path) + 1);
+  socklen_t address_size = sizeof address;
+  if (*path == '@') { /* an abstract one, as Go's programs write it */
+    address.sun_path[0] = 0;
+    address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+  }
   int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket_fd < 0) return -1;
   int result = -1;
-  if (connect(socket_fd, (struct sockaddr *)&address, sizeof address) == 0) {
+  if (connect(socket_fd, (struct sockaddr *)&address, address_size) == 0) {
     ssize_t sent = send_with(socket_fd, data, size, descriptor);
     result = sent < 0 ? -1 : 0;
     for (size_t done = sent < 0 ? size : (size_t)sent; done < size;) {

@@ -127,6 +127,10 @@ int enter_user_namespace(struct helper *h);
 void reset_signals(const sigset_t *mask);
 int write_time_offsets(struct helper *h);
 
+/* --- ops_process.c --- */
+/* A state as JSON (runtime.md#state) with `pid` wherever it says `"pid":0`, which no string in it can; free() it. */
+char *state_with_pid(struct bytes state, pid_t pid, size_t *size);
+
 /* --- ops_execute.c --- */
 /* Whether the program of the plan's `execute` could be found and run, told as a failure of that op. */
 int check_program(struct helper *h);

@@ -153,29 +153,34 @@ int op_change_directory(struct helper *h, const struct args_change_directory *a)
   return at[0] == '/' ? 0 : fail_as(h, EXDEV, "%s is outside the root", a->path.at);
 }
 
-/* The state that a hook reads, with init's pid in the place of `"pid":0`. */
-static char *with_pid(struct bytes state, pid_t pid, size_t *size) {
+char *state_with_pid(struct bytes state, pid_t pid, size_t *size) {
   static const char key[] = "\"pid\":0";
-  const uint8_t *found = memmem(state.at, state.length, key, sizeof key - 1);
-  char *text = malloc(state.length + 16u);
+  const size_t key_bytes = sizeof key - 1;
+  const char *at = (const char *)state.at;
+  size_t left = state.length;
+  size_t places = 0;
+  for (const char *found = at; (found = memmem(found, left - (size_t)(found - at), key, key_bytes)) != NULL; places++)
+    found += key_bytes;
+  char *text = malloc(left + places * 16 + 1);
+  *size = 0;
   if (text == NULL) return NULL;
-  size_t before = found == NULL ? state.length : (size_t)(found - state.at);
-  memcpy(text, state.at, before);
-  *size = before;
-  if (found == NULL) return text;
-  int more = snprintf(text + before, 16, "\"pid\":%d", (int)pid);
-  size_t after = state.length - before - (sizeof key - 1);
-  *size += (size_t)more;
-  memcpy(text + *size, found + sizeof key - 1, after);
-  *size += after;
-  return text;
+  for (;;) {
+    const char *found = places == 0 ? NULL : memmem(at, left, key, key_bytes);
+    size_t before = found == NULL ? left : (size_t)(found - at);
+    memcpy(text + *size, at, before);
+    *size += before;
+    if (found == NULL) return text;
+    *size += (size_t)snprintf(text + *size, key_bytes + 16, "\"pid\":%d", (int)pid);
+    at = found + key_bytes;
+    left -= before + key_bytes;
+  }
 }
 
 int op_run_program(struct helper *h, const struct args_run_program *a) {
   char **argv = list_strings(a->argv, 0);
   char **envp = list_strings(a->env, 0);
   size_t size = 0;
-  char *state = a->state_on_stdin ? with_pid(a->input, h->host_pid, &size) : NULL;
+  char *state = a->state_on_stdin ? state_with_pid(a->input, h->host_pid, &size) : NULL;
   int error = 0;
   if (argv == NULL || envp == NULL || (a->state_on_stdin && state == NULL)) {
     error = fail_as(h, ENOMEM, "memory");

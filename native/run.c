@@ -70,17 +70,22 @@ static int terminal_arrived(struct helper *h, uint32_t index, int terminal) {
   return error;
 }
 
-/* The seccomp agent gets the state with init's pid in it, and the listener (runtime-spec config-linux.md#seccomp). */
+/* The seccomp agent gets the listener and the state (config-linux.md#the-container-process-state); init waits for that. */
 static int listener_arrived(struct helper *h, uint32_t index, int listener) {
   union op_args args;
   int error = 0;
   if (!args_at(h->plan, index, OP_SECCOMP, &args)) {
     error = fail_as(h, EPROTO, "unexpected listener");
-  } else if (send_to_socket(args.seccomp.listener_path.at, listener, args.seccomp.listener_state.at,
-                            args.seccomp.listener_state.length) != 0) {
-    error = fail(h, "seccomp agent at %s", args.seccomp.listener_path.at);
+  } else {
+    size_t size;
+    char *state = state_with_pid(args.seccomp.listener_state, h->host_pid, &size);
+    if (state == NULL || send_to_socket(args.seccomp.listener_path.at, listener, state, size) != 0)
+      error = fail(h, "seccomp agent at %s", args.seccomp.listener_path.at);
+    free(state);
   }
   close(listener);
+  struct message answer = {.type = MESSAGE_LISTENER, .value = index};
+  if (error == 0 && !channel_send(h->channel, &answer, -1)) error = fail(h, "answer init");
   return error;
 }
 

@@ -117,7 +117,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` the first `"pid":0` of `stdin` gets init\'s pid.',
+    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` every `"pid":0` of `stdin` gets init\'s pid.',
     args: {
       path: "str",
       argv: "strs",
@@ -433,8 +433,8 @@ export const opTable = {
   },
   seccomp: {
     code: 82,
-    calls: "seccomp(SECCOMP_SET_MODE_FILTER)",
-    doc: "Installs one BPF program (struct sock_filter array). A listener is sent to the socket `listenerPath` with `listenerMetadata`.",
+    calls: "seccomp(SECCOMP_SET_MODE_FILTER), sendmsg(SCM_RIGHTS)",
+    doc: 'Installs one BPF program (struct sock_filter array). Where it notifies, the listener goes to the unix socket `listenerPath` (`@NAME`: an abstract one) with `listenerState`, in which every `"pid":0` gets init\'s pid; init waits for that.',
     args: { program: "bytes", flags: "u32", listenerPath: "str", listenerState: "bytes" },
   },
   apparmorProfile: {

@@ -329,15 +329,26 @@ test("a container does not start without the filter that its config asks for", (
   assert.equal(refusal({ ...rootInput, seccompFilter: undefined }).code, "seccomp-filter-missing");
 });
 
-test("a profile that asks an agent is refused", async () => {
-  const seccomp = {
-    defaultAction: "SCMP_ACT_ALLOW",
-    listenerPath: "/run/agent.sock",
-    syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }],
-  } as const;
-  const filter = await seccompFilter(seccomp, "x86_64");
-  const input = { ...withConfig(rootInput, { linux: { seccomp } }), seccompFilter: filter };
-  assert.equal(refusal(input).code, "seccomp-notify-unsupported");
+test("the agent of a profile is told what the spec says, and nobody where nothing notifies", async () => {
+  const profile = (listenerPath: string) =>
+    ({
+      defaultAction: "SCMP_ACT_ALLOW",
+      listenerPath,
+      listenerMetadata: "cookie",
+      syscalls: [{ names: ["mount"], action: "SCMP_ACT_NOTIFY" }],
+    }) as const;
+  const input = async (listenerPath: string) => ({
+    ...withConfig(rootInput, { linux: { seccomp: profile(listenerPath) } }),
+    seccompFilter: await seccompFilter(profile("/run/agent.sock"), "x86_64"),
+  });
+  const [op] = opsOf(compile(await input("/run/agent.sock")), "seccomp");
+  assert.equal(op?.listenerPath, "/run/agent.sock");
+  const told = JSON.parse(new TextDecoder().decode(op?.listenerState)) as Record<string, unknown>;
+  assert.deepEqual(
+    { ...told, state: undefined },
+    { ociVersion: "1.3.0", fds: ["seccompFd"], pid: 0, metadata: "cookie", state: undefined },
+  );
+  assert.equal(refusal(await input("")).code, "seccomp-listener-missing");
   assert.equal(opsOf(compile(rootInput), "seccomp")[0]?.listenerPath, "");
 });
 

@@ -1,7 +1,10 @@
 /** The system call filter (config-linux.md#seccomp): compiled, and installed at the right moment. */
 
 import { VitrineError } from "../base/mod.ts";
-import { type Draft, unsupported } from "./draft.ts";
+import { type ContainerProcessState, runtimeSpecVersion, seccompFdName } from "../oci/mod.ts";
+import { bytesOf } from "./bytes.ts";
+import { type Draft, invalid, unsupported } from "./draft.ts";
+import { stateJson } from "./hooks.ts";
 import { processOf } from "./process.ts";
 
 const pointer = "/linux/seccomp";
@@ -43,10 +46,6 @@ function install(draft: Draft): void {
       operand: pointer,
     });
   }
-  // The agent is to be told init's pid twice (config-linux.md#the-container-process-state).
-  if ((filter.flags & newListener) !== 0) {
-    throw unsupported("seccomp-notify-unsupported", pointer, "SCMP_ACT_NOTIFY is not supported yet");
-  }
   for (const warning of filter.warnings) {
     draft.note(pointer, warning);
   }
@@ -55,9 +54,36 @@ function install(draft: Draft): void {
       op: "seccomp",
       program: filter.program,
       flags: filter.flags,
-      listenerPath: "",
-      listenerState: new Uint8Array(),
+      ...listenerOf(draft, (filter.flags & newListener) !== 0),
     },
     { pointer, section: "config-linux.md#seccomp" },
   );
+}
+
+/** Whom the descriptor of a filter that notifies goes to. Without such a rule `listenerPath` is ignored. */
+function listenerOf(draft: Draft, notifies: boolean) {
+  if (!notifies) {
+    return { listenerPath: "", listenerState: new Uint8Array() };
+  }
+  const { listenerPath = "", listenerMetadata = "" } = draft.input.config.linux?.seccomp ?? {};
+  if (listenerPath === "") {
+    throw invalid(
+      "seccomp-listener-missing",
+      `${pointer}/listenerPath`,
+      "SCMP_ACT_NOTIFY needs the socket of an agent",
+    );
+  }
+  const { joined } = draft.input;
+  const state: ContainerProcessState = {
+    ociVersion: runtimeSpecVersion,
+    fds: [seccompFdName],
+    // The helper puts in what nobody knows yet.
+    pid: 0,
+    ...(listenerMetadata === "" ? {} : { metadata: listenerMetadata }),
+    state:
+      joined === undefined
+        ? stateJson(draft, "creating")
+        : { ...stateJson(draft, "running"), pid: joined.pid },
+  };
+  return { listenerPath, listenerState: bytesOf(JSON.stringify(state)) };
 }

@@ -135,4 +135,6 @@ export interface CompileInput {
   readonly sourceKinds: ReadonlyMap<string, SourceKind>;
   /** `config.linux.seccomp` compiled (`seccompFilter` of kernel/); absent only where the config has none. */
   readonly seccompFilter?: SeccompFilter;
+  /** The plan is of a further process: the container's first one, as we see it. */
+  readonly joined?: { readonly pid: number };
 }

@@ -44,7 +44,7 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
       cgroup: { v1, v2, systemd: false, systemdUser: false, rdma: true },
       seccomp: {
         enabled: host.seccomp.available,
-        actions: seccompActions.filter((action) => action !== "SCMP_ACT_NOTIFY"),
+        actions: seccompActions,
         operators: seccompOperators,
         archs: architectures,
         knownFlags: seccompFlags,

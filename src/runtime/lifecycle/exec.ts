@@ -66,6 +66,7 @@ export function compileExec(input: ExecInput): Plan {
       dieWithMonitor: false,
     },
     sourceKinds: new Map(),
+    joined: { pid: input.pid },
     ...(input.seccompFilter === undefined ? {} : { seccompFilter: input.seccompFilter }),
   });
   const capabilities = capabilityMasks(draft);

@@ -32,6 +32,8 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     ...idMapped,
     [`${options}: idmap is an error without a map, on a new filesystem, or where the filesystem has none`]:
       "ignores the word idmap",
+    "config-linux.md#seccomp: the listener stays with nobody but the agent":
+      "does not know SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#personality: LINUX32": "ignores linux.personality",
     "config.md#domainname: is the container's": "ignores domainname",
@@ -46,8 +48,6 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   crun: {
     ...time,
     ...scheduler,
-    ...idMapped,
-    [`${options}: idmap keeps the other options`]: "wants a user namespace",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",
