@@ -70,6 +70,30 @@ const attach: CommandEntry = {
   summary: "Follow a container in the background",
   load: () => import("./commands/attach.ts"),
 };
+const pause: CommandEntry = {
+  name: "pause",
+  group: "Run",
+  summary: "Stop all processes of containers for a while",
+  load: () => import("./commands/pause.ts"),
+};
+const unpause: CommandEntry = {
+  name: "unpause",
+  group: "Run",
+  summary: "Let the processes of paused containers go on",
+  load: () => import("./commands/unpause.ts"),
+};
+const stats: CommandEntry = {
+  name: "stats",
+  group: "Run",
+  summary: "Show what containers use, again and again",
+  load: () => import("./commands/stats.ts"),
+};
+const update: CommandEntry = {
+  name: "update",
+  group: "Run",
+  summary: "Change the limits of containers",
+  load: () => import("./commands/update.ts"),
+};
 const rename: CommandEntry = {
   name: "rename",
   group: "Run",
@@ -341,6 +365,10 @@ export const registry: readonly CommandEntry[] = [
   attach,
   logs,
   top,
+  pause,
+  unpause,
+  stats,
+  update,
   rename,
   events,
   ps,
@@ -406,6 +434,10 @@ export const registry: readonly CommandEntry[] = [
       attach,
       logs,
       top,
+      pause,
+      unpause,
+      stats,
+      update,
       rename,
       inspect,
       {

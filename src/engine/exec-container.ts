@@ -5,8 +5,9 @@ import { capabilityNames, encodePlan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
 import { compileExec, encodeReasons, foreignNamespaces, setgroupsDeniedFor } from "../runtime/mod.ts";
 import { notRunning } from "./containers/end.ts";
+import { paused } from "./containers/pause.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./containers/record.ts";
-import { runningProcess } from "./containers/state.ts";
+import { isPaused, runningProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
 import { detachPlan } from "./detach-plan.ts";
 import { readBeneath } from "./host-files.ts";
@@ -41,6 +42,7 @@ export async function prepareExec(
   const { id } = container;
   const running = runningProcess(paths, container);
   if (running === undefined) throw notRunning(container);
+  if (isPaused(container)) throw paused(container);
   const { pid } = running;
   const config = options.privileged ? unfiltered(readConfig(paths, id)) : readConfig(paths, id);
   const process = processOf(config, options, pid);
@@ -66,7 +68,8 @@ export async function prepareExec(
         : host.cgroup.mode === "v2"
           ? { mode: "v2", root: cgroup, path: "/" }
           : { mode: "v1", path: cgroup },
-    cgroups: container.cgroups,
+    // On v1 some are made only when they are needed.
+    cgroups: container.cgroups.filter((directory) => fs.existsSync(directory)),
     pid,
     namespaces: foreignNamespaces(pid),
     setgroupsDenied: setgroupsDeniedFor(pid),

@@ -5,6 +5,7 @@ export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } fr
 export { findContainer } from "./containers/find.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
 export { generateName } from "./containers/names.ts";
+export { pauseContainer, paused, unpauseContainer } from "./containers/pause.ts";
 export { containerProcesses } from "./containers/processes.ts";
 export {
   attachSocket,
@@ -21,6 +22,7 @@ export {
   awaitMonitor,
   awaitProcess,
   type ContainerState,
+  isPaused,
   monitorLives,
   monitorOf,
   runningProcess,
@@ -28,6 +30,8 @@ export {
   stateOf,
 } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
+export { updateContainer } from "./containers/update.ts";
+export { cpuPercent, type Usage, usageOf } from "./containers/usage.ts";
 export { type Default, defaults } from "./defaults.ts";
 export { EventReader, type RecordedEvent } from "./events/read.ts";
 export { type EngineEvent, eventFile, recordContainerEvent, recordEvent } from "./events/record.ts";

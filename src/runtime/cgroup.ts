@@ -49,6 +49,8 @@ export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): Cgr
 export interface CgroupPlan {
   /** Absolute host paths, in order: v1 one for each hierarchy, v2 one, none without a cgroup. */
   readonly directories: readonly string[];
+  /** Those, and on v1 the ones that `pause` or `update` may make later. */
+  readonly removals: readonly string[];
   /** Parents to be given values (v1 cpuset) or controllers (v2) once they exist. */
   readonly prepare: readonly CgroupWrite[];
   readonly writes: readonly CgroupWrite[];
@@ -133,7 +135,7 @@ export function enterCgroup(draft: Draft, plan: CgroupPlan): void {
 /** Monitor, at the end: the directories, once the last process is gone. */
 export function removeCgroup(draft: Draft, plan: CgroupPlan): void {
   const { cgroup } = draft.input.container;
-  for (const directory of plan.directories) {
+  for (const directory of plan.removals) {
     // Without a pid namespace of its own, init's death leaves the container's other processes alive.
     if (cgroup.mode === "v2" && !draft.owns("pid")) {
       draft.cleanup(
@@ -164,7 +166,7 @@ export function planCgroup(draft: Draft): CgroupPlan {
   switch (cgroup.mode) {
     case "none":
       refuseLimits(draft, cgroup.reason);
-      return { directories: [], prepare: [], writes: [] };
+      return { directories: [], removals: [], prepare: [], writes: [] };
     case "v1":
       return planV1(draft, cgroup);
     case "v2":
@@ -218,9 +220,15 @@ function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }):
   }
   const cpusetRoot = hierarchyOf(host, "cpuset")?.mountPoint;
   const cpuset = cpusetRoot === undefined ? undefined : cpusetRoot + cgroup.path;
-  return cpuset !== undefined && directories.includes(cpuset)
-    ? { directories, writes, prepare: inheritCpuset(cgroup, cpuset) }
-    : { directories, writes, prepare: [] };
+  const later = host.cgroup.hierarchies.flatMap(({ controllers, mountPoint }) =>
+    controllers.length === 0 ? [] : [mountPoint + cgroup.path],
+  );
+  return {
+    directories,
+    removals: [...new Set([...directories, ...later])],
+    writes,
+    prepare: cpuset !== undefined && directories.includes(cpuset) ? inheritCpuset(cgroup, cpuset) : [],
+  };
 }
 
 /** A v1 cpuset begins with no CPU and no memory node, and a process cannot enter such a one: give it its parent's. */
@@ -265,30 +273,35 @@ function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }):
   const rules = hasDeviceProgram(draft) ? rulesOf(draft) : "allow-all";
   return {
     directories: [directory],
+    removals: [directory],
     writes,
-    prepare: enableControllers(cgroup, [...controllers.keys()]),
+    prepare: enableControllers(cgroup, [...controllers.keys()], available),
     ...(rules === "allow-all" ? {} : { deviceProgram: programOf(rules) }),
   };
 }
 
+const notPassedOn = ["EINVAL", "EBUSY", "EOPNOTSUPP", "ENOENT", "EACCES", "EPERM"] as const;
+
 /** A controller works in a directory when each one above, from the root down, passes it on. */
 function enableControllers(
   cgroup: CgroupDecision & { readonly mode: "v2" },
-  controllers: readonly string[],
+  needed: readonly string[],
+  available: readonly string[],
 ): CgroupWrite[] {
-  if (controllers.length === 0) {
-    return [];
-  }
-  const data = controllers.map((controller) => `+${controller}`).join(" ");
+  const reason: Reason = { pointer: "/linux/resources", section, origin: { by: "host", note: "cgroup v2" } };
+  const counting = cgroup.everywhere === true ? available.filter((each) => !needed.includes(each)) : [];
+  const file = "cgroup.subtree_control";
   const writes: CgroupWrite[] = [];
   let directory = cgroup.root;
   for (const segment of cgroup.path.slice(1).split("/")) {
-    writes.push({
-      directory,
-      file: "cgroup.subtree_control",
-      data,
-      reason: { pointer: "/linux/resources", section, origin: { by: "host", note: "cgroup v2" } },
-    });
+    if (needed.length > 0) {
+      const data = needed.map((controller) => `+${controller}`).join(" ");
+      writes.push({ directory, file, data, reason });
+    }
+    for (const controller of counting) {
+      // One that cannot be passed on (cpu with realtime processes about) is not counted, and limits nothing.
+      writes.push({ directory, file, data: `+${controller}`, reason: { ...reason, tolerate: notPassedOn } });
+    }
     directory += `/${segment}`;
   }
   return writes;

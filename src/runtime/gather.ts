@@ -34,7 +34,7 @@ export function gatherCgroup(
 ): CgroupDecision {
   const found = decideCgroup(host, id, config.linux?.cgroupsPath);
   const decision: CgroupDecision =
-    found.mode === "v1" && options.everywhere === true ? { ...found, everywhere: true } : found;
+    found.mode !== "none" && options.everywhere === true ? { ...found, everywhere: true } : found;
   const cpu = config.linux?.resources?.cpu;
   const wanted = options.everywhere === true || (cpu?.cpus ?? "") !== "" || (cpu?.mems ?? "") !== "";
   if (decision.mode !== "v1" || !wanted) {

@@ -14,19 +14,19 @@ export { compileExec, type ExecInput } from "./lifecycle/exec.ts";
 export { foreignNamespaces, setgroupsDeniedFor } from "./lifecycle/join.ts";
 export {
   files as lifecycleFiles,
-  freezer,
   type LifecycleRecord,
   type LifecycleState,
   type LifecycleStatus,
-  processesOf,
   readRecord,
   readState,
   requireId,
   stateOutput,
 } from "./lifecycle/record.ts";
 export { filterOf } from "./lifecycle/seccomp.ts";
-export { type ContainerStats, readStats } from "./lifecycle/stats.ts";
-export { applyUpdate, planUpdate } from "./lifecycle/update.ts";
+export { type LiveCgroup, liveCgroup, processesIn } from "./live/control.ts";
+export { freeze, isFrozen, thaw } from "./live/freeze.ts";
+export { type BlockIoEntry, type ContainerStats, type Count, readStats } from "./live/stats.ts";
+export { applyUpdate, mergeResources, planUpdate } from "./live/update.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";
 export { encodeReasons, joinPlan } from "./reasons.ts";
 export {

@@ -60,6 +60,8 @@ export type CgroupDecision =
       readonly root: string;
       /** Absolute, below `root`: `/vitrine/ID`. */
       readonly path: string;
+      /** Every controller that can be had, limited or not. */
+      readonly everywhere?: boolean;
     };
 
 export interface TerminalSize {

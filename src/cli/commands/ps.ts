@@ -8,7 +8,7 @@ import {
   stateOf,
 } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
-import { containerFilter } from "../containers/filters.ts";
+import { containerFilter, stateName } from "../containers/filters.ts";
 import { sizeTexts } from "../containers/sizes.ts";
 import { goTime, humanAgo } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
@@ -134,7 +134,7 @@ function view(row: Row, now: number, whole: boolean) {
     LocalVolumes: 0,
     Mounts: "",
     Networks: "",
-    State: state.status === "lost" ? "exited" : state.status,
+    State: stateName(state),
     Names: container.name,
     Pid: state.status === "running" ? state.pid : 0,
     ExitCode: state.status === "exited" ? state.code : 0,
@@ -147,7 +147,7 @@ function statusText({ container, state, started }: Row, now: number): string {
     case "created":
       return "Created";
     case "running":
-      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}`;
+      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}${state.paused ? " (Paused)" : ""}`;
     case "exited":
       return `Exited (${state.code}) ${humanAgo(state.finished, now)}`;
     case "lost":
@@ -166,7 +166,7 @@ function record(row: Row, now: number): unknown {
     Command: container.command,
     Created: Math.floor(container.created / 1000),
     CreatedAt: new Date(container.created).toISOString(),
-    State: state.status === "lost" ? "exited" : state.status,
+    State: stateName(state),
     Status: statusText(row, now),
     Exited: state.status === "exited" || state.status === "lost",
     ExitCode: state.status === "exited" ? state.code : 0,

@@ -75,6 +75,7 @@ function oneFilter(filter: string, paths: EnginePaths, now: number): { key: stri
 
 /** What docker and podman call it. */
 export function stateName(state: ContainerState): string {
+  if (state.status === "running" && state.paused) return "paused";
   return state.status === "lost" ? "exited" : state.status;
 }
 

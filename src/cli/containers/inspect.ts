@@ -14,6 +14,7 @@ import {
 } from "../../engine/mod.ts";
 import type { Mount, RuntimeConfig } from "../../oci/mod.ts";
 import { stateName } from "./filters.ts";
+import { hostLimits } from "./host-limits.ts";
 import type { ContainerSize } from "./sizes.ts";
 
 /** Go's zero time: it has not happened. */
@@ -25,7 +26,7 @@ function timeText(milliseconds: number | undefined): string {
 
 export function inspectContainer(paths: EnginePaths, container: Container, size?: ContainerSize) {
   const config = readConfig(paths, container.id);
-  const launch = launchOf(paths, container.id);
+  const launch = launchFileOf(paths, container.id)?.launch;
   const { process } = config;
   const state = stateOf(paths, container);
   const etc = (name: string): string => {
@@ -52,7 +53,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
     ProcessLabel: process?.selinuxLabel ?? "",
     AppArmorProfile: process?.apparmorProfile ?? "",
     ExecIDs: [],
-    HostConfig: hostConfig(container, config, launch),
+    HostConfig: hostConfig(container, config, launchFileOf(paths, container.id)),
     GraphDriver:
       launch?.root.type === "overlay"
         ? {
@@ -105,10 +106,10 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
   };
 }
 
-function launchOf(paths: EnginePaths, id: string) {
+function launchFileOf(paths: EnginePaths, id: string) {
   // A container of `run --rm` has none: it is never started again.
   if (!fs.existsSync(`${paths.root}/containers/${id}/launch.json`)) return undefined;
-  return readLaunch(paths, id).launch;
+  return readLaunch(paths, id);
 }
 
 function stateFields(paths: EnginePaths, container: Container, state: ContainerState) {
@@ -117,7 +118,7 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
     OciVersion: "1.3.0",
     Status: stateName(state),
     Running: state.status === "running",
-    Paused: false,
+    Paused: state.status === "running" && state.paused,
     Restarting: false,
     OOMKilled: false,
     Dead: false,
@@ -131,10 +132,8 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
   };
 }
 
-function hostConfig(container: Container, config: RuntimeConfig, launch: ReturnType<typeof launchOf>) {
-  const { memory, cpu, pids } = config.linux?.resources ?? {};
-  const quota = cpu?.quota ?? 0n;
-  const period = cpu?.period ?? 0n;
+function hostConfig(container: Container, config: RuntimeConfig, started: ReturnType<typeof launchFileOf>) {
+  const launch = started?.launch;
   return {
     Binds: (config.mounts ?? [])
       .filter((mount) => mount.type === "bind" && !mount.source?.includes(container.id))
@@ -160,17 +159,7 @@ function hostConfig(container: Container, config: RuntimeConfig, launch: ReturnT
     OomScoreAdj: config.process?.oomScoreAdj ?? 0,
     ShmSize: shmSize(config),
     Init: launch?.init ?? false,
-    CgroupParent: "",
-    Memory: Number(memory?.limit ?? 0n),
-    MemorySwap: Number(memory?.swap ?? 0n),
-    MemoryReservation: Number(memory?.reservation ?? 0n),
-    NanoCpus: quota > 0n && period > 0n ? Number((quota * 1_000_000_000n) / period) : 0,
-    CpuShares: Number(cpu?.shares ?? 0n),
-    CpuPeriod: Number(period),
-    CpuQuota: Number(quota),
-    CpusetCpus: cpu?.cpus ?? "",
-    CpusetMems: cpu?.mems ?? "",
-    PidsLimit: Number(pids?.limit ?? 0n),
+    ...hostLimits(config, started?.origins),
     MaskedPaths: config.linux?.maskedPaths ?? [],
     ReadonlyPaths: config.linux?.readonlyPaths ?? [],
   };

@@ -13,6 +13,19 @@ export function humanSize(bytes: number, digits = 3): string {
   return `${significant(value, digits)}${decimalUnits[unit]}`;
 }
 
+const binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** 1572864 → `1.5MiB`: powers of 1024, four significant digits (go-units' BytesSize). */
+export function binarySize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < binaryUnits.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${significant(value, 4)}${binaryUnits[unit]}`;
+}
+
 /** `%.3g` for 0 … 999.9…: rounded, never with an exponent. */
 function significant(value: number, digits: number): string {
   const rounded = Number(value.toPrecision(digits));

@@ -122,7 +122,7 @@ test("states are told from files and processes", () => {
   assert.deepEqual(stateOf(paths, created), { status: "created" });
   const { pid, startTime } = alive();
   fs.writeFileSync(path.join(runDirectory(paths, created.id), "pid"), `${pid} ${startTime}\n`);
-  assert.deepEqual(stateOf(paths, created), { status: "running", pid });
+  assert.deepEqual(stateOf(paths, created), { status: "running", pid, paused: false });
   fs.writeFileSync(path.join(containerDirectory(paths, created.id), "exit"), "3 0 5000000\n");
   assert.deepEqual(stateOf(paths, created), { status: "exited", code: 3, finished: 5 });
   assert.deepEqual(stateOf(paths, make("b")), { status: "lost" });

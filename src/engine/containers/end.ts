@@ -1,9 +1,10 @@
 /** Ending containers: signals to their process, and the wait until their monitor has cleaned up. */
 import { errnoOf, VitrineError } from "../../base/mod.ts";
+import { liveCgroup, thaw } from "../../runtime/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { signalNumber } from "../flags/process.ts";
 import type { Container, EnginePaths } from "./record.ts";
-import { awaitMonitor, awaitProcess, monitorOf, runningProcess } from "./state.ts";
+import { awaitMonitor, awaitProcess, isPaused, monitorOf, runningProcess } from "./state.ts";
 
 export interface EndDeps {
   readonly paths: EnginePaths;
@@ -15,6 +16,9 @@ export function signalContainer(container: Container, signal: string, { paths }:
   const process_ = runningProcess(paths, container);
   if (process_ === undefined) throw notRunning(container);
   send(container, process_.pid, signal);
+  // As docker: a signal that is to end it is not kept for later.
+  const number = signalNumber(signal);
+  if (number === 9 || number === signalNumber(container.stopSignal)) letGo(container);
   recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(signal) ?? 15) });
 }
 
@@ -32,6 +36,7 @@ export function stopContainer(
   if (running !== undefined) {
     const kill = (name: string): void => {
       send(container, running.pid, name);
+      letGo(container);
       recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(name) ?? 15) });
     };
     kill(signal ?? container.stopSignal);
@@ -40,6 +45,11 @@ export function stopContainer(
   }
   awaitEnd(container, deps);
   if (running !== undefined) recordContainerEvent(paths, container, "stop");
+}
+
+/** One that stands still hears no signal (on v1 not even SIGKILL): let it go on. */
+export function letGo(container: Container): void {
+  if (isPaused(container)) thaw(liveCgroup(container.cgroups), container.name);
 }
 
 /** How long the monitor may take to clean up after its process ended. */

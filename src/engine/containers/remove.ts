@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VitrineError } from "../../base/mod.ts";
+import { letGo } from "./end.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./record.ts";
 import { monitorLives, monitorOf, stateOf } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
@@ -37,8 +38,11 @@ async function end(paths: EnginePaths, container: Container): Promise<void> {
   while (monitorLives(paths, container)) {
     const state = stateOf(paths, container);
     try {
-      if (state.status === "running") process.kill(state.pid, "SIGKILL");
-      else if (state.status === "created") process.kill(monitorOf(paths, container)!.pid, "SIGTERM");
+      if (state.status === "running") {
+        process.kill(state.pid, "SIGKILL");
+        letGo(container);
+      }
+      if (state.status === "created") process.kill(monitorOf(paths, container)!.pid, "SIGTERM");
     } catch {
       // It ended between the look and the signal.
     }

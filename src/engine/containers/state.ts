@@ -1,7 +1,14 @@
 /** What a container does now: told from the helper's files and from /proc, never from what was once written down. */
 import * as fs from "node:fs";
 import { processStartTime } from "../../base/mod.ts";
-import { isAlive, type RunningProcess, readExitFile, readPidFile } from "../../runtime/mod.ts";
+import {
+  isAlive,
+  isFrozen,
+  liveCgroup,
+  type RunningProcess,
+  readExitFile,
+  readPidFile,
+} from "../../runtime/mod.ts";
 import {
   type Container,
   type EnginePaths,
@@ -14,7 +21,8 @@ import {
 export type ContainerState =
   /** It was not started yet, or its monitor lives and its process does not yet. */
   | { readonly status: "created" }
-  | { readonly status: "running"; readonly pid: number }
+  /** A paused one runs, and stands still. */
+  | { readonly status: "running"; readonly pid: number; readonly paused: boolean }
   | {
       readonly status: "exited";
       readonly code: number;
@@ -34,8 +42,13 @@ export function stateOf(paths: EnginePaths, container: Container): ContainerStat
   }
   const process = readPidFile(`${runDirectory(paths, container.id)}/pid`);
   return process !== undefined && isAlive(process)
-    ? { status: "running", pid: process.pid }
+    ? { status: "running", pid: process.pid, paused: isPaused(container) }
     : { status: "created" };
+}
+
+/** Its processes stand still. */
+export function isPaused({ cgroups }: Container): boolean {
+  return isFrozen(liveCgroup(cgroups));
 }
 
 /** Its process, if it runs: pid 1 of the container as the host sees it. */

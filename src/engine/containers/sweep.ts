@@ -7,6 +7,7 @@ import * as fs from "node:fs";
 import { errnoOf, sweepDead, writeFileAtomically } from "../../base/mod.ts";
 import { isAlive, readPidFile } from "../../runtime/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
+import { letGo } from "./end.ts";
 import { releaseName, sweepNames } from "./names.ts";
 import {
   type Container,
@@ -78,6 +79,7 @@ async function cleanUpLost(
 ): Promise<void> {
   const { id } = container;
   endProcess(`${runDirectory(paths, id)}/pid`);
+  letGo(container);
   for (const cgroup of container.cgroups) removeCgroup(cgroup);
   if (container.remove) {
     await removeContainerFiles(paths, container, removeTree);

@@ -9,6 +9,8 @@
 import * as fs from "node:fs";
 import { errnoOf, VitrineError } from "../../base/mod.ts";
 import type { State } from "../../oci/mod.ts";
+import type { LiveCgroup } from "../live/control.ts";
+import { isFrozen } from "../live/freeze.ts";
 import { isAlive, type RunningProcess, readPidFile } from "../state.ts";
 
 export interface LifecycleRecord {
@@ -22,11 +24,7 @@ export interface LifecycleRecord {
   /** The name of the user who made it, or the number. */
   readonly owner: string;
   readonly annotations?: Readonly<Record<string, string>>;
-  readonly cgroup: {
-    readonly mode: "none" | "v1" | "v2";
-    /** Absolute host directories. */
-    readonly directories: readonly string[];
-  };
+  readonly cgroup: LiveCgroup;
   /** Who creates it: while it lives and there is no process yet, the container is being created. */
   readonly creator: RunningProcess;
 }
@@ -114,7 +112,7 @@ function statusOf(directory: string, record: LifecycleRecord): Omit<LifecycleSta
   if (hasReader(files(directory).start)) {
     return { status: "created", pid };
   }
-  return { status: isFrozen(record) ? "paused" : "running", pid };
+  return { status: isFrozen(record.cgroup) ? "paused" : "running", pid };
 }
 
 /** Nothing is written, so that nothing starts. */
@@ -128,62 +126,6 @@ function hasReader(fifo: string): boolean {
       return false;
     }
     throw error;
-  }
-}
-
-/** The control file that stops all of the container's processes; undefined without such a cgroup. */
-export function freezer(
-  record: LifecycleRecord,
-): { file: string; frozen: string; thawed: string } | undefined {
-  const { mode, directories } = record.cgroup;
-  if (mode === "v2" && directories[0] !== undefined) {
-    return { file: `${directories[0]}/cgroup.freeze`, frozen: "1", thawed: "0" };
-  }
-  for (const directory of directories) {
-    if (fs.existsSync(`${directory}/freezer.state`)) {
-      return { file: `${directory}/freezer.state`, frozen: "FROZEN", thawed: "THAWED" };
-    }
-  }
-  return undefined;
-}
-
-function isFrozen(record: LifecycleRecord): boolean {
-  const found = freezer(record);
-  if (found === undefined) {
-    return false;
-  }
-  try {
-    return fs.readFileSync(found.file, "utf8").trim() === found.frozen;
-  } catch {
-    return false;
-  }
-}
-
-/** Every process of the container, by its cgroup. Empty without one. */
-export function processesOf(record: LifecycleRecord): readonly number[] {
-  const pids = new Set<number>();
-  const [directory] = record.cgroup.directories;
-  if (directory !== undefined) {
-    collect(directory, pids);
-  }
-  return [...pids].sort((a, b) => a - b);
-}
-
-function collect(directory: string, pids: Set<number>): void {
-  let entries: fs.Dirent[];
-  try {
-    for (const line of fs.readFileSync(`${directory}/cgroup.procs`, "latin1").split("\n")) {
-      if (line !== "") pids.add(Number(line));
-    }
-    entries = fs.readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENODEV") {
-      return;
-    }
-    throw error;
-  }
-  for (const entry of entries) {
-    if (entry.isDirectory()) collect(`${directory}/${entry.name}`, pids);
   }
 }
 

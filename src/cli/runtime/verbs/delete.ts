@@ -1,12 +1,13 @@
 import * as fs from "node:fs";
 import { VitrineError } from "../../../base/mod.ts";
 import {
-  freezer,
+  isFrozen,
   type LifecycleRecord,
   lifecycleFiles,
-  processesOf,
+  processesIn,
   readState,
   requireId,
+  thaw,
 } from "../../../runtime/mod.ts";
 import { becomeHelperWith, runArguments } from "../become.ts";
 import { defineVerb } from "../verb.ts";
@@ -58,9 +59,8 @@ function find(root: string, id: string, force: boolean) {
 
 function endAll(root: string, id: string, record: LifecycleRecord, pid: number): void {
   if (pid !== 0) send(pid, 9);
-  for (const each of processesOf(record)) send(each, 9);
-  const frozen = freezer(record);
-  if (frozen !== undefined && fs.existsSync(frozen.file)) fs.writeFileSync(frozen.file, frozen.thawed);
+  for (const each of processesIn(record.cgroup)) send(each, 9);
+  if (isFrozen(record.cgroup)) thaw(record.cgroup, id);
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let waited = 0; readState(root, id).pid !== 0; waited += 5) {
     if (waited > patienceMilliseconds) {

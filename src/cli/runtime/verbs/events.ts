@@ -1,4 +1,4 @@
-import { VitrineError } from "../../../base/mod.ts";
+import { stringifyJson, VitrineError } from "../../../base/mod.ts";
 import { readState, readStats } from "../../../runtime/mod.ts";
 import { defineVerb } from "../verb.ts";
 
@@ -21,7 +21,7 @@ export const verb = defineVerb({
       });
     }
     for (;;) {
-      context.out(`${JSON.stringify({ type: "stats", id, data: readStats(first.record) })}\n`);
+      context.out(`${stringifyJson({ type: "stats", id, data: readStats(first.record.cgroup) })}\n`);
       if (options.stats) return 0;
       await new Promise((resolve) => setTimeout(resolve, interval));
       if (!runs(globals.root, id)) return 0;

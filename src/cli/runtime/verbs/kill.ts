@@ -1,6 +1,6 @@
 import * as os from "node:os";
 import { errnoOf, VitrineError } from "../../../base/mod.ts";
-import { processesOf, readState } from "../../../runtime/mod.ts";
+import { processesIn, readState } from "../../../runtime/mod.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
@@ -15,7 +15,7 @@ export const verb = defineVerb({
     const signal = signalNumber(word);
     const { record, status, pid } = readState(globals.root, id);
     if (options.all) {
-      for (const each of processesOf(record)) send(each, signal);
+      for (const each of processesIn(record.cgroup)) send(each, signal);
       if (pid !== 0) send(pid, signal);
       return 0;
     }

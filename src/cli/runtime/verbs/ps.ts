@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { VitrineError } from "../../../base/mod.ts";
-import { processesOf, readState } from "../../../runtime/mod.ts";
+import { processesIn, readState } from "../../../runtime/mod.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
@@ -20,7 +20,7 @@ export const verb = defineVerb({
   run({ options, positionals, globals, context }) {
     const [id = "", ...words] = positionals;
     const { record, pid } = readState(globals.root, id);
-    const found = processesOf(record);
+    const found = processesIn(record.cgroup);
     const pids = found.length === 0 && pid !== 0 ? [pid] : found;
     if (options.format === "json") {
       context.out(`${JSON.stringify(pids)}\n`);

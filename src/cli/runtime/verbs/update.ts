@@ -1,8 +1,8 @@
 import * as fs from "node:fs";
-import { limits, parseJson, VitrineError } from "../../../base/mod.ts";
-import { probeHost } from "../../../kernel/mod.ts";
-import { parseRuntimeConfig, validateRuntimeConfig } from "../../../oci/mod.ts";
-import { applyUpdate, lifecycleFiles, planUpdate, readState } from "../../../runtime/mod.ts";
+import { limits, parseJson, VitrineError, writeFileAtomically } from "../../../base/mod.ts";
+import { probeHost, runApply } from "../../../kernel/mod.ts";
+import { encodeRuntimeConfig, parseRuntimeConfig, validateRuntimeConfig } from "../../../oci/mod.ts";
+import { applyUpdate, lifecycleFiles, mergeResources, planUpdate, readState } from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
 import { defineVerb } from "../verb.ts";
 
@@ -31,7 +31,7 @@ export const verb = defineVerb({
   usage: "CONTAINER",
   options: table,
   positionals: [1, 1],
-  run({ options, positionals, globals }) {
+  run({ options, positionals, globals, context }) {
     const id = positionals[0] ?? "";
     const { record, status } = readState(globals.root, id);
     if (status === "stopped") {
@@ -44,7 +44,19 @@ export const verb = defineVerb({
     const config = parseRuntimeConfig(fs.readFileSync(file)).config;
     const resources = { ...fromFlags(options), ...fromFile(options.resources) };
     const wanted = validateRuntimeConfig({ ...config, linux: { ...config.linux, resources } }).config;
-    applyUpdate(planUpdate(record, config, wanted.linux?.resources ?? {}, probeHost()));
+    const given = wanted.linux?.resources ?? {};
+    const update = planUpdate({ id, cgroup: record.cgroup, config, resources: given, host: probeHost() });
+    applyUpdate(update);
+    const [directory] = record.cgroup.directories;
+    if (update.deviceProgram !== undefined && directory !== undefined) {
+      runApply({ helperPath: context.helperPath() }, [
+        { op: "deviceProgram", path: { base: "host", path: directory }, program: update.deviceProgram },
+      ]);
+    }
+    // The next update begins from these.
+    const merged = mergeResources(config.linux?.resources, given);
+    const bytes = encodeRuntimeConfig({ ...config, linux: { ...config.linux, resources: merged } });
+    writeFileAtomically(file, bytes, { mode: 0o600 });
     return 0;
   },
 });
