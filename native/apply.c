@@ -145,10 +145,12 @@ static int run_all(struct helper *h) {
   return 0;
 }
 
-static int run_apply(void) {
+static int run_apply(int output, int copy) {
   struct layer *layer = calloc(1, sizeof *layer);
   if (layer == NULL) return 1;
   layer->parent = layer->file = -1;
+  layer->output = output;
+  layer->copy = copy;
   layer->is_root = geteuid() == 0;
   struct helper h = {.stage = STAGE_APPLY, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1, .fifo = -1,
                      .channel = -1,
@@ -207,7 +209,7 @@ static int become_namespace_root(struct helper *h, int go) {
   return enter_user_namespace(h);
 }
 
-static int run_in_namespace(const struct args_id_map *map) {
+static int run_in_namespace(const struct args_id_map *map, int output, int copy) {
   struct helper h = {.channel = -1};
   int go[2];
   h.umask = umask(022);
@@ -223,7 +225,7 @@ static int run_in_namespace(const struct args_id_map *map) {
     close(go[1]);
     int error = become_namespace_root(&h, go[0]);
     if (error > 0) answer_failure(0, error, h.detail);
-    _exit(error == 0 ? run_apply() : 1);
+    _exit(error == 0 ? run_apply(output, copy) : 1);
   }
   close(go[0]);
   int error = map_ids_of(&h, pid, map);
@@ -235,6 +237,8 @@ static int run_in_namespace(const struct args_id_map *map) {
   close(go[1]);
   /* The child alone reads the ops: when it ends, whoever writes them must see it. */
   close(STDIN_FILENO);
+  if (output >= 0) close(output);
+  if (copy >= 0) close(copy);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   usher_reap();
@@ -269,6 +273,20 @@ static bool offer_pipe(void) {
   return true;
 }
 
+/* The other way: the caller opens the reading end in the same manner, and writes its first op after that. */
+static int offer_output(void) {
+  int ends[2];
+  char line[32];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  fcntl(ends[1], F_SETPIPE_SZ, INPUT_BYTES);
+  int length = snprintf(line, sizeof line, "{\"output\":%d}\n", ends[0]);
+  print_line(line, (size_t)length);
+  struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+  while (poll(&input, 1, -1) < 0 && errno == EINTR) continue;
+  close(ends[0]);
+  return ends[1];
+}
+
 int apply_main(int argc, char **argv) {
   static uint8_t uids[340 * 12];
   static uint8_t gids[340 * 12];
@@ -283,10 +301,27 @@ int apply_main(int argc, char **argv) {
     argc--;
     argv++;
   }
-  if (argc == 0) return run_apply();
+  int output = -1;
+  if (argc > 0 && strcmp(argv[0], "--output") == 0) {
+    output = offer_output();
+    if (output < 0) {
+      answer_failure(0, errno, "pipe");
+      return 1;
+    }
+    argc--;
+    argv++;
+  }
+  int copy = -1;
+  if (argc > 0 && strcmp(argv[0], "--copy=3") == 0) {
+    /* What the caller opened for it; programs that we start do not get it. */
+    copy = fcntl(3, F_SETFD, FD_CLOEXEC) == 0 ? 3 : -1;
+    argc--;
+    argv++;
+  }
+  if (argc == 0) return run_apply(output, copy);
   if ((argc != 3 && argc != 7) || strcmp(argv[0], "--userns") != 0 || !parse_map(argv[1], uids, sizeof uids, &map.uids) ||
       !parse_map(argv[2], gids, sizeof gids, &map.gids)) {
-    complain("usage: vitrine-helper apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
+    complain("usage: vitrine-helper apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
     return 125;
   }
   if (argc == 7) {
@@ -296,5 +331,5 @@ int apply_main(int argc, char **argv) {
   }
   /* Without privilege the kernel takes a gid map only from who gave up setgroups; the setuid tools have it. */
   map.deny_setgroups = argc == 3 && geteuid() != 0;
-  return run_in_namespace(&map);
+  return run_in_namespace(&map, output, copy);
 }

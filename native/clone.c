@@ -1,5 +1,7 @@
 /* Namespaces: entering them, making them with the child, and mapping its ids. */
+#include "layer.h"
 #include "monitor.h"
+#include <grp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,15 @@ void return_to_namespaces(struct monitor *m) {
   }
 }
 
+/* What is made there is to be its root's. A map without 0 leaves things as they are. */
+static int become_root(struct helper *h) {
+  if (setgroups(0, NULL) != 0 && errno != EPERM && errno != EINVAL) return fail(h, "setgroups");
+  if (setresgid(0, 0, 0) != 0 && errno != EINVAL) return fail(h, "setresgid(0)");
+  if (setresuid(0, 0, 0) != 0 && errno != EINVAL) return fail(h, "setresuid(0)");
+  h->layer->is_root = geteuid() == 0;
+  return 0;
+}
+
 int op_join_namespace(struct helper *h, const struct args_join_namespace *a) {
   int fd = resolve(h, &a->path, O_RDONLY, 0);
   if (fd < 0) return fail(h, "open %s", a->path.path.at);
@@ -67,8 +78,11 @@ int op_join_namespace(struct helper *h, const struct args_join_namespace *a) {
     /* What already runs in the namespace must not trace us or take our descriptors (CVE-2016-9962). */
     undumpable();
     h->joined = true;
+    /* In a container's mounts /proc is its own. */
+    if (h->layer != NULL && proc_handle(h) < 0) error = fail(h, "procfs");
   }
   if (error == 0 && setns(fd, type) != 0) error = fail(h, "setns %s", a->path.path.at);
+  if (error == 0 && h->layer != NULL && (uint32_t)type == (uint32_t)K_CLONE_NEWUSER) error = become_root(h);
   close(fd);
   return error;
 }

@@ -1,5 +1,6 @@
 /* Copying a tree with everything it has: owners, modes, xattrs, hard links, times, holes. */
 #include "helper.h"
+#include "links.h"
 #include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -12,17 +13,9 @@
 #define COPY_DEPTH_MAX 400
 #define COPY_BYTES (256 * 1024)
 
-/* Files of several names, by inode: the first copy's descriptor would be one too many, so its path below `to`. */
-struct linked {
-  ino_t inode;
-  dev_t device;
-  char *path;
-};
-
 struct copy {
   int to;
-  struct linked *links;
-  size_t count, capacity;
+  struct link_set links; /* the paths are below `to` */
   char *buffer;
   char path[PATH_MAX]; /* of the entry being copied, below `to` */
 };
@@ -131,44 +124,11 @@ static int copy_special(int parent, int to, const char *name, const struct stat 
   return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-/* The slot of an inode in the table, or the free one where it belongs. */
-static struct linked *slot_of(struct linked *links, size_t capacity, ino_t inode, dev_t device) {
-  size_t at = (size_t)(inode * 0x9e3779b97f4a7c15u >> 20) & (capacity - 1);
-  while (links[at].path != NULL && (links[at].inode != inode || links[at].device != device)) at = (at + 1) & (capacity - 1);
-  return &links[at];
-}
-
-static const struct linked *find_link(const struct copy *copy, const struct stat *st) {
-  if (copy->count == 0) return NULL;
-  const struct linked *slot = slot_of(copy->links, copy->capacity, st->st_ino, st->st_dev);
-  return slot->path == NULL ? NULL : slot;
-}
-
-static int remember_link(struct copy *copy, const struct stat *st) {
-  if (copy->count * 2 >= copy->capacity) {
-    size_t capacity = copy->capacity == 0 ? 64 : copy->capacity * 2;
-    struct linked *links = calloc(capacity, sizeof *links);
-    if (links == NULL) return -1;
-    for (size_t i = 0; i < copy->capacity; i++) {
-      const struct linked *old = &copy->links[i];
-      if (old->path != NULL) *slot_of(links, capacity, old->inode, old->device) = *old;
-    }
-    free(copy->links);
-    copy->links = links;
-    copy->capacity = capacity;
-  }
-  char *path = strdup(copy->path);
-  if (path == NULL) return -1;
-  *slot_of(copy->links, copy->capacity, st->st_ino, st->st_dev) = (struct linked){st->st_ino, st->st_dev, path};
-  copy->count++;
-  return 0;
-}
-
-static int link_again(const struct copy *copy, const struct linked *linked, int to, const char *name) {
+static int link_again(const struct copy *copy, const char *linked, int to, const char *name) {
   char buffer[PATH_MAX];
   const char *directory;
   const char *last;
-  if (!split_path(linked->path, buffer, &directory, &last)) return -1;
+  if (!split_path(linked, buffer, &directory, &last)) return -1;
   int parent = open_in_root(copy->to, directory, O_PATH | O_DIRECTORY, 0);
   if (parent < 0) return -1;
   int result = linkat(parent, last, to, name, 0);
@@ -200,11 +160,11 @@ static int copy_entry(struct copy *copy, int from, int to, const char *name, uns
   if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return -1;
   if (S_ISDIR(st.st_mode)) return copy_subdirectory(copy, from, to, name, &st, depth);
   if (st.st_nlink > 1) {
-    const struct linked *linked = find_link(copy, &st);
+    const char *linked = link_set_find(&copy->links, &st);
     if (linked != NULL) return link_again(copy, linked, to, name);
   }
   int result = S_ISREG(st.st_mode) ? copy_file(copy, from, to, name, &st) : copy_special(from, to, name, &st);
-  return result == 0 && st.st_nlink > 1 ? remember_link(copy, &st) : result;
+  return result == 0 && st.st_nlink > 1 ? link_set_add(&copy->links, &st, copy->path) : result;
 }
 
 static int copy_directory(struct copy *copy, int from, int to, unsigned depth) {
@@ -251,8 +211,7 @@ int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]) {
   if (result == 0) result = copy_metadata(from, to, &st);
   int saved = errno;
   snprintf(failed, COPY_FAILED_BYTES, "%s", copy->path);
-  for (size_t i = 0; i < copy->capacity; i++) free(copy->links[i].path);
-  free(copy->links);
+  link_set_free(&copy->links);
   free(copy->buffer);
   free(copy);
   errno = saved;

@@ -27,7 +27,8 @@ struct metadata {
 };
 
 struct layer {
-  bool ignore_owner, ignore_xattrs, skip_devices;
+  bool ignore_owner, ignore_xattrs, skip_devices, keep_kinds;
+  int output, copy; /* where reading ops write their answers, and trees without one; -1: nowhere */
   bool is_root; /* what it makes belongs to 0:0 of its user namespace */
   uint64_t skipped_devices;
   /* The directory of the last entry: the next one mostly shares it. */
@@ -81,4 +82,8 @@ int set_opaque(struct helper *h, int directory, uint32_t style, const char *path
 /* Remembers a directory's time for layerEnd. */
 int remember_time(struct helper *h, const char *path, const struct metadata *meta);
 int restore_times(struct helper *h);
+
+/* --- read.c --- */
+/* Writes what is buffered for the output. False and errno. */
+bool output_flush(int fd);
 #endif

@@ -17,8 +17,8 @@ static int set_xattrs(struct helper *h, int fd, int parent, const char *name, co
   struct list names = meta->xattr_names;
   const uint8_t *at = meta->xattr_values.at;
   size_t left = meta->xattr_values.length;
-  char by_name[32 + NAME_MAX];
-  snprintf(by_name, sizeof by_name, "/proc/self/fd/%d/%s", parent, name);
+  /* No call takes a directory and a name, and where a container's namespaces were joined /proc is not ours. */
+  if (fd < 0 && fchdir(parent) != 0) return fail(h, "fchdir to %s", path);
   while (names.count > 0) {
     const char *xattr = list_str(&names).at;
     uint32_t length = left < 4 ? 0 : wire_u32(at);
@@ -27,7 +27,7 @@ static int set_xattrs(struct helper *h, int fd, int parent, const char *name, co
     at += 4 + (size_t)length;
     left -= 4 + (size_t)length;
     if (is_overlay_xattr(xattr)) continue;
-    int result = fd >= 0 ? fsetxattr(fd, xattr, value, length, 0) : lsetxattr(by_name, xattr, value, length, 0);
+    int result = fd >= 0 ? fsetxattr(fd, xattr, value, length, 0) : lsetxattr(name, xattr, value, length, 0);
     if (result != 0 && !(h->layer->ignore_xattrs && (errno == EPERM || errno == EOPNOTSUPP || errno == EINVAL)))
       return fail(h, "setxattr %.60s of %s", xattr, path);
   }

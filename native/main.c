@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
            "--newgidmap PATH]] | reap PROGRAM [ARG]... | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
   return 125;
 }
@@ -21,6 +21,9 @@ int main(int argc, char **argv) {
     run = true;
     kept = (unsigned)strtoul(argv[3], NULL, 10);
     if (kept > 65536) return usage();
+  }
+  for (int i = 2; i < argc && strcmp(argv[1], "apply") == 0; i++) {
+    if (strcmp(argv[i], "--copy=3") == 0) kept = 1;
   }
   if (k_close_range(3 + kept, ~0u, 0) != 0) {
     for (unsigned fd = 3 + kept; fd < 1024; fd++) close((int)fd);

@@ -104,7 +104,11 @@ enum op_code {
   OP_LAYER_OPAQUE = 113,
   OP_LAYER_END = 114,
   OP_LAYER_OPTIONS = 115,
-  OP_CODE_MAX = 115
+  OP_ANSWER = 116,
+  OP_READ_ENTRY = 117,
+  OP_READ_TREE = 118,
+  OP_DETACH_ROOT = 119,
+  OP_CODE_MAX = 119
 };
 
 struct args_join_namespace {
@@ -457,6 +461,30 @@ struct args_layer_options {
   bool ignore_owner;
   bool ignore_xattrs;
   bool skip_devices;
+  bool keep_kinds;
+};
+struct args_answer {
+  uint32_t error;
+  struct str text;
+};
+struct args_read_entry {
+  struct path path;
+  bool follow;
+};
+struct args_read_tree {
+  struct path path;
+  bool follow;
+  struct str name;
+  bool top;
+  bool content;
+  bool owned;
+  uint32_t uid;
+  uint32_t gid;
+  struct list exclude;
+  bool answered;
+};
+struct args_detach_root {
+  char none;
 };
 
 union op_args {
@@ -537,6 +565,10 @@ union op_args {
   struct args_layer_opaque layer_opaque;
   struct args_layer_end layer_end;
   struct args_layer_options layer_options;
+  struct args_answer answer;
+  struct args_read_entry read_entry;
+  struct args_read_tree read_tree;
+  struct args_detach_root detach_root;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -617,7 +649,11 @@ union op_args {
   X(layer_whiteout, OP_LAYER_WHITEOUT, "layerWhiteout") \
   X(layer_opaque, OP_LAYER_OPAQUE, "layerOpaque") \
   X(layer_end, OP_LAYER_END, "layerEnd") \
-  X(layer_options, OP_LAYER_OPTIONS, "layerOptions")
+  X(layer_options, OP_LAYER_OPTIONS, "layerOptions") \
+  X(answer, OP_ANSWER, "answer") \
+  X(read_entry, OP_READ_ENTRY, "readEntry") \
+  X(read_tree, OP_READ_TREE, "readTree") \
+  X(detach_root, OP_DETACH_ROOT, "detachRoot")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -953,6 +989,27 @@ static const struct field fields_layer_options[] = {
   {ARG_BOOL, offsetof(struct args_layer_options, ignore_owner)},
   {ARG_BOOL, offsetof(struct args_layer_options, ignore_xattrs)},
   {ARG_BOOL, offsetof(struct args_layer_options, skip_devices)},
+  {ARG_BOOL, offsetof(struct args_layer_options, keep_kinds)},
+};
+static const struct field fields_answer[] = {
+  {ARG_U32, offsetof(struct args_answer, error)},
+  {ARG_RAW, offsetof(struct args_answer, text)},
+};
+static const struct field fields_read_entry[] = {
+  {ARG_PATH, offsetof(struct args_read_entry, path)},
+  {ARG_BOOL, offsetof(struct args_read_entry, follow)},
+};
+static const struct field fields_read_tree[] = {
+  {ARG_PATH, offsetof(struct args_read_tree, path)},
+  {ARG_BOOL, offsetof(struct args_read_tree, follow)},
+  {ARG_RAW, offsetof(struct args_read_tree, name)},
+  {ARG_BOOL, offsetof(struct args_read_tree, top)},
+  {ARG_BOOL, offsetof(struct args_read_tree, content)},
+  {ARG_BOOL, offsetof(struct args_read_tree, owned)},
+  {ARG_U32, offsetof(struct args_read_tree, uid)},
+  {ARG_U32, offsetof(struct args_read_tree, gid)},
+  {ARG_STRS, offsetof(struct args_read_tree, exclude)},
+  {ARG_BOOL, offsetof(struct args_read_tree, answered)},
 };
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
@@ -1031,7 +1088,11 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_LAYER_WHITEOUT] = {"layerWhiteout", fields_layer_whiteout, 2},
   [OP_LAYER_OPAQUE] = {"layerOpaque", fields_layer_opaque, 2},
   [OP_LAYER_END] = {"layerEnd", fields_layer_end, 1},
-  [OP_LAYER_OPTIONS] = {"layerOptions", fields_layer_options, 3},
+  [OP_LAYER_OPTIONS] = {"layerOptions", fields_layer_options, 4},
+  [OP_ANSWER] = {"answer", fields_answer, 2},
+  [OP_READ_ENTRY] = {"readEntry", fields_read_entry, 2},
+  [OP_READ_TREE] = {"readTree", fields_read_tree, 10},
+  [OP_DETACH_ROOT] = {"detachRoot", NULL, 0},
 };
 #endif
 #endif

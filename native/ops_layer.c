@@ -24,6 +24,7 @@ int op_layer_options(struct helper *h, const struct args_layer_options *a) {
   h->layer->ignore_owner = a->ignore_owner;
   h->layer->ignore_xattrs = a->ignore_xattrs;
   h->layer->skip_devices = a->skip_devices;
+  h->layer->keep_kinds = a->keep_kinds;
   return 0;
 }
 
@@ -35,6 +36,11 @@ static bool is_whiteout(const struct stat *st) {
 
 /* Takes away what is at the place: a layer's entry replaces it (image-spec layer.md, applying changesets). */
 static int clear_place(struct helper *h, const struct place *place) {
+  struct stat st;
+  if (h->layer->keep_kinds) {
+    if (fstatat(place->parent, place->name, &st, AT_SYMLINK_NOFOLLOW) != 0) return fail(h, "fstatat %s", place->path);
+    if (S_ISDIR(st.st_mode)) return fail_as(h, EISDIR, "replace %s", place->path);
+  }
   layer_doubt_parent(h->layer);
   return remove_tree(place->parent, place->name) == 0 ? 0 : fail(h, "replace %s", place->path);
 }
@@ -104,6 +110,7 @@ static int make_directory(struct helper *h, const struct place *place, const str
     if (errno != EEXIST) return fail(h, "mkdir %s", place->path);
     if (fstatat(place->parent, place->name, &st, AT_SYMLINK_NOFOLLOW) != 0) return fail(h, "fstatat %s", place->path);
     if (!S_ISDIR(st.st_mode)) {
+      if (h->layer->keep_kinds) return fail_as(h, ENOTDIR, "replace %s", place->path);
       /* The layer's whiteout came first: what is below stays hidden, behind a new directory. */
       hides = is_whiteout(&st);
       int error = clear_place(h, place);

@@ -119,6 +119,13 @@ const top: CommandEntry = {
   load: () => import("./commands/top.ts"),
 };
 
+const cp: CommandEntry = {
+  name: "cp",
+  group: "Run",
+  summary: "Copy files into, out of and between containers",
+  load: () => import("./commands/cp.ts"),
+};
+
 const load: CommandEntry = {
   name: "load",
   group: "Images",
@@ -369,6 +376,7 @@ export const registry: readonly CommandEntry[] = [
   unpause,
   stats,
   update,
+  cp,
   rename,
   events,
   ps,
@@ -438,6 +446,7 @@ export const registry: readonly CommandEntry[] = [
       unpause,
       stats,
       update,
+      cp,
       rename,
       inspect,
       {

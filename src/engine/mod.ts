@@ -99,3 +99,6 @@ export { readLaunch } from "./read-launch.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export { makeSpecification, type Specification } from "./spec.ts";
 export { type PreparedStart, prepareStart } from "./start-container.ts";
+
+/** The files of containers, for the commands that need them: cp, diff, export, commit. */
+export const loadFiles = () => import("./files/files.ts");

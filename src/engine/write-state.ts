@@ -45,15 +45,16 @@ function readable(file: string, mode: number): void {
 
 /**
  * Takes a container that does not run, as its next monitor or to remove it: the state's directory appears in one step
- * with the owner's name in it. False: somebody else has it.
+ * with the owner's name in it, and the empty file `mark`. False: somebody else has it.
  */
-export function claimState(paths: EnginePaths, id: string): boolean {
+export function claimState(paths: EnginePaths, id: string, mark?: string): boolean {
   const directory = runDirectory(paths, id);
   const making = `${paths.runroot}/containers/${temporaryName("claim")}`;
   const { pid, startTime, pidNamespace } = ownProcess();
   fs.mkdirSync(making, { recursive: true, mode: 0o700 });
   try {
     fs.writeFileSync(`${making}/monitor`, `${pid} ${startTime} ${pidNamespace}\n`, { mode: 0o600 });
+    if (mark !== undefined) fs.writeFileSync(`${making}/${mark}`, "", { mode: 0o600 });
     fs.renameSync(making, directory);
     return true;
   } catch (error) {

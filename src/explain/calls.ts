@@ -272,6 +272,10 @@ const describers: Describer = {
   layerOpaque: (op) => [`hide what is below in ${text(layerPath(op.path))}`],
   layerEnd: (op) => ["utimensat", ...(op.sync ? ["syncfs"] : [])],
   layerOptions: () => [],
+  answer: () => [],
+  readEntry: (op) => [`openat2(${text(op.path.path)}, O_PATH), fstat`],
+  readTree: (op) => [`read ${text(op.path.path)} and all below it`],
+  detachRoot: () => ["open_tree(root, OPEN_TREE_CLONE)"],
 };
 
 function attributeChange(set: bigint, clear: bigint): string {

@@ -21,6 +21,14 @@ export interface ApplyIds {
   readonly newgidmap?: string;
 }
 
+/** For the reading ops. */
+export interface ApplyOutputs {
+  /** Their answers go to a pipe that `output` gives. */
+  readonly answers?: boolean;
+  /** Trees without an answer go to this descriptor, which the caller keeps: the input of another session. */
+  readonly copyTo?: number;
+}
+
 export interface ApplyResult {
   /** Device nodes left out because of `layerOptions.skipDevices`. */
   readonly skippedDevices: number;
@@ -37,8 +45,10 @@ const queuedBytesMax = 2 * 1024 * 1024;
 /** What the helper says is a line or two; anything longer is not from it. */
 const answerBytesMax = 64 * 1024;
 
-function applyArguments({ ids }: ApplyOptions, pipe: boolean): readonly string[] {
+function applyArguments({ ids }: ApplyOptions, pipe: boolean, outputs: ApplyOutputs = {}): readonly string[] {
   const words = pipe ? ["apply", "--pipe"] : ["apply"];
+  if (outputs.answers === true) words.push("--output");
+  if (outputs.copyTo !== undefined) words.push("--copy=3");
   if (ids === undefined) return words;
   words.push("--userns", mapText(ids.uids), mapText(ids.gids));
   if (ids.newuidmap !== undefined && ids.newgidmap !== undefined) {
@@ -77,6 +87,8 @@ export class ApplySession {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #ended: Promise<ApplyResult>;
   readonly #sink: Promise<Sink>;
+  /** The reading end of `--output`. */
+  readonly #source: Promise<number> | undefined;
   #writer = new FrameWriter(batchBytes + copyBytes);
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -88,12 +100,12 @@ export class ApplySession {
   #failure: unknown;
   #wake: () => void = () => {};
 
-  constructor(options: ApplyOptions) {
+  constructor(options: ApplyOptions, outputs: ApplyOutputs = {}) {
     const { spawn } = process.getBuiltinModule("node:child_process");
-    this.#child = spawn(options.helperPath, applyArguments(options, true), {
-      stdio: ["pipe", "pipe", "pipe"],
+    this.#child = spawn(options.helperPath, applyArguments(options, true, outputs), {
+      stdio: ["pipe", "pipe", "pipe", ...(outputs.copyTo === undefined ? [] : [outputs.copyTo])],
       env: helperEnvironment(process.env),
-    });
+    }) as ChildProcessByStdio<Writable, Readable, Readable>;
     const answer = new Answer(this.#child.stdout);
     const errors = new Answer(this.#child.stderr);
     // A helper that fails early closes its end: its own message says more than EPIPE.
@@ -118,7 +130,34 @@ export class ApplySession {
         this.#wake();
       },
     );
-    this.#sink = answer.firstLine().then((line) => this.#openSink(line));
+    const sink = answer.line(0).then((line) => this.#openSink(line));
+    this.#source =
+      outputs.answers === true ? sink.then(async () => this.#openSource(await answer.line(1))) : undefined;
+    this.#source?.catch(() => {});
+    // The helper takes an op for the sign that its output is open.
+    this.#sink =
+      this.#source === undefined
+        ? sink
+        : this.#source.then(
+            () => sink,
+            () => sink,
+          );
+  }
+
+  /** The pipe that the reading ops write to, for the caller to read and close. Error: `apply-failed`. */
+  async output(): Promise<number> {
+    if (this.#source === undefined) throw applyFailed(undefined, "no output was asked for");
+    return await this.#source;
+  }
+
+  /** The pipe of the ops, to hand to another helper as its output. Nothing may be queued here meanwhile. */
+  async descriptor(): Promise<number> {
+    this.#flush();
+    await this.#writing;
+    const sink = await this.#sink;
+    if (this.#failure !== undefined) throw this.#failure;
+    if (sink instanceof PipeSink) return sink.fd;
+    throw applyFailed(undefined, "its pipe cannot be opened");
   }
 
   op(op: Op): void {
@@ -151,6 +190,13 @@ export class ApplySession {
         this.#wake = resolve;
       });
     }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Sends what was queued. Throws when the helper has failed, as `end`. */
+  async flush(): Promise<void> {
+    this.#flush();
+    await this.#writing;
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -207,6 +253,16 @@ export class ApplySession {
     this.#writing = undefined;
   }
 
+  async #openSource(line: string): Promise<number> {
+    const number = /^\{"output":(\d+)\}$/.exec(line)?.[1];
+    const { pid } = this.#child;
+    if (number === undefined || pid === undefined) {
+      await this.#ended;
+      throw applyFailed(undefined, "it offers no output");
+    }
+    return fs.openSync(`/proc/${pid}/fd/${number}`, fs.constants.O_RDONLY);
+  }
+
   /** The helper's own pipe where it can be opened (a hardened /proc may refuse), else its stdin. */
   #openSink(line: string): Sink {
     const number = /^\{"pipe":(\d+)\}$/.exec(line)?.[1];
@@ -231,17 +287,17 @@ interface Sink {
 const nowhere: Sink = { write: async () => {}, close: () => {} };
 
 class PipeSink implements Sink {
-  readonly #fd: number;
+  readonly fd: number;
   #open = true;
 
   constructor(fd: number) {
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; ) {
       const wrote = await new Promise<number>((resolve, reject) => {
-        fs.write(this.#fd, bytes, at, bytes.length - at, null, (error, count) => {
+        fs.write(this.fd, bytes, at, bytes.length - at, null, (error, count) => {
           if (error === null) resolve(count);
           else if (errnoOf(error) === "EPIPE") resolve(bytes.length - at);
           else reject(error);
@@ -252,7 +308,7 @@ class PipeSink implements Sink {
   }
 
   close(): void {
-    if (this.#open) fs.closeSync(this.#fd);
+    if (this.#open) fs.closeSync(this.fd);
     this.#open = false;
   }
 }
@@ -277,25 +333,25 @@ class StreamSink implements Sink {
 /** What the helper writes, up to a bound. */
 class Answer {
   #text = "";
-  #resolve: (line: string) => void = () => {};
-  readonly #line: Promise<string>;
+  #ended = false;
+  #waiting: (() => void)[] = [];
 
   constructor(stream: Readable) {
-    this.#line = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
     stream.setEncoding("utf8");
     stream.on("data", (chunk: string) => {
       if (this.#text.length < answerBytesMax) this.#text += chunk;
-      const end = this.#text.indexOf("\n");
-      if (end >= 0) this.#resolve(this.#text.slice(0, end));
+      this.#wake();
     });
     stream.on("close", () => this.close());
   }
 
-  /** The first line, without its end; what there is of it when the helper ends before. */
-  firstLine(): Promise<string> {
-    return this.#line;
+  /** That line, without its end; what there is of it when the helper ends before. */
+  async line(number: number): Promise<string> {
+    for (;;) {
+      const lines = this.#text.split("\n");
+      if (this.#ended || lines.length > number + 1) return lines[number] ?? "";
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
   }
 
   text(): string {
@@ -303,7 +359,14 @@ class Answer {
   }
 
   close(): void {
-    this.#resolve(this.#text.trimEnd());
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
   }
 }
 

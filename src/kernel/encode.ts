@@ -435,6 +435,14 @@ class FrameReader {
   }
 }
 
+/**
+ * Reads one frame, whole in `bytes` from `at` on. Its values have their own memory.
+ * @throws VitrineError `plan-corrupt`
+ */
+export function decodeOp(bytes: Uint8Array, at = 0): Op {
+  return new FrameReader(bytes, at).frame().op;
+}
+
 function corrupt(problem: string): VitrineError {
   return new VitrineError("corrupt", problem, { code: "plan-corrupt" });
 }

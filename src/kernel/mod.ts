@@ -1,6 +1,13 @@
 /** The door of `kernel/`: the Linux machine as values. Knows no OCI. */
 
-export { type ApplyIds, type ApplyOptions, type ApplyResult, ApplySession, runApply } from "./apply.ts";
+export {
+  type ApplyIds,
+  type ApplyOptions,
+  type ApplyOutputs,
+  type ApplyResult,
+  ApplySession,
+  runApply,
+} from "./apply.ts";
 export { compileDeviceProgram, type DevicePolicy, type DeviceRule } from "./bpf/devices.ts";
 export * from "./capabilities.ts";
 export * from "./constants.ts";
@@ -19,6 +26,16 @@ export {
 export type * from "./host-facts.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";
+export {
+  FileReader,
+  type FoundEntry,
+  type LayerEntry,
+  type ReadEvent,
+  type ReadRequest,
+  rawText,
+  readTreeOp,
+  textOf,
+} from "./read.ts";
 export type { SeccompMachine } from "./seccomp/abi.ts";
 export { compileSeccomp } from "./seccomp/compile.ts";
 export { seccompFilter } from "./seccomp/default-filter.ts";

@@ -57,7 +57,7 @@ export const opTable = {
   joinNamespace: {
     code: 1,
     calls: "open, setns",
-    doc: "Enters an existing namespace. `type` is the CLONE_NEW* bit (0 lets the kernel tell from the file). In the monitor it comes before `clone`, which it serves (a pid namespace can be entered in no other way): the monitor returns to its own namespace after it. In init the process becomes undumpable, so that what already runs there cannot trace it.",
+    doc: "Enters an existing namespace. `type` is the CLONE_NEW* bit (0 lets the kernel tell from the file). In the monitor it comes before `clone`, which it serves (a pid namespace can be entered in no other way): the monitor returns to its own namespace after it. In init the process becomes undumpable, so that what already runs there cannot trace it. In apply it also becomes root of a user namespace.",
     args: { path: "path", type: "u32" },
   },
   clone: {
@@ -553,8 +553,45 @@ export const opTable = {
   layerOptions: {
     code: 115,
     calls: "(none)",
-    doc: "How entries are applied: `ignoreOwner` does not fail where an id is not mapped (the single-id map), `ignoreXattrs` does not fail where an xattr is refused, `skipDevices` leaves device nodes out (a user namespace cannot make them) and counts them.",
-    args: { ignoreOwner: "bool", ignoreXattrs: "bool", skipDevices: "bool" },
+    doc: "How entries are applied: `ignoreOwner` does not fail where an id is not mapped (the single-id map), `ignoreXattrs` does not fail where an xattr is refused, `skipDevices` leaves device nodes out (a user namespace cannot make them) and counts them, `keepKinds` fails with EISDIR or ENOTDIR where a directory would replace another kind of file, or the other way round.",
+    args: { ignoreOwner: "bool", ignoreXattrs: "bool", skipDevices: "bool", keepKinds: "bool" },
+  },
+
+  // --- reading (stage apply, with an output) ---
+  answer: {
+    code: 116,
+    calls: "(none)",
+    doc: "What the helper writes to its output after each of the ops below: `error` is an errno or 0, `text` says more (of readEntry the path that it found, free of links). Executed it does nothing, so that one helper's output can be another's input.",
+    args: { error: "u32", text: "raw" },
+  },
+  readEntry: {
+    code: 117,
+    calls: "openat2(O_PATH), fstat, readlinkat",
+    doc: "Writes the entry at `path` to the output as a layerEntry without data, then an answer; of one that is not there only the answer. `follow`: a last link too.",
+    args: { path: "path", follow: "bool" },
+  },
+  readTree: {
+    code: 118,
+    calls: "openat2(O_PATH), open, getdents, flistxattr, read, write",
+    doc: "Writes `path` and all below it to the output as layerEntry and layerData ops, names in the order of their bytes, then an answer; without `answered` it is written to what the caller opened (`--copy=3`: the input of another helper), with no answer. `follow`: a last link too. `name` is what the tree is called there (empty: its content is at the top), without `top` the directory itself is left out. `content`: with the bytes of files (holes are left out). `owned`: everything belongs to `uid` and `gid`. Nothing is written of names in `exclude`, of sockets, or of a file that is gone meanwhile; only regular files are ever opened.",
+    args: {
+      path: "path",
+      follow: "bool",
+      name: "raw",
+      top: "bool",
+      content: "bool",
+      owned: "bool",
+      uid: "u32",
+      gid: "u32",
+      exclude: "strs",
+      answered: "bool",
+    },
+  },
+  detachRoot: {
+    code: 119,
+    calls: "open_tree(OPEN_TREE_CLONE)",
+    doc: "The root handle becomes one of the same filesystem without what is mounted on it.",
+    args: {},
   },
 } as const satisfies Readonly<Record<string, OpDefinition>>;
 

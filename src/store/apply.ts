@@ -20,7 +20,8 @@ export interface ApplySession extends LayerOps {
   abort(error: unknown): Promise<unknown>;
 }
 
-function applyOptions(helperPath: string, ids: StoreIds): ApplyOptions {
+/** How the helper is started to work under these ids. */
+export function applyOptions(helperPath: string, ids: StoreIds): ApplyOptions {
   if (ids.kind === "none") return { helperPath };
   const { uids, gids } = ids;
   return ids.kind === "single" || ids.newuidmap === ""

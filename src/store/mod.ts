@@ -1,3 +1,4 @@
+export { applyOptions } from "./apply.ts";
 export { probeOverlay } from "./driver.ts";
 export { openStore } from "./store.ts";
 export type * from "./types.ts";

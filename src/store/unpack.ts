@@ -215,6 +215,7 @@ function openTree(context: StoreContext, session: ApplySession, tree: string): v
     ignoreOwner: context.ids.kind === "single",
     ignoreXattrs: mapped,
     skipDevices: mapped,
+    keepKinds: false,
   });
 }
 

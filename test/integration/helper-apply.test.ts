@@ -21,7 +21,7 @@ function newWork(): { readonly work: string; readonly begin: readonly Op[] } {
   fs.mkdirSync(work);
   const begin: Op[] = [
     { op: "setWork", path: { base: "host", path: work } },
-    { op: "layerOptions", ignoreOwner: !isRoot, ignoreXattrs: false, skipDevices: !isRoot },
+    { op: "layerOptions", ignoreOwner: !isRoot, ignoreXattrs: false, skipDevices: !isRoot, keepKinds: false },
   ];
   return { work, begin };
 }
@@ -325,7 +325,7 @@ test("in a user namespace of one id everything belongs to the caller", () => {
   const ids = { uids: one(process.getuid?.() ?? 0), gids: one(process.getgid?.() ?? 0) };
   const ops: Op[] = [
     ...begin,
-    { op: "layerOptions", ignoreOwner: true, ignoreXattrs: true, skipDevices: true },
+    { op: "layerOptions", ignoreOwner: true, ignoreXattrs: true, skipDevices: true, keepKinds: false },
     entry("f", "0", { uid: 1234, gid: 4321 }),
     entry("null", "3", { major: 1, minor: 3 }),
     { op: "layerWhiteout", path: "hidden", style: 1 },
@@ -336,7 +336,13 @@ test("in a user namespace of one id everything belongs to the caller", () => {
   assert.ok(fs.lstatSync(path.join(work, "hidden")).isCharacterDevice());
   const strict = [
     ...begin,
-    { op: "layerOptions", ignoreOwner: false, ignoreXattrs: false, skipDevices: false } as const,
+    {
+      op: "layerOptions",
+      ignoreOwner: false,
+      ignoreXattrs: false,
+      skipDevices: false,
+      keepKinds: false,
+    } as const,
   ];
   assert.throws(() => runApply({ ...options, ids }, [...strict, entry("g", "0", { uid: 1234 })]), {
     code: "apply-failed",

@@ -76,6 +76,11 @@ export function attachSocket(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/attach`;
 }
 
+/** There while a stopped container is held by who copies its files: see files/view.ts. */
+export function copyClaim(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/copying`;
+}
+
 export function logFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/log`;
 }

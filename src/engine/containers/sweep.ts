@@ -13,6 +13,7 @@ import {
   type Container,
   containerDirectory,
   containerIds,
+  copyClaim,
   type EnginePaths,
   exitFile,
   readContainer,
@@ -78,6 +79,11 @@ async function cleanUpLost(
   now: number,
 ): Promise<void> {
   const { id } = container;
+  if (fs.existsSync(copyClaim(paths, id))) {
+    // It was held for a copy, never started.
+    await removeTree(runDirectory(paths, id), container);
+    return;
+  }
   endProcess(`${runDirectory(paths, id)}/pid`);
   letGo(container);
   for (const cgroup of container.cgroups) removeCgroup(cgroup);
