@@ -128,7 +128,9 @@ int op_set_time_offset(struct helper *h, const struct args_set_time_offset *a) {
 }
 
 static pid_t start_child(uint64_t flags, int *pidfd) {
-  struct k_clone_args args = {.flags = flags | K_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
+  /* A sibling has the signal of who makes it. */
+  uint64_t signal = (flags & K_CLONE_PARENT) != 0 ? 0 : SIGCHLD;
+  struct k_clone_args args = {.flags = flags | K_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = signal};
   pid_t pid = k_clone3(&args);
   if (pid >= 0 || errno != ENOSYS || (flags & K_CLONE_NEWTIME) != 0) return pid;
   /* Engines of some years ago refuse clone3 in their seccomp profiles: vitrine inside such a container. */
@@ -143,12 +145,81 @@ static void become_init(struct helper *h, const struct args_clone *a, int channe
   h->channel = channel;
   h->new_user_namespace = (a->flags & K_CLONE_NEWUSER) != 0;
   h->die_with_monitor = a->die_with_monitor;
-  h->joined = m->joined_pid_namespace;
+  h->joined = m->joined_pid_namespace || m->inside_user >= 0;
   if (h->joined && !h->new_user_namespace) undumpable();
   for (int fd = 0; fd < 3; fd++) {
     if (m->child_streams[fd] >= 0) dup2(m->child_streams[fd], fd);
   }
   init_main(h, own_offsets);
+}
+
+int op_clone_inside(struct helper *h, const struct args_clone_inside *a) {
+  struct monitor *m = h->monitor;
+  if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "before clone, in the monitor");
+  m->inside_user = open(a->user.at, O_RDONLY | O_CLOEXEC);
+  if (m->inside_user < 0) return fail(h, "open %s", a->user.at);
+  if (a->pid.length == 0) return 0;
+  m->inside_pid = open(a->pid.at, O_RDONLY | O_CLOEXEC);
+  return m->inside_pid >= 0 ? 0 : fail(h, "open %s", a->pid.at);
+}
+
+/* The pid of a process as the monitor sees it. */
+static pid_t pid_of(int pidfd) {
+  char path[64];
+  char text[512];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  if (got <= 0) return -1;
+  text[got] = 0;
+  const char *at = strstr(text, "\nPid:");
+  return at == NULL ? -1 : (pid_t)strtol(at + 5, NULL, 10);
+}
+
+/* In a process between the monitor and init, which is the monitor's child all the same (CLONE_PARENT). */
+static _Noreturn void start_from_inside(struct helper *h, const struct args_clone *a, uint64_t flags, int report, int channel) {
+  struct monitor *m = h->monitor;
+  struct message message = {.type = MESSAGE_BARRIER};
+  int pidfd = -1;
+  const char *call = NULL;
+  /* What runs in there must not trace us. */
+  undumpable();
+  if (setns(m->inside_user, (int)K_CLONE_NEWUSER) != 0) call = "setns(user)";
+  else if (m->inside_pid >= 0 && setns(m->inside_pid, (int)K_CLONE_NEWPID) != 0) call = "setns(pid)";
+  if (call == NULL) {
+    pid_t pid = start_child(flags | K_CLONE_PARENT, &pidfd);
+    if (pid == 0) {
+      close(report);
+      become_init(h, a, channel, (flags & K_CLONE_NEWTIME) == 0 && (a->flags & K_CLONE_NEWTIME) != 0);
+    }
+    if (pid < 0) call = "clone3";
+  }
+  if (call != NULL) {
+    message.error = errno;
+    snprintf(message.detail, sizeof message.detail, "%s", call);
+  }
+  channel_send(report, &message, pidfd);
+  _exit(0);
+}
+
+static pid_t clone_inside(struct helper *h, const struct args_clone *a, uint64_t flags, int channel, int *error) {
+  struct monitor *m = h->monitor;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    *error = fail(h, "socketpair");
+    return -1;
+  }
+  pid_t between = fork();
+  if (between == 0) start_from_inside(h, a, flags, pair[1], channel);
+  close(pair[1]);
+  struct message message = {.error = 0};
+  if (between < 0) *error = fail(h, "fork");
+  else if (channel_receive(pair[0], &message, &m->child_pidfd) != 1) *error = fail_as(h, ECHILD, "clone from inside");
+  else if (message.error != 0) *error = fail_as(h, message.error, "%s", message.detail);
+  close(pair[0]);
+  while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR) continue;
+  return *error == 0 ? pid_of(m->child_pidfd) : -1;
 }
 
 int op_clone(struct helper *h, const struct args_clone *a) {
@@ -161,7 +232,7 @@ int op_clone(struct helper *h, const struct args_clone *a) {
     /* Offsets can be written only while nobody is inside. The monitor makes the namespace for its child; one that
        belongs to a new user namespace only the child can make, and enters it by execve (Linux 6.2). */
     flags &= ~K_CLONE_NEWTIME;
-    own_offsets = (flags & K_CLONE_NEWUSER) != 0;
+    own_offsets = (flags & K_CLONE_NEWUSER) != 0 || m->inside_user >= 0;
     if (!own_offsets) {
       int error = keep_namespace(h, (uint32_t)K_CLONE_NEWTIME);
       if (error != 0) return error;
@@ -173,17 +244,21 @@ int op_clone(struct helper *h, const struct args_clone *a) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
   h->channel = pair[0];
-  pid_t pid = start_child(flags, &m->child_pidfd);
+  int error = 0;
+  pid_t pid = m->inside_user >= 0 ? clone_inside(h, a, flags, pair[1], &error) : start_child(flags, &m->child_pidfd);
   if (pid == 0) become_init(h, a, pair[1], own_offsets);
-  int error = pid < 0 ? fail(h, "clone3") : 0;
+  if (pid < 0 && error == 0) error = fail(h, "clone3");
   close(pair[1]);
   for (int fd = 0; fd < 3; fd++) {
     if (m->child_streams[fd] >= 0) close(m->child_streams[fd]);
     m->child_streams[fd] = -1;
   }
   return_to_namespaces(m);
-  if (error == 0) m->child = h->host_pid = pid;
-  return error;
+  if (error != 0) return error;
+  m->child = h->host_pid = pid;
+  if (m->inside_user < 0 || geteuid() != 0) return 0;
+  m->usher = usher_start(h, pid);
+  return m->usher < 0 ? fail(h, "usher") : 0;
 }
 
 int op_cgroup_attach(struct helper *h, const struct args_cgroup_attach *a) {

@@ -33,6 +33,7 @@ struct monitor {
   unsigned kept_count;
   int usher; /* for init: goes with the next barrier; 0 or -1 without. See usher.c */
   bool joined_pid_namespace, joined_user_namespace;
+  int inside_user, inside_pid; /* cloneInside: -1 without */
   bool tty_saved; /* the user's terminal is raw: put back at the end */
   struct termios tty;
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */

@@ -45,6 +45,7 @@ enum op_code {
   OP_WRITE_PID_FILE = 16,
   OP_DEVICE_PROGRAM = 17,
   OP_CGROUP_VACATE = 18,
+  OP_CLONE_INSIDE = 19,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
   OP_DAEMONIZE = 24,
@@ -184,6 +185,10 @@ struct args_device_program {
 struct args_cgroup_vacate {
   struct path from;
   struct path to;
+};
+struct args_clone_inside {
+  struct str user;
+  struct str pid;
 };
 struct args_set_root {
   struct path path;
@@ -506,6 +511,7 @@ union op_args {
   struct args_write_pid_file write_pid_file;
   struct args_device_program device_program;
   struct args_cgroup_vacate cgroup_vacate;
+  struct args_clone_inside clone_inside;
   struct args_set_root set_root;
   struct args_set_work set_work;
   struct args_daemonize daemonize;
@@ -591,6 +597,7 @@ union op_args {
   X(write_pid_file, OP_WRITE_PID_FILE, "writePidFile") \
   X(device_program, OP_DEVICE_PROGRAM, "deviceProgram") \
   X(cgroup_vacate, OP_CGROUP_VACATE, "cgroupVacate") \
+  X(clone_inside, OP_CLONE_INSIDE, "cloneInside") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
   X(daemonize, OP_DAEMONIZE, "daemonize") \
@@ -721,6 +728,10 @@ static const struct field fields_device_program[] = {
 static const struct field fields_cgroup_vacate[] = {
   {ARG_PATH, offsetof(struct args_cgroup_vacate, from)},
   {ARG_PATH, offsetof(struct args_cgroup_vacate, to)},
+};
+static const struct field fields_clone_inside[] = {
+  {ARG_STR, offsetof(struct args_clone_inside, user)},
+  {ARG_STR, offsetof(struct args_clone_inside, pid)},
 };
 static const struct field fields_set_root[] = {
   {ARG_PATH, offsetof(struct args_set_root, path)},
@@ -1030,6 +1041,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_WRITE_PID_FILE] = {"writePidFile", fields_write_pid_file, 1},
   [OP_DEVICE_PROGRAM] = {"deviceProgram", fields_device_program, 2},
   [OP_CGROUP_VACATE] = {"cgroupVacate", fields_cgroup_vacate, 2},
+  [OP_CLONE_INSIDE] = {"cloneInside", fields_clone_inside, 2},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
   [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},

@@ -317,6 +317,7 @@ bool run_hooks(const char *path, pid_t init) {
     return false;
   }
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
+                            .inside_user = -1, .inside_pid = -1,
                             .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
                      .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan, .host_pid = init};
@@ -337,6 +338,7 @@ int run_main(const char *path) {
     return 125;
   }
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
+                            .inside_user = -1, .inside_pid = -1,
                             .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
                      .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan};

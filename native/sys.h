@@ -59,6 +59,7 @@ struct k_clone_args {
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 #define K_CLONE_PIDFD 0x00001000ull
+#define K_CLONE_PARENT 0x00008000ull
 #define K_CLONE_NEWTIME 0x00000080ull
 #define K_CLONE_NEWNS 0x00020000ull
 #define K_CLONE_NEWCGROUP 0x02000000ull

@@ -70,6 +70,10 @@ const describers: Describer = {
     `clone3(${cloneFlagNames(op.flags)})`,
     ...(op.dieWithMonitor ? ["prctl(PR_SET_PDEATHSIG, SIGKILL)"] : []),
   ],
+  cloneInside: (op) => [
+    `open(${op.user}${op.pid === "" ? "" : `, ${op.pid}`})`,
+    "fork, setns: the child is started in there (CLONE_PARENT)",
+  ],
   idMap: (op) => [
     ...(op.denySetgroups ? ['write(/proc/PID/setgroups, "deny")'] : []),
     op.newuidmap === ""

@@ -7,6 +7,7 @@ import type { PlanGroup } from "./types.ts";
 const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   joinNamespace: "namespaces",
   clone: "namespaces",
+  cloneInside: "namespaces",
   unshareNamespaces: "namespaces",
   idMap: "namespaces",
   barrier: "namespaces",

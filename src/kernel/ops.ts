@@ -187,6 +187,12 @@ export const opTable = {
     doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then run only with `cleanUp`: else they serve a failure.",
     args: { processFile: "str", pidFile: "str", cleanUp: "bool" },
   },
+  cloneInside: {
+    code: 19,
+    calls: "open, fork, setns, clone3(CLONE_PARENT)",
+    doc: "Before `clone`: init is started from within the user namespace `user`, so that its new namespaces belong to that one, and in the pid namespace `pid` (empty: a new one, or the monitor's). The monitor itself enters neither. As root, a second process of the monitor then opens paths of the host for init, as with idMap.",
+    args: { user: "str", pid: "str" },
+  },
   writePidFile: {
     code: 16,
     calls: "open, write, rename",

@@ -89,6 +89,14 @@ export class Draft {
     return wanted !== undefined && wanted.path === undefined;
   }
 
+  /** As `owns`; and one that is joined together with a user namespace is taken to be that one's. */
+  belongs(type: NamespaceType): boolean {
+    const wanted = this.namespaces.get(type);
+    return (
+      wanted !== undefined && (wanted.path === undefined || this.namespaces.get("user")?.path !== undefined)
+    );
+  }
+
   /** An id of the container is there in its user namespace. A joined namespace's map is not known: assume it. */
   isMapped(kind: "uid" | "gid", id: number): boolean {
     if (!this.owns("user")) {

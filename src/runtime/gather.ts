@@ -5,6 +5,7 @@ import { errnoOf } from "../base/mod.ts";
 import type { HostFacts } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
+import { invalid } from "./draft.ts";
 import { bindSources } from "./mount-entry.ts";
 import type { CgroupDecision, SourceKind } from "./types.ts";
 
@@ -22,6 +23,34 @@ function kindOf(path: string): SourceKind {
       return "missing";
     }
     throw error;
+  }
+}
+
+/**
+ * containerd and CRI-O name the mappings of a user namespace beside the path that it is joined by. They must then be
+ * its own, as far as can be seen: by /proc/PID/ns/user. Error: `mappings-of-joined-namespace`.
+ */
+export function checkJoinedMappings({ linux }: RuntimeConfig): void {
+  const user = linux?.namespaces?.find(({ type }) => type === "user")?.path;
+  const process = /^\/proc\/([1-9]\d*)\/ns\/user$/.exec(user ?? "")?.[1];
+  if (process === undefined) {
+    return;
+  }
+  for (const [field, file] of [
+    ["uidMappings", "uid_map"],
+    ["gidMappings", "gid_map"],
+  ] as const) {
+    const wanted = linux?.[field] ?? [];
+    const found = readControl(`/proc/${process}/${file}`);
+    const text = wanted.map((range) => `${range.containerID} ${range.hostID} ${range.size}`).join("\n");
+    if (wanted.length > 0 && found !== "" && text !== found.replace(/^ +/gm, "").replace(/ +/g, " ")) {
+      throw invalid(
+        "mappings-of-joined-namespace",
+        `/linux/${field}`,
+        "the user namespace that is joined has other mappings",
+        `leave linux.${field} out`,
+      );
+    }
   }
 }
 

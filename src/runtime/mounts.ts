@@ -59,10 +59,10 @@ function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
       return;
     // In a user namespace these may be mounted only where the namespace that they show belongs to it.
     case "proc":
-      mountOrBind(draft, entry, draft.owns("pid"), "/proc");
+      mountOrBind(draft, entry, draft.belongs("pid"), "/proc");
       return;
     case "sysfs":
-      mountOrBind(draft, entry, draft.owns("network"), "/sys");
+      mountOrBind(draft, entry, draft.belongs("network"), "/sys");
       return;
     case "mqueue":
       mountMqueue(draft, entry);
@@ -87,7 +87,7 @@ function mountOrBind(draft: Draft, entry: MountEntry, owned: boolean, hostPath: 
 
 /** Left out where it cannot be had, when nobody asked for it. */
 function mountMqueue(draft: Draft, entry: MountEntry): void {
-  const owned = draft.owns("ipc") || !draft.inUserNamespace;
+  const owned = draft.belongs("ipc") || !draft.inUserNamespace;
   const problem = !draft.input.host.mqueue
     ? "this kernel has no POSIX message queues"
     : !owned && draft.input.sourceKinds.get(hostMqueue) === "missing"

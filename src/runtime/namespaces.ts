@@ -64,23 +64,12 @@ export function checkNamespaces(draft: Draft): void {
     );
   }
   if (user !== undefined) {
-    const pointer = `/linux/namespaces/${user.index}`;
     if (user.path === undefined) {
       checkMap(linux?.uidMappings, "/linux/uidMappings");
       checkMap(linux?.gidMappings, "/linux/gidMappings");
     } else if (hasMaps) {
-      throw invalid(
-        "mappings-of-joined-namespace",
-        pointer,
-        "a user namespace that is joined has its mappings",
-      );
-    } else if (draft.owns("pid")) {
-      throw unsupported(
-        "joined-user-namespace-with-new-pid",
-        pointer,
-        "a new pid namespace cannot be made inside a user namespace that is joined",
-        "join a pid namespace of that user namespace too, or make a new user namespace",
-      );
+      // containerd and CRI-O name both; `gather.ts` compares them where it can.
+      draft.note("/linux/uidMappings", "the user namespace that is joined has its own mappings: not used");
     }
   }
   if (linux?.timeOffsets !== undefined && !draft.owns("time")) {
@@ -113,23 +102,31 @@ export function startInit(draft: Draft): void {
   );
   if (draft.owns("user")) {
     mapIds(draft);
+  } else if (draft.namespace("user") !== undefined) {
+    // init gets who opens the host's paths for it.
+    draft.barrier({ pointer: "/linux/namespaces", section });
   }
 }
 
-/** A pid namespace can be entered by children alone, so the monitor enters it for its child. */
+/**
+ * A pid namespace can be entered by children alone, so the monitor enters it for its child. Where a user namespace is
+ * joined, all that is new must be made inside it, to belong to it.
+ */
 function joinBeforeClone(draft: Draft): void {
   const pid = draft.namespace("pid");
-  if (pid?.path !== undefined) {
+  const user = draft.namespace("user");
+  if (user?.path !== undefined) {
+    draft.monitor(
+      { op: "cloneInside", user: user.path, pid: pid?.path ?? "" },
+      { pointer: `/linux/namespaces/${user.index}/path`, section },
+    );
+  } else if (pid?.path !== undefined) {
     join(draft, "monitor", pid, pid.path);
   }
 }
 
 function madeByClone(draft: Draft, wanted: WantedNamespace): boolean {
   if (wanted.path !== undefined) {
-    return false;
-  }
-  // Those of a joined user namespace must be made after joining it, to belong to it.
-  if (draft.namespace("user")?.path !== undefined) {
     return false;
   }
   // The root of a cgroup namespace is where its maker is: init is not in its cgroup yet.
@@ -191,12 +188,10 @@ function holds(capabilities: ProcessCapabilities, number: bigint): boolean {
 export function enterNamespaces(draft: Draft): void {
   const user = draft.namespace("user");
   if (user?.path !== undefined) {
-    join(draft, "init", user, user.path);
     draft.init(
       { op: "setUser", uid: 0, gid: 0, groups: [], skipGroups: false },
       { pointer: `/linux/namespaces/${user.index}`, section },
     );
-    unshareInJoinedUser(draft);
   }
   let mount: WantedNamespace | undefined;
   for (const namespace of draft.wantedNamespaces()) {
@@ -209,19 +204,6 @@ export function enterNamespaces(draft: Draft): void {
   // Last: the other paths are the host's.
   if (mount?.path !== undefined) {
     join(draft, "init", mount, mount.path);
-  }
-}
-
-function unshareInJoinedUser(draft: Draft): void {
-  let bits = 0;
-  for (const wanted of draft.wantedNamespaces()) {
-    const later = wanted.type === "cgroup" && draft.input.container.cgroup.mode !== "none";
-    if (wanted.path === undefined && wanted.type !== "user" && !later) {
-      bits += cloneBit(wanted.type);
-    }
-  }
-  if (bits !== 0) {
-    draft.init({ op: "unshareNamespaces", flags: BigInt(bits) }, { pointer: "/linux/namespaces", section });
   }
 }
 

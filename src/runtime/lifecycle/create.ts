@@ -5,7 +5,7 @@ import { errnoOf, limits, processStartTime, sweepDead, temporaryName, VitrineErr
 import { encodePlan, type HostFacts, type Plan, type PlannedOp } from "../../kernel/mod.ts";
 import { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "../../oci/mod.ts";
 import { compile, compileStart } from "../compile.ts";
-import { gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
+import { checkJoinedMappings, gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { CompileInput } from "../types.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
@@ -85,6 +85,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
   const config = withEnvironment(given, options.environment);
   requireProcess(config);
   checkTerminal(config, options);
+  checkJoinedMappings(config);
   const rootfs = resolveRoot(config, options.bundle);
   const directory = `${options.root}/${id}`;
   const place = files(directory);

@@ -21,6 +21,16 @@ const idMapped = {
   [`${options}: maps of the mount go before those of the container's user namespace`]: "wants the same maps",
 };
 
+const withMappings = "wants the mappings beside the path, and does not compare them (before 1.2)";
+const joined = Object.fromEntries(
+  [
+    "config-linux.md#namespaces: a user namespace that is joined, with new namespaces of all other types",
+    "config-linux.md#namespaces: a user and a pid namespace that are joined together",
+    "config-linux.md#namespaces: with a user namespace that is joined, bind sources that only the host's root reaches",
+    "config-linux.md#user-namespace-mappings: named beside a path they are those of the namespace",
+  ].map((name) => [name, withMappings]),
+);
+
 const twice = "config.md#posix-process: a type given twice is an error";
 
 export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -30,6 +40,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     ...time,
     ...scheduler,
     ...idMapped,
+    ...joined,
     [`${options}: idmap is an error without a map, on a new filesystem, or where the filesystem has none`]:
       "ignores the word idmap",
     "config-linux.md#seccomp: the listener stays with nobody but the agent":
