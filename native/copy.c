@@ -15,6 +15,7 @@
 
 struct copy {
   int to;
+  bool replace; /* what an interrupted copy left is in the way */
   struct link_set links; /* the paths are below `to` */
   char *buffer;
   char path[PATH_MAX]; /* of the entry being copied, below `to` */
@@ -155,9 +156,18 @@ static int copy_subdirectory(struct copy *copy, int parent, int to, const char *
   return result;
 }
 
+/* A directory may stay where one is to be. */
+static int clear_way(int to, const char *name, const struct stat *st) {
+  struct stat there;
+  if (fstatat(to, name, &there, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -1;
+  if (S_ISDIR(there.st_mode) && S_ISDIR(st->st_mode)) return 0;
+  return remove_tree(to, name);
+}
+
 static int copy_entry(struct copy *copy, int from, int to, const char *name, unsigned depth) {
   struct stat st;
   if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+  if (copy->replace && clear_way(to, name, &st) != 0) return -1;
   if (S_ISDIR(st.st_mode)) return copy_subdirectory(copy, from, to, name, &st, depth);
   if (st.st_nlink > 1) {
     const char *linked = link_set_find(&copy->links, &st);
@@ -201,14 +211,13 @@ static int copy_directory(struct copy *copy, int from, int to, unsigned depth) {
   return result;
 }
 
-int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]) {
-  struct stat st;
+static int copy_content(int from, int to, bool replace, char failed[static COPY_FAILED_BYTES]) {
   struct copy *copy = calloc(1, sizeof *copy);
   if (copy == NULL) return -1;
   copy->to = to;
+  copy->replace = replace;
   copy->buffer = malloc(COPY_BYTES);
-  int result = copy->buffer == NULL || fstat(from, &st) != 0 ? -1 : copy_directory(copy, from, to, 0);
-  if (result == 0) result = copy_metadata(from, to, &st);
+  int result = copy->buffer == NULL ? -1 : copy_directory(copy, from, to, 0);
   int saved = errno;
   snprintf(failed, COPY_FAILED_BYTES, "%s", copy->path);
   link_set_free(&copy->links);
@@ -216,4 +225,54 @@ int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]) {
   free(copy);
   errno = saved;
   return result;
+}
+
+int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]) {
+  struct stat st;
+  int result = fstat(from, &st) != 0 ? -1 : copy_content(from, to, false, failed);
+  return result == 0 ? copy_metadata(from, to, &st) : result;
+}
+
+/* --- the first use of a volume --- */
+
+/* There while a copy is not whole. The container's own directory is the one place where init may always write. */
+#define FILLING ".vitrine-filling"
+
+enum fill { FILL_EMPTY, FILL_INTERRUPTED, FILL_DONE };
+
+static int look_at_volume(int directory, enum fill *found) {
+  struct stat st;
+  *found = FILL_INTERRUPTED;
+  if (fstatat(directory, FILLING, &st, AT_SYMLINK_NOFOLLOW) == 0) return 0;
+  if (errno != ENOENT) return -1;
+  *found = FILL_EMPTY;
+  int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *stream = again < 0 ? NULL : fdopendir(again);
+  if (stream == NULL) {
+    if (again >= 0) close(again);
+    return -1;
+  }
+  const struct dirent *entry;
+  while (*found == FILL_EMPTY && (errno = 0, entry = readdir(stream)) != NULL) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) *found = FILL_DONE;
+  }
+  int saved = entry == NULL ? errno : 0;
+  closedir(stream);
+  errno = saved;
+  return saved == 0 ? 0 : -1;
+}
+
+int fill_directory(int from, int to, char failed[static COPY_FAILED_BYTES]) {
+  enum fill found;
+  struct stat st;
+  failed[0] = 0;
+  if (look_at_volume(to, &found) != 0 || fstat(from, &st) != 0) return -1;
+  if (found == FILL_DONE) return 0;
+  int mark = openat(to, FILLING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (mark < 0) return -1;
+  close(mark);
+  if (copy_content(from, to, found == FILL_INTERRUPTED, failed) != 0 || copy_metadata(from, to, &st) != 0) return -1;
+  if (unlinkat(to, FILLING, 0) != 0) return -1;
+  struct timespec times[2] = {st.st_atim, st.st_mtim};
+  return futimens(to, times);
 }

@@ -101,6 +101,9 @@ int remove_tree(int parent, const char *name);
 #define COPY_FAILED_BYTES 160
 int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
 int copy_xattrs(int from, int to);
+/* The first use of a volume: see the op fillVolume. */
+int fill_directory(int from, int to, char failed[static COPY_FAILED_BYTES]);
+int own_tree(int top, uid_t uid, gid_t gid);
 
 /* --- channel.c: messages between monitor and init --- */
 enum message_type { MESSAGE_BARRIER = 1, MESSAGE_FAILURE, MESSAGE_EXECUTING, MESSAGE_TERMINAL, MESSAGE_LISTENER,

@@ -75,6 +75,8 @@ enum op_code {
   OP_CHANGE_MODE = 59,
   OP_SYNC_TREE = 60,
   OP_WRITE_EITHER = 61,
+  OP_FILL_VOLUME = 62,
+  OP_CHANGE_OWNERS = 63,
   OP_SET_HOSTNAME = 70,
   OP_SET_DOMAINNAME = 71,
   OP_LOOPBACK_UP = 72,
@@ -335,6 +337,16 @@ struct args_write_either {
   struct path other;
   struct bytes other_data;
 };
+struct args_fill_volume {
+  struct path from;
+  struct path to;
+  struct path lock;
+};
+struct args_change_owners {
+  struct path path;
+  uint32_t uid;
+  uint32_t gid;
+};
 struct args_set_hostname {
   struct str name;
 };
@@ -541,6 +553,8 @@ union op_args {
   struct args_change_mode change_mode;
   struct args_sync_tree sync_tree;
   struct args_write_either write_either;
+  struct args_fill_volume fill_volume;
+  struct args_change_owners change_owners;
   struct args_set_hostname set_hostname;
   struct args_set_domainname set_domainname;
   struct args_loopback_up loopback_up;
@@ -627,6 +641,8 @@ union op_args {
   X(change_mode, OP_CHANGE_MODE, "changeMode") \
   X(sync_tree, OP_SYNC_TREE, "syncTree") \
   X(write_either, OP_WRITE_EITHER, "writeEither") \
+  X(fill_volume, OP_FILL_VOLUME, "fillVolume") \
+  X(change_owners, OP_CHANGE_OWNERS, "changeOwners") \
   X(set_hostname, OP_SET_HOSTNAME, "setHostname") \
   X(set_domainname, OP_SET_DOMAINNAME, "setDomainname") \
   X(loopback_up, OP_LOOPBACK_UP, "loopbackUp") \
@@ -878,6 +894,16 @@ static const struct field fields_write_either[] = {
   {ARG_PATH, offsetof(struct args_write_either, other)},
   {ARG_BYTES, offsetof(struct args_write_either, other_data)},
 };
+static const struct field fields_fill_volume[] = {
+  {ARG_PATH, offsetof(struct args_fill_volume, from)},
+  {ARG_PATH, offsetof(struct args_fill_volume, to)},
+  {ARG_PATH, offsetof(struct args_fill_volume, lock)},
+};
+static const struct field fields_change_owners[] = {
+  {ARG_PATH, offsetof(struct args_change_owners, path)},
+  {ARG_U32, offsetof(struct args_change_owners, uid)},
+  {ARG_U32, offsetof(struct args_change_owners, gid)},
+};
 static const struct field fields_set_hostname[] = {
   {ARG_STR, offsetof(struct args_set_hostname, name)},
 };
@@ -1071,6 +1097,8 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CHANGE_MODE] = {"changeMode", fields_change_mode, 2},
   [OP_SYNC_TREE] = {"syncTree", fields_sync_tree, 1},
   [OP_WRITE_EITHER] = {"writeEither", fields_write_either, 4},
+  [OP_FILL_VOLUME] = {"fillVolume", fields_fill_volume, 3},
+  [OP_CHANGE_OWNERS] = {"changeOwners", fields_change_owners, 3},
   [OP_SET_HOSTNAME] = {"setHostname", fields_set_hostname, 1},
   [OP_SET_DOMAINNAME] = {"setDomainname", fields_set_domainname, 1},
   [OP_LOOPBACK_UP] = {"loopbackUp", NULL, 0},

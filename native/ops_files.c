@@ -2,6 +2,7 @@
 #include "helper.h"
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -138,6 +139,42 @@ int op_copy_tree(struct helper *h, const struct args_copy_tree *a) {
   else if (copy_tree(from, to, failed) != 0) error = fail(h, "copy %s%s", a->from.path.at, failed);
   close(from);
   if (to >= 0) close(to);
+  return error;
+}
+
+static int lock_directory(struct helper *h, const struct path *path) {
+  int fd = resolve(h, path, O_RDONLY | O_DIRECTORY, 0);
+  if (fd < 0) return -1;
+  while (flock(fd, LOCK_EX) != 0) {
+    if (errno == EINTR) continue;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+  }
+  return fd;
+}
+
+int op_fill_volume(struct helper *h, const struct args_fill_volume *a) {
+  char failed[COPY_FAILED_BYTES];
+  int from = resolve(h, &a->from, O_RDONLY | O_DIRECTORY, 0);
+  if (from < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : fail(h, "open %s", a->from.path.at);
+  int lock = lock_directory(h, &a->lock);
+  int error = lock < 0 ? fail(h, "lock %s", a->lock.path.at) : 0;
+  int to = error != 0 ? -1 : resolve(h, &a->to, O_RDONLY | O_DIRECTORY, 0);
+  if (error == 0 && to < 0) error = fail(h, "open %s", a->to.path.at);
+  if (error == 0 && fill_directory(from, to, failed) != 0) error = fail(h, "copy %s%s", a->from.path.at, failed);
+  close(from);
+  if (to >= 0) close(to);
+  if (lock >= 0) close(lock);
+  return error;
+}
+
+int op_change_owners(struct helper *h, const struct args_change_owners *a) {
+  int fd = resolve(h, &a->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  int error = own_tree(fd, a->uid, a->gid) == 0 ? 0 : fail(h, "chown %s", a->path.path.at);
+  close(fd);
   return error;
 }
 

@@ -106,3 +106,64 @@ int remove_tree(int parent, const char *name) {
     if (removal.moved == 0) return -1;
   }
 }
+
+/* --- owners --- */
+
+#define OWNER_DEPTH_MAX 400
+
+struct owning {
+  uid_t uid;
+  gid_t gid;
+  dev_t device;
+};
+
+static int own_directory(const struct owning *owning, int directory, unsigned depth);
+
+static int own_entry(const struct owning *owning, int parent, const char *name, unsigned depth) {
+  struct stat st;
+  if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -1;
+  if (st.st_dev != owning->device) return 0;
+  if (fchownat(parent, name, owning->uid, owning->gid, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT) return -1;
+  if (!S_ISDIR(st.st_mode)) return 0;
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  /* Somebody put another thing in its place. */
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -1;
+  int result = own_directory(owning, fd, depth + 1);
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return result;
+}
+
+static int own_directory(const struct owning *owning, int directory, unsigned depth) {
+  struct stat st;
+  if (depth > OWNER_DEPTH_MAX) {
+    errno = ELOOP;
+    return -1;
+  }
+  if (fstat(directory, &st) != 0) return -1;
+  if (st.st_dev != owning->device) return 0;
+  int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3);
+  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+  if (stream == NULL) {
+    if (copy >= 0) close(copy);
+    return -1;
+  }
+  int result = 0;
+  const struct dirent *entry;
+  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
+    if (!is_dot(entry->d_name)) result = own_entry(owning, directory, entry->d_name, depth);
+  }
+  if (entry == NULL && errno != 0) result = -1;
+  int saved = errno;
+  closedir(stream);
+  errno = saved;
+  return result;
+}
+
+int own_tree(int top, uid_t uid, gid_t gid) {
+  struct stat st;
+  if (fstat(top, &st) != 0 || fchown(top, uid, gid) != 0) return -1;
+  struct owning owning = {uid, gid, st.st_dev};
+  return S_ISDIR(st.st_mode) ? own_directory(&owning, top, 0) : 0;
+}

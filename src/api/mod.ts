@@ -4,4 +4,4 @@ export type { LogLevel, Machine, StatePaths, StorageDriver } from "./machine/mac
 export { embeddedName, resolveImage } from "./machine/resolve.ts";
 export { runDeps } from "./machine/run-deps.ts";
 export { openMachineStore } from "./machine/storage.ts";
-export { sweep, treeRemover } from "./machine/trees.ts";
+export { sweep, sweepUnused, treeRemover } from "./machine/trees.ts";

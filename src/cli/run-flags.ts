@@ -292,15 +292,22 @@ export const runOptionTable = {
   volume: {
     type: "strings",
     short: "v",
-    value: "[HOST:]CTR[:OPTIONS]",
+    value: "[HOST|VOLUME:]CTR[:OPTIONS]",
     section: filesystem,
-    help: "bind a host directory or file: ro, rro, exec, suid, dev, rslave, …",
+    help: "mount a volume, or a directory or file of the host: ro, rro, nocopy, U, exec, suid, dev, rslave, …",
+  },
+  "volumes-from": {
+    type: "strings",
+    value: "CTR[:ro]",
+    completion: "container",
+    section: filesystem,
+    help: "mount what another container has mounted",
   },
   mount: {
     type: "strings",
     value: "type=TYPE,…",
     section: filesystem,
-    help: "mount a bind or tmpfs: type=bind,source=…,target=…,readonly",
+    help: "mount type=bind, volume, image or tmpfs: source=…,target=…,readonly",
   },
   tmpfs: {
     type: "strings",

@@ -31,6 +31,7 @@ import {
   parseTmpfs,
   parseUlimit,
   parseVolume,
+  parseVolumesFrom,
   type RunOptions,
   readEnvironmentFile,
   unsupportedFlag,
@@ -113,6 +114,9 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
       ...flags.mount.map((text) => parseMount(text, directory)),
       ...flags.tmpfs.map(parseTmpfs),
     ],
+    ...(flags["volumes-from"].length === 0
+      ? {}
+      : { volumesFrom: flags["volumes-from"].map(parseVolumesFrom) }),
     readOnly: flags["read-only"],
     readOnlyTmpfs: flags["read-only-tmpfs"],
     imageVolumes: imageVolumesOf(flags["image-volume"]),

@@ -242,10 +242,16 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
   imageVolumes() {
     const volumes = { ...image, config: { ...image.config, Volumes: ["/data"] } };
     const spec = make(specInput({}, { image: volumes }));
-    assert.deepEqual(spec.volumes, [
-      { source: "/var/lib/vitrine/containers/ID/volumes/0", target: "/data", copyUp: true },
-    ]);
-    assert.deepEqual(make(specInput({ imageVolumes: "ignore" }, { image: volumes })).volumes, []);
+    const [made] = spec.user.volumes;
+    assert.match(made!.name!, /^[0-9a-f]{64}$/);
+    assert.deepEqual(made, {
+      name: made!.name,
+      source: `/var/lib/vitrine/volumes/${made!.name}/_data`,
+      target: "/data",
+      copyUp: true,
+      own: true,
+    });
+    assert.deepEqual(make(specInput({ imageVolumes: "ignore" }, { image: volumes })).user.volumes, []);
     assert.equal(
       mountAt("/data", make(specInput({ imageVolumes: "tmpfs" }, { image: volumes }))).type,
       "tmpfs",

@@ -24,10 +24,23 @@ const plan: Plan = {
 
 const extended = extendPlan(plan, {
   volumes: [
-    { source: "/c/volumes/0", target: "/data", copyUp: true },
-    { source: "/c/volumes/1", target: "/other", copyUp: false },
+    { name: "v1", source: "/volumes/v1/_data", target: "/data", copyUp: true },
+    { name: "v2", source: "/volumes/v2/_data", target: "/other", copyUp: false },
+    { name: "v3", source: "/srv/data", target: "/bound", copyUp: true, lock: "/volumes/v3" },
   ],
-  volumePointers: new Map([["/c/volumes/0", "/mounts/7"]]),
+  images: [
+    {
+      at: "/c/images/0",
+      target: "/image",
+      trees: ["/l/2", "/l/1"],
+      mount: { type: "overlay", options: ["lowerdir+=/l/2", "lowerdir+=/l/1"] },
+    },
+  ],
+  chown: [
+    { path: "/volumes/v1/_data", uid: 5, gid: 6, host: { uid: 1005, gid: 1006 } },
+    { path: "/srv/data", uid: 5, gid: 6 },
+  ],
+  pointers: new Map([["/data", "/mounts/7"]]),
   origins: new Map([["/mounts/7", { by: "image", field: "config.Volumes" }]]),
 });
 
@@ -35,9 +48,14 @@ test("volumes are filled before anything is mounted, files made before the pivot
   assert.deepEqual(
     extended.ops.map(({ op }) => op.op),
     [
+      "changeOwners",
       "clone",
       "setRoot",
-      "copyTree",
+      "fillVolume",
+      "fillVolume",
+      "changeOwners",
+      "changeOwners",
+      "mountFilesystem",
       "setUmask",
       "makeDirectory",
       "makeSymlink",
@@ -46,12 +64,28 @@ test("volumes are filled before anything is mounted, files made before the pivot
       "execute",
     ],
   );
-  assert.deepEqual(extended.ops[2]!.op, {
-    op: "copyTree",
+  assert.deepEqual(extended.ops[3]!.op, {
+    op: "fillVolume",
     from: { base: "root", path: "/data" },
-    to: { base: "host", path: "/c/volumes/0" },
+    to: { base: "host", path: "/volumes/v1/_data" },
+    lock: { base: "host", path: "/volumes/v1" },
   });
-  assert.deepEqual(extended.ops[2]!.why.origin, { by: "image", field: "config.Volumes" });
+  assert.deepEqual(extended.ops[3]!.why.origin, { by: "image", field: "config.Volumes" });
+  // Its lock is ours, not the directory of the host beside it.
+  const [, bound] = extended.ops.filter(({ op }) => op.op === "fillVolume");
+  assert.deepEqual(bound!.op.op === "fillVolume" && bound!.op.lock, { base: "host", path: "/volumes/v3" });
+});
+
+test("files that the container's root may not give away are given by the host's before", () => {
+  const owned = extended.ops.filter(({ op }) => op.op === "changeOwners");
+  assert.deepEqual(
+    owned.map(({ stage, op }) => [stage, op.op === "changeOwners" && `${op.path.path} ${op.uid}:${op.gid}`]),
+    [
+      ["monitor", "/volumes/v1/_data 1005:1006"],
+      ["init", "/volumes/v1/_data 5:6"],
+      ["init", "/srv/data 5:6"],
+    ],
+  );
 });
 
 test("an image that has these files, or cannot take them, is left as it is", () => {

@@ -4,26 +4,46 @@
  */
 import type { Origin, Plan, PlannedOp } from "../kernel/mod.ts";
 import { defaults } from "./defaults.ts";
-import type { AnonymousVolume } from "./spec/mounts.ts";
+import type { ContainerVolume } from "./spec/user-mounts.ts";
+import type { ImageMount } from "./volumes/image-mount.ts";
 
 export interface PlanExtras {
-  readonly volumes: readonly AnonymousVolume[];
-  /** JSON pointer of the mount that binds a volume, by its source. */
-  readonly volumePointers: ReadonlyMap<string, string>;
+  readonly volumes: readonly ContainerVolume[];
+  readonly images: readonly ImageMount[];
+  readonly chown: readonly OwnedTree[];
+  /** JSON pointer of the mount at each destination. */
+  readonly pointers: ReadonlyMap<string, string>;
   readonly origins: ReadonlyMap<string, Origin>;
+}
+
+export interface OwnedTree {
+  readonly path: string;
+  /** As the container counts. */
+  readonly uid: number;
+  readonly gid: number;
+  /** As the host counts, where only its root can give the files to the container. */
+  readonly host?: { readonly uid: number; readonly gid: number };
 }
 
 const byDefault: Origin = { by: "default" };
 
 export function extendPlan(plan: Plan, extras: PlanExtras): Plan {
+  const clone = Math.max(
+    0,
+    plan.ops.findIndex(({ op }) => op.op === "clone"),
+  );
   const root = plan.ops.findIndex(({ op }) => op.op === "setRoot");
   const pivot = plan.ops.findIndex(({ op }) => op.op === "pivotRoot");
   if (root < 0 || pivot < root) return plan;
   return {
     ...plan,
     ops: [
-      ...plan.ops.slice(0, root + 1),
+      ...plan.ops.slice(0, clone),
+      ...extras.chown.flatMap((tree) => (tree.host === undefined ? [] : [own(tree, tree.host, "monitor")])),
+      ...plan.ops.slice(clone, root + 1),
       ...extras.volumes.filter(({ copyUp }) => copyUp).map((volume) => fill(volume, extras)),
+      ...extras.chown.map((tree) => own(tree, tree, "init")),
+      ...extras.images.map((image) => stage(image, extras)),
       ...plan.ops.slice(root + 1, pivot),
       ...containerFiles(),
       ...plan.ops.slice(pivot),
@@ -31,18 +51,66 @@ export function extendPlan(plan: Plan, extras: PlanExtras): Plan {
   };
 }
 
+function why(target: string, { pointers, origins }: PlanExtras): PlannedOp["why"] {
+  const pointer = pointers.get(target) ?? "";
+  return { pointer, section: "", origin: origins.get(pointer) ?? byDefault };
+}
+
 /** Before the volume is bound over the directory whose contents it takes. The image may have none there. */
-function fill(volume: AnonymousVolume, extras: PlanExtras): PlannedOp {
-  const pointer = extras.volumePointers.get(volume.source) ?? "";
+function fill({ source, target, lock }: ContainerVolume, extras: PlanExtras): PlannedOp {
   return {
     stage: "init",
-    tolerate: ["ENOENT", "ENOTDIR"],
-    why: { pointer, section: "", origin: extras.origins.get(pointer) ?? byDefault },
+    tolerate: [],
+    why: why(target, extras),
     op: {
-      op: "copyTree",
-      from: { base: "root", path: volume.target },
-      to: { base: "host", path: volume.source },
+      op: "fillVolume",
+      from: { base: "root", path: target },
+      to: { base: "host", path: source },
+      lock: { base: "host", path: lock ?? source.slice(0, source.lastIndexOf("/")) },
     },
+  };
+}
+
+function own(
+  { path }: OwnedTree,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  stage: "monitor" | "init",
+): PlannedOp {
+  return {
+    stage,
+    tolerate: [],
+    why: { pointer: "", section: "", origin: { by: "flag", flag: "--volume" } },
+    op: { op: "changeOwners", path: { base: "host", path }, uid, gid },
+  };
+}
+
+/** The whole image where only this mount namespace sees it; `mounts` binds it, or a part, into the root. */
+function stage({ at, target, mount }: ImageMount, extras: PlanExtras): PlannedOp {
+  const place = { base: "host", path: at } as const;
+  return {
+    stage: "init",
+    tolerate: [],
+    why: why(target, extras),
+    op:
+      mount.type === "overlay"
+        ? {
+            op: "mountFilesystem",
+            fstype: "overlay",
+            source: "overlay",
+            target: place,
+            attributes: 0n,
+            options: mount.options,
+          }
+        : {
+            op: "bindMount",
+            source: { base: "host", path: mount.path },
+            target: place,
+            recursive: false,
+            set: 0n,
+            clear: 0n,
+            recursiveAttributes: false,
+            propagation: 0,
+          },
   };
 }
 

@@ -156,6 +156,7 @@ export function specInput(
         : { mode: "none", reason: "an unprivileged user has no cgroup to divide" },
     rootPath: "/var/lib/vitrine/containers/ID/merged",
     directory: "/var/lib/vitrine/containers/ID",
+    volumesDirectory: "/var/lib/vitrine/volumes",
     runDirectory: "/run/vitrine/containers/ID",
     environment: { HOME: "/home/caller", http_proxy: "http://proxy:3128", SECRET: "s3cret" },
     hostname: "machine",

@@ -15,6 +15,7 @@ import {
   mountPointOf,
   type Origins,
   type RootMount,
+  type SourceKind,
 } from "../runtime/mod.ts";
 import type { StoreIds } from "../store/mod.ts";
 import {
@@ -27,12 +28,14 @@ import {
 } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
 import { detachPlan } from "./detach-plan.ts";
-import { extendPlan } from "./extend-plan.ts";
-import { widestIds } from "./id-maps.ts";
+import { extendPlan, type PlanExtras } from "./extend-plan.ts";
+import { toHostId, widestIds } from "./id-maps.ts";
 import type { LogOptions } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
-import type { AnonymousVolume } from "./spec/mounts.ts";
 import type { GeneratedFile } from "./spec/network-files.ts";
+import type { BeneathSource, ContainerVolume } from "./spec/user-mounts.ts";
+import type { ImageMount } from "./volumes/image-mount.ts";
+import { isUnused, ownVolumesLink, readVolume } from "./volumes/record.ts";
 
 export interface Launch {
   readonly root: RootMount;
@@ -47,7 +50,11 @@ export interface Launch {
   readonly log: LogOptions;
   /** To be written into the state of this boot before it starts. */
   readonly files: readonly GeneratedFile[];
-  readonly volumes: readonly AnonymousVolume[];
+  readonly volumes: readonly ContainerVolume[];
+  readonly images?: readonly ImageMount[];
+  readonly beneath?: readonly BeneathSource[];
+  /** Trees that are given to the container's user before it starts. */
+  readonly chown?: readonly string[];
 }
 
 /** How it is started. */
@@ -71,6 +78,8 @@ export interface LaunchInput {
   readonly origins: Origins;
   readonly launch: Launch;
   readonly manner: Manner;
+  /** It ran before: only a volume that nobody used yet is still filled. */
+  readonly again?: boolean;
 }
 
 export interface LaunchPlan {
@@ -112,14 +121,20 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       ...(tools === undefined ? {} : { idMapTools: tools }),
       removeTrees: removals(input, paths),
       helper: deps.helperPath,
+      ...(launch.beneath === undefined ? {} : { beneath: launch.beneath }),
       ...removalMaps(input.ids, host),
     },
     sourceKinds: gatherKinds(config, launch, directory),
     ...(seccomp === undefined ? {} : { seccompFilter: await deps.seccomp.compile(seccomp) }),
   });
   const extended = extendPlan(compiled, {
-    volumes: launch.volumes.map((volume) => ({ ...volume, copyUp: volume.copyUp && isEmpty(volume.source) })),
-    volumePointers: volumePointers(config),
+    volumes: launch.volumes.map((volume) => ({
+      ...volume,
+      copyUp: volume.copyUp && isToFill(paths, volume, input.again === true),
+    })),
+    images: launch.images ?? [],
+    chown: ownersOf(launch, config, input.ids),
+    pointers: mountPointers(config),
     origins,
   });
   return {
@@ -165,31 +180,78 @@ export function cgroupFor(
   return config === undefined ? decideCgroup(host, id) : gatherCgroup(config, host, id, { everywhere });
 }
 
-/** Files that are still to be written are known to become files, and volumes directories. */
+/** What is still to be written or mounted is known to become a file or a directory. */
 function gatherKinds(config: RuntimeConfig, launch: Launch, bundle: string) {
-  const kinds = gatherSourceKinds(config, bundle);
-  for (const { path } of launch.files) kinds.set(path, "file");
-  for (const { source } of launch.volumes) kinds.set(source, "directory");
-  return kinds;
+  const known = new Map<string, SourceKind>();
+  for (const { path } of launch.files) known.set(path, "file");
+  for (const { source, name, lock } of launch.volumes) {
+    if (lock === undefined || name === undefined) known.set(source, "directory");
+  }
+  for (const { at } of launch.images ?? []) known.set(at, "directory");
+  for (const beneath of launch.beneath ?? [])
+    known.set(beneath.source, kindBeneath(beneath, launch.images ?? []));
+  return gatherSourceKinds(config, bundle, known);
 }
 
-/** A volume is filled from the image once: what the container put there since is its own. */
-function isEmpty(directory: string): boolean {
+/** For the mount point alone: what is mounted is looked up by the helper. A link is taken to lead to a directory. */
+function kindBeneath({ root, path }: BeneathSource, images: readonly ImageMount[]): SourceKind {
+  const trees = images.find(({ at }) => at === root)?.trees ?? [root];
+  for (const tree of trees) {
+    try {
+      return fs.lstatSync(`${tree}/${path}`).isFile() ? "file" : "directory";
+    } catch {
+      // Not in this layer, or not for us to see.
+    }
+  }
+  return "directory";
+}
+
+/** A volume is filled from the image once: what the container put there since, or took away, is its own. */
+function isToFill(paths: EnginePaths, { name, source }: ContainerVolume, again: boolean): boolean {
+  if (again && name !== undefined) {
+    const volume = readVolume(paths, name);
+    return volume !== undefined && isUnused(paths, volume);
+  }
   try {
-    return fs.readdirSync(directory).length === 0;
+    const names = fs.readdirSync(source);
+    return names.length === 0 || names.includes(fillingMark);
   } catch {
     return true;
   }
 }
 
-function volumePointers(config: RuntimeConfig): ReadonlyMap<string, string> {
-  return new Map((config.mounts ?? []).map(({ source }, index) => [source ?? "", `/mounts/${index}`]));
+/** Of native/copy.c. */
+const fillingMark = ".vitrine-filling";
+
+function mountPointers(config: RuntimeConfig): ReadonlyMap<string, string> {
+  return new Map((config.mounts ?? []).map(({ destination }, index) => [destination, `/mounts/${index}`]));
+}
+
+function ownersOf({ chown = [] }: Launch, { process }: RuntimeConfig, ids: StoreIds): PlanExtras["chown"] {
+  const { uid = 0, gid = 0 } = process?.user ?? {};
+  // As root, files of ids that the container does not have become its own first.
+  const host =
+    ids.kind === "none" || globalThis.process.geteuid?.() !== 0
+      ? undefined
+      : { uid: toHostId(ids.uids, uid), gid: toHostId(ids.gids, gid) };
+  return chown.map((path) => ({
+    path,
+    uid,
+    gid,
+    ...(host?.uid === undefined || host.gid === undefined ? {} : { host: { uid: host.uid, gid: host.gid } }),
+  }));
 }
 
 /** The state of this boot goes first: a directory there without a record is what a crash left. */
 function removals({ id, name, launch }: LaunchInput, paths: EnginePaths): readonly string[] {
   const state = runDirectory(paths, id);
-  return launch.remove ? [state, containerDirectory(paths, id), `${paths.root}/names/${name}`] : [state];
+  if (!launch.remove) return [state];
+  const directory = containerDirectory(paths, id);
+  // By way of a link that whoever shares a volume takes away.
+  const own = launch.volumes.flatMap((volume) =>
+    volume.own === true ? [`${directory}/${ownVolumesLink}/${volume.name}`] : [],
+  );
+  return [state, ...own, directory, `${paths.root}/names/${name}`];
 }
 
 function removalMaps(ids: StoreIds, host: HostFacts): Pick<ContainerPlacement, "removalMaps"> {
@@ -203,10 +265,12 @@ function idMapTools(ids: StoreIds) {
   return { newuidmap: ids.newuidmap, newgidmap: ids.newgidmap };
 }
 
-function directoriesOf({ root, volumes, files }: Launch, run: string): readonly string[] {
+function directoriesOf({ root, volumes, images = [], files }: Launch, run: string): readonly string[] {
   return [
     ...(root.type === "overlay" ? [root.target] : []),
-    ...volumes.map(({ source }) => source),
+    // Volumes have their own maker, save those of containers that an earlier release made.
+    ...volumes.flatMap(({ name, source }) => (name === undefined ? [source] : [])),
+    ...images.map(({ at }) => at),
     ...(files.length > 0 ? [`${run}/etc`] : []),
   ];
 }

@@ -45,7 +45,8 @@ export {
   parsePairs,
   readEnvironmentFile,
 } from "./flags/environment.ts";
-export { parseMount, parseTmpfs, parseVolume } from "./flags/mounts.ts";
+export { parseMount } from "./flags/mount-flag.ts";
+export { parseTmpfs, parseVolume, parseVolumesFrom } from "./flags/mounts.ts";
 export {
   chooseUserNamespaceMode,
   parseIpcMode,
@@ -99,6 +100,26 @@ export { readLaunch } from "./read-launch.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export { makeSpecification, type Specification } from "./spec.ts";
 export { type PreparedStart, prepareStart } from "./start-container.ts";
+export { createVolume, type VolumeRequest } from "./volumes/create.ts";
+export { checkVolumeOptions } from "./volumes/options.ts";
+export {
+  findVolume,
+  isVolumeName,
+  listVolumes,
+  readVolume,
+  type Volume,
+  volumeData,
+  volumeNames,
+} from "./volumes/record.ts";
+export {
+  pruneVolumes,
+  removeVolume,
+  sweepVolumes,
+  usedVolumes,
+  usesVolume,
+  volumeUsers,
+} from "./volumes/remove.ts";
+export { volumeSize } from "./volumes/size.ts";
 
 /** The files of containers, for the commands that need them: cp, diff, export, commit. */
 export const loadFiles = () => import("./files/files.ts");

@@ -59,34 +59,72 @@ export type ReadOnly =
   /** `bind-recursive=writable`: only the top mount. */
   | "top";
 
-export type MountRequest =
-  | {
-      readonly kind: "bind";
-      /** Absolute path on the host. */
-      readonly source: string;
-      readonly target: string;
-      readonly readOnly: ReadOnly;
-      readonly recursive: boolean;
-      readonly propagation: RootfsPropagation | undefined;
-      /** `noexec`, `dev`, `suid`, … */
-      readonly options: readonly string[];
-      readonly flag: string;
-    }
-  | {
-      readonly kind: "tmpfs";
-      readonly target: string;
-      /** As the kernel and the runtime spec know them: `size=64m`, `mode=1777`, `noexec`, `tmpcopyup`. */
-      readonly options: readonly string[];
-      readonly flag: string;
-    }
-  /** A directory of the container's own, filled with what the image has there. */
-  | {
-      readonly kind: "anonymous";
-      readonly target: string;
-      readonly readOnly: boolean;
-      readonly copyUp: boolean;
-      readonly flag: string;
-    };
+export type MountRequest = BindRequest | TmpfsRequest | AnonymousRequest | VolumeRequestMount | ImageRequest;
+
+export interface BindRequest {
+  readonly kind: "bind";
+  /** Absolute path on the host. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: ReadOnly;
+  readonly recursive: boolean;
+  readonly propagation: RootfsPropagation | undefined;
+  /** `noexec`, `dev`, `suid`, … */
+  readonly options: readonly string[];
+  /** `U`: everything in it is given to the container's user. */
+  readonly chown?: true;
+  readonly flag: string;
+}
+
+export interface TmpfsRequest {
+  readonly kind: "tmpfs";
+  readonly target: string;
+  /** As the kernel and the runtime spec know them: `size=64m`, `mode=1777`, `noexec`, `tmpcopyup`. */
+  readonly options: readonly string[];
+  readonly flag: string;
+}
+
+/** A volume that nobody named: it goes with the container where `--rm` does. */
+export interface AnonymousRequest {
+  readonly kind: "anonymous";
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** Filled with what the image has at `target`. */
+  readonly copyUp: boolean;
+  readonly options?: readonly string[];
+  readonly chown?: true;
+  /** Of the driver, for the volume that is made. */
+  readonly volumeOptions?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly flag: string;
+}
+
+/** ROOT/volumes/NAME, made where it is not there. */
+export interface VolumeRequestMount extends Omit<AnonymousRequest, "kind"> {
+  readonly kind: "volume";
+  readonly name: string;
+  readonly anonymous?: true;
+  /** Below the volume: `a/b`. */
+  readonly subpath?: string;
+}
+
+/** The files of an image. */
+export interface ImageRequest {
+  readonly kind: "image";
+  /** A reference. */
+  readonly image: string;
+  readonly target: string;
+  readonly subpath?: string;
+  /** What is written is the container's own and goes with it. */
+  readonly writable: boolean;
+  readonly flag: string;
+}
+
+/** `--volumes-from CONTAINER[:ro|rw]` */
+export interface VolumesFrom {
+  readonly container: string;
+  readonly readOnly: boolean | undefined;
+}
 
 export interface DeviceRequest {
   /** Absolute path on the host: a device node, or a directory whose device nodes are all meant. */
@@ -226,6 +264,7 @@ export interface RunOptions {
 
   // filesystem
   readonly mounts: readonly MountRequest[];
+  readonly volumesFrom?: readonly VolumesFrom[];
   readonly readOnly: boolean;
   /** With `readOnly`: /tmp, /run and /var/tmp are tmpfs. */
   readonly readOnlyTmpfs: boolean;

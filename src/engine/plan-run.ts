@@ -15,6 +15,9 @@ import { withFlagOrigins } from "./plan-origins.ts";
 import { requireSources } from "./spec/mounts.ts";
 import type { SeccompSources } from "./spec/security.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
+import type { GatheredMounts } from "./volumes/gather.ts";
+import { imageMount } from "./volumes/image-mount.ts";
+import { volumesDirectory } from "./volumes/record.ts";
 
 /** What the engine needs of the world. */
 export interface EngineDeps {
@@ -55,6 +58,8 @@ export interface RunPlan {
   readonly id: string;
   readonly name: string;
   readonly specification: Specification;
+  /** Options of the volumes that were there when the plan was made. */
+  readonly volumeOptions: ReadonlyMap<string, Readonly<Record<string, string>>>;
   readonly plan: Plan;
   readonly launch: Launch;
   /** Absolute host paths of the directories that must exist before the plan runs. */
@@ -92,12 +97,14 @@ export async function planRun(
   source: RootSource,
   idChoice: IdChoice,
   deps: EngineDeps,
+  mounted: MountedImages = noImages,
 ): Promise<RunPlan> {
   const { paths, host } = deps;
   const { id } = identity;
   const directory = containerDirectory(paths, id);
   const run = runDirectory(paths, id);
   requireSources(options.mounts, deps.exists);
+  const gathered = await gather(options, deps);
   const root = rootMount(source, directory, options);
   const rootPath = root.type === "overlay" ? root.target : root.path;
   const specification = makeSpecification(
@@ -111,6 +118,8 @@ export async function planRun(
       cgroup: cgroupFor(options.cgroups, deps, id, undefined),
       rootPath,
       directory,
+      volumesDirectory: volumesDirectory(paths),
+      ...gathered,
       runDirectory: run,
       environment: deps.environment,
       hostname: deps.hostname,
@@ -133,14 +142,44 @@ export async function planRun(
     passSignals: options.passSignals,
     log: options.log ?? defaultLog,
     files: specification.files,
-    volumes: specification.volumes,
+    ...launchMounts(specification.user, mounted),
   };
   const manner: Manner =
     options.detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
   const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
   const asked = { init: options.init, remove: options.remove, root: paths.root };
   const plan = withFlagOrigins(withIdNote(planned.plan, idChoice), asked);
-  return { ...identity, specification, launch, ...planned, plan };
+  const volumeOptions = gathered.volumeOptions ?? new Map();
+  return { ...identity, specification, volumeOptions, launch, ...planned, plan };
+}
+
+/** Images that are mounted, by the reference in their flag. */
+export interface MountedImages {
+  readonly images: ReadonlyMap<string, StoredImage>;
+  readonly store: Store | undefined;
+}
+
+const noImages: MountedImages = { images: new Map(), store: undefined };
+
+/** Most containers have no volume: then nothing of them is read or loaded. */
+async function gather(options: RunOptions, { paths }: EngineDeps): Promise<Partial<GatheredMounts>> {
+  const some = (options.volumesFrom ?? []).length > 0 || options.mounts.some(({ kind }) => kind === "volume");
+  return some ? (await import("./volumes/gather.ts")).gatherMounts(paths, options) : {};
+}
+
+function launchMounts(
+  { volumes, images, beneath, chown, kept }: Specification["user"],
+  { images: found, store }: MountedImages,
+): Pick<Launch, "volumes" | "images" | "beneath" | "chown"> {
+  const targets = kept.flatMap((mount) => (mount.kind === "image" ? [mount.target] : []));
+  return {
+    volumes,
+    ...(images.length === 0 || store === undefined
+      ? {}
+      : { images: images.map((one, at) => imageMount(one, targets[at]!, found.get(one.image)!, store)) }),
+    ...(beneath.length === 0 ? {} : { beneath }),
+    ...(chown.length === 0 ? {} : { chown }),
+  };
 }
 
 /** For `explain`: where ids that were chosen for the user come from. */

@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { errnoOf, VitrineError, withLock } from "../base/mod.ts";
 import type { HostFacts } from "../kernel/mod.ts";
 import type { Platform } from "../oci/mod.ts";
-import type { Store, StoredImage, StoreIds } from "../store/mod.ts";
+import type { ContainerRecord, Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
 import { configText } from "./config-text.ts";
 import { claimName, generateName, releaseName } from "./containers/names.ts";
@@ -26,7 +26,17 @@ import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
 import { writeLaunch } from "./launch.ts";
 import type { RunOptions } from "./options.ts";
-import { type EngineDeps, idsForRun, planRun, type RootSource, type RunPlan, takenIds } from "./plan-run.ts";
+import {
+  type EngineDeps,
+  idsForRun,
+  type MountedImages,
+  planRun,
+  type RootSource,
+  type RunPlan,
+  takenIds,
+} from "./plan-run.ts";
+import { own as writableParts } from "./volumes/image-mount.ts";
+import { volumeDirectory } from "./volumes/record.ts";
 import { writeState } from "./write-state.ts";
 
 export interface RunDeps extends EngineDeps {
@@ -72,7 +82,8 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
   const identity = { id, name: options.name ?? generateName(deps.random) };
   const found = await findRoot(options, idChoice, deps);
   const unpacked = found.kind === "image" && found.store.isUnpacked(found.image);
-  return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps);
+  const mounted = await findMounted(options, idChoice, found, deps);
+  return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps, mounted);
 }
 
 /** With `starts` false the container is only made (`create`), to be started by `prepareStart`. */
@@ -89,11 +100,15 @@ export async function prepareRun(
   }
   for (let attempt = 0; ; attempt++) {
     await unpack(found, deps);
+    const mounted = await findMounted(options, idChoice, found, deps);
+    for (const image of mounted?.images.values() ?? [])
+      await unpack({ kind: "image", image, store: mounted!.store! }, deps);
     const id = newId();
     const name = options.name ?? generateName(deps.random, attempt);
-    const run = await planRun(options, { id, name }, sourceFor(found, deps.paths, id, true), idChoice, deps);
+    const source = sourceFor(found, deps.paths, id, true);
+    const run = await planRun(options, { id, name }, source, idChoice, deps, mounted);
     try {
-      return await writeAll({ options, run, found, idChoice, starts }, deps);
+      return await writeAll({ options, run, found, mounted, idChoice, starts }, deps);
     } catch (error) {
       if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
       if (idChoice.unique === true) {
@@ -119,6 +134,7 @@ function mayTryAgain(error: unknown, options: RunOptions): boolean {
   if (!(error instanceof VitrineError)) return false;
   return (
     error.code === "image-not-unpacked" ||
+    error.code === "volume-changed" ||
     error.code === idsTaken ||
     (error.code === "name-in-use" && options.name === undefined)
   );
@@ -133,6 +149,28 @@ async function findRoot(options: RunOptions, idChoice: IdChoice, deps: RunDeps):
   const store = await deps.openStore(idChoice.ids);
   const image = await deps.resolveImage(store, options.image, options.platform);
   return { kind: "image", image, store };
+}
+
+/** The images of `--mount type=image`, and of such mounts that `--volumes-from` takes over. */
+async function findMounted(
+  options: RunOptions,
+  { ids }: IdChoice,
+  found: Found,
+  deps: RunDeps,
+): Promise<MountedImages | undefined> {
+  const wanted = options.mounts.flatMap((mount) => (mount.kind === "image" ? [mount.image] : []));
+  if ((options.volumesFrom ?? []).length > 0) {
+    const { gatherMounts } = await import("./volumes/gather.ts");
+    const { inherited } = gatherMounts(deps.paths, options);
+    wanted.push(...inherited.flatMap((mount) => (mount.kind === "image" ? [mount.image] : [])));
+  }
+  if (wanted.length === 0) return undefined;
+  const store = found.kind === "image" ? found.store : await deps.openStore(ids);
+  const images = new Map<string, StoredImage>();
+  for (const reference of new Set(wanted)) {
+    images.set(reference, await deps.resolveImage(store, reference, options.platform));
+  }
+  return { images, store };
 }
 
 /** Errors: `rootfs-unusable`. */
@@ -170,6 +208,7 @@ interface Decided {
   readonly options: RunOptions;
   readonly run: RunPlan;
   readonly found: Found;
+  readonly mounted: MountedImages | undefined;
   readonly idChoice: IdChoice;
   readonly starts: boolean;
 }
@@ -194,7 +233,7 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
     if (!options.remove || options.detach === true || !starts) {
       writeLaunch(paths, run.id, run.launch, origins);
     }
-    makeVolumes(run, found);
+    if (run.specification.user.kept.length > 0) await makeMounts(decided, deps);
     if (starts) {
       fs.mkdirSync(state, { recursive: true, mode: 0o700 });
       writeState(paths, {
@@ -249,14 +288,26 @@ async function record(decided: Decided, deps: RunDeps): Promise<Container> {
 
 const idsTaken = "ids-taken";
 
-/** Their content comes from the container: its root must own them. */
-function makeVolumes({ launch }: RunPlan, found: Found): void {
-  const made = launch.volumes.map(({ source }) => source);
-  for (const directory of made) {
-    fs.mkdirSync(directory, { recursive: true });
-    fs.chmodSync(directory, 0o755);
+async function makeMounts({ run, found, mounted, options }: Decided, deps: RunDeps): Promise<void> {
+  const { prepareVolumes } = await import("./volumes/prepare.ts");
+  prepareVolumes({
+    paths: deps.paths,
+    id: run.id,
+    remove: options.remove,
+    kept: run.specification.user.kept,
+    volumeOptions: run.volumeOptions,
+    now: deps.now(),
+    // Their content comes from the container: its root must own them.
+    own: (directory) => {
+      if (found.kind === "image") found.store.giveToRoot([directory]);
+    },
+  });
+  for (const { at, image, writable } of run.specification.user.images) {
+    fs.mkdirSync(at, { recursive: true, mode: 0o755 });
+    if (!writable) continue;
+    fs.mkdirSync(writableParts(at), { mode: 0o755 });
+    mounted!.store!.snapshot(mounted!.images.get(image)!, writableParts(at));
   }
-  if (found.kind === "image") found.store.giveToRoot(made);
 }
 
 /** Removes a container that was written and did not start. */
@@ -270,10 +321,21 @@ async function discard(paths: EnginePaths, run: RunPlan, found: Found): Promise<
     if (found.kind !== "image") throw error;
     await found.store.removeTree(directory);
   }
+  const own = run.launch.volumes.filter((volume) => volume.own === true);
+  for (const { name } of own) fs.rmSync(volumeDirectory(paths, name!), { recursive: true, force: true });
   releaseName(paths, run.name, run.id);
 }
 
-function recordOf({ options, run, found, idChoice, starts }: Decided, deps: RunDeps): Container {
+function recordOfImage(image: StoredImage): Omit<ContainerRecord, "id" | "mountedImages"> {
+  return {
+    imageId: image.id,
+    manifestDigest: image.manifestDescriptor.digest,
+    layers: image.layers.map(({ diffID }) => diffID),
+  };
+}
+
+function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, deps: RunDeps): Container {
+  const { kept } = run.specification.user;
   const image = found.kind === "image" ? found.image : undefined;
   const labels: Record<string, string> = { ...image?.config.config?.Labels };
   for (const [key, { value }] of options.labels) labels[key] = value;
@@ -294,6 +356,8 @@ function recordOf({ options, run, found, idChoice, starts }: Decided, deps: RunD
     ids: idChoice.ids,
     ...(idChoice.unique === true ? { uniqueIds: true } : {}),
     cgroups: run.cgroups,
+    ...(kept.length === 0 ? {} : { mounts: kept }),
+    ...(mounted === undefined ? {} : { mountedImages: [...mounted.images.values()].map(recordOfImage) }),
     files: {
       config: `${containerDirectory(deps.paths, run.id)}/config.json`,
       exit: exitFile(deps.paths, run.id),

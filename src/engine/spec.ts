@@ -9,7 +9,7 @@ import { annotations } from "./spec/annotations.ts";
 import { capabilities } from "./spec/capabilities.ts";
 import { devices } from "./spec/devices.ts";
 import type { SpecInput } from "./spec/input.ts";
-import { type AnonymousVolume, mounts } from "./spec/mounts.ts";
+import { mounts } from "./spec/mounts.ts";
 import { isPrivate, namespaces } from "./spec/namespaces.ts";
 import { type GeneratedFile, generatedFiles, sysctls } from "./spec/network-files.ts";
 import { byDefault, byFlag, Notebook, type Sourced, sourced } from "./spec/notebook.ts";
@@ -17,6 +17,7 @@ import { args, containerHostname, environment, oomScore, rlimits, workingDirecto
 import { resources } from "./spec/resources.ts";
 import { label, noNewPrivileges, paths, type SeccompSources, seccomp } from "./spec/security.ts";
 import { user } from "./spec/user.ts";
+import type { UserMounts } from "./spec/user-mounts.ts";
 
 export interface Specification {
   readonly config: RuntimeConfig;
@@ -26,8 +27,7 @@ export interface Specification {
   readonly warnings: readonly string[];
   /** To be written before the container starts. */
   readonly files: readonly GeneratedFile[];
-  /** To be made before it starts, and filled while it does. */
-  readonly volumes: readonly AnonymousVolume[];
+  readonly user: UserMounts;
   /** `linux.seccomp` is the default profile, which the build has compiled. */
   readonly defaultSeccomp: boolean;
   readonly stopSignal: string;
@@ -40,7 +40,7 @@ export function makeSpecification(input: SpecInput, seccompSources: SeccompSourc
   const who = user(input, notebook);
   const generated = generatedFiles(input, who.passwd);
   const deviceParts = devices(input, notebook);
-  const { mounts: mountList, volumes } = mounts(
+  const { mounts: mountList, ...userMounts } = mounts(
     input,
     [...generated.mounts, ...deviceParts.mounts],
     notebook,
@@ -87,7 +87,7 @@ export function makeSpecification(input: SpecInput, seccompSources: SeccompSourc
     origins: notebook.origins,
     warnings: notebook.warnings,
     files: generated.files,
-    volumes,
+    user: userMounts,
     defaultSeccomp: filter.isDefault,
     stopSignal: input.options.stopSignal ?? input.image?.config?.StopSignal ?? defaults.stopSignal.value,
   };

@@ -2,10 +2,11 @@
 import * as fs from "node:fs";
 import { VitrineError } from "../base/mod.ts";
 import { type Container, exitFile, runDirectory, startedFile } from "./containers/record.ts";
-import { awaitMonitor, monitorLives, stateOf } from "./containers/state.ts";
+import { awaitMonitor, monitorLives, stateOf, wasStarted } from "./containers/state.ts";
 import { type Manner, planLaunch } from "./launch.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import { readLaunch } from "./read-launch.ts";
+import { readVolume, volumeNotFound } from "./volumes/record.ts";
 import { claimState, writeState } from "./write-state.ts";
 
 export interface PreparedStart {
@@ -24,7 +25,10 @@ export async function prepareStart(
   const { paths } = deps;
   const { id, name } = container;
   const { launch, config, origins } = readLaunch(paths, id);
-  const planned = await planLaunch({ id, name, ids: container.ids, config, origins, launch, manner }, deps);
+  requireVolumes(container, deps);
+  const again = wasStarted(paths, container);
+  const input = { id, name, ids: container.ids, config, origins, launch, manner, again };
+  const planned = await planLaunch(input, deps);
   claim(container, deps);
   const state = runDirectory(paths, id);
   try {
@@ -35,6 +39,14 @@ export async function prepareStart(
   } catch (error) {
     fs.rmSync(state, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** Somebody took its directory away: an empty one in its place would hide that. */
+function requireVolumes({ mounts = [] }: Container, { paths }: EngineDeps): void {
+  for (const mount of mounts) {
+    if (mount.kind === "volume" && readVolume(paths, mount.name) === undefined)
+      throw volumeNotFound(mount.name);
   }
 }
 

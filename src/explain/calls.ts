@@ -209,6 +209,11 @@ const describers: Describer = {
   rename: (op) => [
     `renameat2(${pathText(op.from)}, ${pathText(op.to)}${op.noReplace ? ", RENAME_NOREPLACE" : ""})`,
   ],
+  fillVolume: (op) => [
+    `flock(${pathText(op.lock)}, LOCK_EX)`,
+    `copy_file_range(${pathText(op.from)} and all below it, ${pathText(op.to)} if it is empty)`,
+  ],
+  changeOwners: (op) => [`fchownat(${pathText(op.path)} and all below it, ${op.uid}, ${op.gid})`],
   copyTree: (op) => [`copy_file_range(${pathText(op.from)} and all below it, ${pathText(op.to)})`],
   changeOwner: (op) => [`fchownat(${pathText(op.path)}, ${op.uid}, ${op.gid}, AT_SYMLINK_NOFOLLOW)`],
   changeMode: (op) => [`fchmod(${pathText(op.path)}, ${octal(op.mode)})`],

@@ -376,6 +376,19 @@ export const opTable = {
     args: { path: "path" },
   },
 
+  fillVolume: {
+    code: 62,
+    calls: "openat2, flock, copy_file_range | FICLONE, fchown, fchmod, fsetxattr, utimensat",
+    doc: "Copies the directory `from` into the empty directory `to`, with its own owner, mode and times, under a lock of the directory `lock` that ends with this process. What is not empty is left alone, unless a copy was interrupted there: that is done again. Nothing happens where `from` is no directory.",
+    args: { from: "path", to: "path", lock: "path" },
+  },
+  changeOwners: {
+    code: 63,
+    calls: "openat2, getdents, fchownat",
+    doc: "Changes the owner of `path` and of all below it, without following a link or crossing a mount.",
+    args: { path: "path", uid: "u32", gid: "u32" },
+  },
+
   // --- process attributes (init) ---
   setHostname: { code: 70, calls: "sethostname", doc: "The UTS host name.", args: { name: "str" } },
   setDomainname: { code: 71, calls: "setdomainname", doc: "The UTS domain name.", args: { name: "str" } },

@@ -9,9 +9,16 @@ import { invalid } from "./draft.ts";
 import { bindSources } from "./mount-entry.ts";
 import type { CgroupDecision, SourceKind } from "./types.ts";
 
-/** `CompileInput.sourceKinds`: what each bind source is, links followed. A relative one begins at the bundle. */
-export function gatherSourceKinds(config: RuntimeConfig, bundle: string): Map<string, SourceKind> {
-  return new Map(bindSources(config, bundle).map((source) => [source, kindOf(source)]));
+/**
+ * `CompileInput.sourceKinds`: what each bind source is, links followed. A relative one begins at the bundle; those that
+ * the caller knows are not looked at.
+ */
+export function gatherSourceKinds(
+  config: RuntimeConfig,
+  bundle: string,
+  known: ReadonlyMap<string, SourceKind> = new Map(),
+): Map<string, SourceKind> {
+  return new Map(bindSources(config, bundle).map((source) => [source, known.get(source) ?? kindOf(source)]));
 }
 
 function kindOf(path: string): SourceKind {

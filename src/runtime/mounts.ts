@@ -2,7 +2,7 @@
  * `mounts` of config.json in their order (config.md#mounts): filesystems, binds and what a user namespace makes of them.
  */
 import { VitrineError } from "../base/mod.ts";
-import { MOUNT_ATTR_RDONLY, MS_REC } from "../kernel/mod.ts";
+import { MOUNT_ATTR_RDONLY, MS_REC, type OpPath } from "../kernel/mod.ts";
 import type { CgroupPlan } from "./cgroup.ts";
 import { mountCgroup } from "./cgroup-mount.ts";
 import { type Draft, invalid, unsupported } from "./draft.ts";
@@ -214,7 +214,7 @@ function bindSource(draft: Draft, entry: MountEntry): void {
   const both = isSome(attributes) && isSome(recursiveAttributes);
   const first = both || isSome(recursiveAttributes) ? recursiveAttributes : attributes;
   const bind = {
-    source: { base: "host", path: entry.source },
+    source: sourcePath(draft, entry),
     target: entry.target,
     recursive: options.bind === "rbind",
     set: first.set,
@@ -232,6 +232,16 @@ function bindSource(draft: Draft, entry: MountEntry): void {
     setAttributes(draft, entry, attributes, false);
   }
   addPropagation(draft, entry, options.propagation.slice(1));
+}
+
+function sourcePath(draft: Draft, entry: MountEntry): OpPath {
+  const beneath = draft.input.container.beneath?.find(({ source }) => source === entry.source);
+  if (beneath === undefined) return { base: "host", path: entry.source };
+  draft.init(
+    { op: "setWork", path: { base: "host", path: beneath.root } },
+    { pointer: `${entry.pointer}/source`, section },
+  );
+  return { base: "work", path: beneath.path };
 }
 
 function sourceIsFile(draft: Draft, entry: MountEntry): boolean {

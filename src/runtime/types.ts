@@ -113,6 +113,11 @@ export interface ContainerPlacement {
   /** Trees that are removed when the container is gone (`--rm`), in this order. */
   readonly removeTrees: readonly string[];
   /**
+   * Bind sources that whoever writes below `root` could turn into links: `path` is looked up in `root` by the helper, as
+   * inside a root filesystem.
+   */
+  readonly beneath?: readonly { readonly source: string; readonly root: string; readonly path: string }[];
+  /**
    * The helper's own path: files of mapped ids can be removed in their user namespace alone, which the monitor never
    * enters, so it runs a second helper that does. Needed with `removeTrees` where the container has a user namespace.
    */

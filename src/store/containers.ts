@@ -9,9 +9,17 @@ import type { ContainerRecord } from "./types.ts";
 
 const kind: DocumentKind = { name: "container.json", code: "container-record-invalid", errorKind: "corrupt" };
 
-/** Every container's record. One that is being made or removed has none yet or any more. */
+/**
+ * Every container's record, and one more under the same id for each image that is mounted in it. A container that is
+ * being made or removed has none yet or any more.
+ */
 export function readContainers(context: StoreContext): readonly ContainerRecord[] {
-  return namesIn(context.containers).flatMap((id) => readContainer(context, id) ?? []);
+  return namesIn(context.containers).flatMap((id) => {
+    const record = readContainer(context, id);
+    if (record === undefined) return [];
+    const { mountedImages = [], ...own } = record;
+    return [own, ...mountedImages.map((image) => ({ id, ...image }))];
+  });
 }
 
 function readContainer(context: StoreContext, id: string): ContainerRecord | undefined {
@@ -25,12 +33,8 @@ function readContainer(context: StoreContext, id: string): ContainerRecord | und
   }
   try {
     const record = Field.root(kind, parseJson(bytes, { maxBytes: limits.runtimeConfigBytes, name: file }));
-    return {
-      id,
-      imageId: record.at("imageId").optional((field) => field.string()) ?? "",
-      manifestDigest: record.at("manifestDigest").optional((field) => field.string()) ?? "",
-      layers: record.at("layers").optional((field) => field.strings()) ?? [],
-    };
+    const mounted = record.at("mountedImages").optional((field) => field.array(imageOf));
+    return { id, ...imageOf(record), ...(mounted === undefined ? {} : { mountedImages: mounted }) };
   } catch (cause) {
     throw new VitrineError("corrupt", `the record of container ${id} is damaged`, {
       code: "container-record-invalid",
@@ -39,4 +43,12 @@ function readContainer(context: StoreContext, id: string): ContainerRecord | und
       cause,
     });
   }
+}
+
+function imageOf(record: Field): Omit<ContainerRecord, "id" | "mountedImages"> {
+  return {
+    imageId: record.at("imageId").optional((field) => field.string()) ?? "",
+    manifestDigest: record.at("manifestDigest").optional((field) => field.string()) ?? "",
+    layers: record.at("layers").optional((field) => field.strings()) ?? [],
+  };
 }

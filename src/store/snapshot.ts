@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import { guarded, type StoreContext } from "./context.ts";
 import { driverOf, ensureDriver } from "./driver.ts";
-import { findChain, findLayer, findLayers, layerName, type UnpackedLayer } from "./layers/rows.ts";
+import { chainName, findChain, findLayer, findLayers, layerName, type UnpackedLayer } from "./layers/rows.ts";
 import { copyTreeOwned, giveToRoot, onHost } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
 
@@ -85,6 +85,15 @@ export function previewSnapshot(context: StoreContext, image: StoredImage, conta
       findLayer(context, diffIDs, at)?.directory ?? path.join(context.layers, layerName(diffID)),
   );
   return { mounts: [overlayMount(containerDir, directories, driver.userxattr)] };
+}
+
+/** See `Store.wholeTree`. */
+export function wholeTree(context: StoreContext, image: StoredImage): string {
+  const diffIDs = image.layers.map(({ diffID }) => diffID);
+  return path.join(
+    findChain(context, diffIDs)?.directory ?? path.join(context.chains, chainName(diffIDs)),
+    "fs",
+  );
 }
 
 function notUnpacked(image: StoredImage): VitrineError {

@@ -5,7 +5,7 @@ import { namesOf } from "./index-file.ts";
 import { readLayerRow } from "./layers/rows.ts";
 import { historyOf, listImages } from "./list.ts";
 import { find, resolveImage } from "./lookup.ts";
-import { isUnpacked, makeSnapshot, previewSnapshot } from "./snapshot.ts";
+import { isUnpacked, makeSnapshot, previewSnapshot, wholeTree } from "./snapshot.ts";
 import { giveToRoot, removeByHelper } from "./trees.ts";
 import type { Store, StoreOptions } from "./types.ts";
 import { measureUsage } from "./usage.ts";
@@ -26,6 +26,7 @@ export function openStore(options: StoreOptions): Store {
     layerRow: (image, layer) => readLayerRow(context, image, layer),
     isUnpacked: (image) => isUnpacked(context, image),
     snapshot: (image, containerDir) => makeSnapshot(context, image, containerDir),
+    wholeTree: (image) => wholeTree(context, image),
     previewSnapshot: (image, containerDir) => previewSnapshot(context, image, containerDir),
     readImageFile: (image, path) => {
       const trees = treesOf(

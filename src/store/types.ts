@@ -229,6 +229,8 @@ export interface ContainerRecord {
   readonly manifestDigest: string;
   /** diffIDs, lowest first. */
   readonly layers: readonly string[];
+  /** Images that are mounted in it. */
+  readonly mountedImages?: readonly Omit<ContainerRecord, "id" | "mountedImages">[];
 }
 
 export interface Store {
@@ -256,6 +258,8 @@ export interface Store {
   snapshot(image: StoredImage, containerDir: string): Snapshot;
   /** The value `snapshot` would give, unpacked or not; nothing is made or checked (`explain run`). */
   previewSnapshot(image: StoredImage, containerDir: string): Snapshot;
+  /** Where the copy driver keeps the whole tree of an image that is unpacked; nobody may write there. */
+  wholeTree(image: StoredImage): string;
   /**
    * A file of the unpacked image, its path resolved as inside the container (links never leave the layers);
    * undefined when it is not there or not a regular file. Errors: `image-file-too-large` (1 MiB), `image-file-denied`

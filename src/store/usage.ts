@@ -60,7 +60,10 @@ export function measureUsage(context: StoreContext): DiskUsage {
   const freeBlobs = [...blobs].filter(([digest]) => !heldBlobs.has(digest));
   return {
     images: usages,
-    containers: containers.map(({ id }) => ({ id, size: writtenBytes(path.join(context.containers, id)) })),
+    containers: [...new Set(containers.map(({ id }) => id))].map((id) => ({
+      id,
+      size: writtenBytes(path.join(context.containers, id)),
+    })),
     blobBytes: [...blobs.values()].reduce((total, size) => total + size, 0),
     layerBytes: sum(trees),
     reclaimableBytes: sum(freeTrees) + freeBlobs.reduce((total, [, size]) => total + size, 0),

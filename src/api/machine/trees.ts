@@ -1,6 +1,6 @@
 /** Removal of containers' directories, and of what killed monitors left. */
-import { removeTree } from "../../base/mod.ts";
-import { type RemoveTree, sweepLost } from "../../engine/mod.ts";
+import { errnoOf, removeTree } from "../../base/mod.ts";
+import { type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
 import type { Machine } from "./machine.ts";
 
 /** Files of mapped ids are removed by the helper, in such a user namespace; all others at once, and by root any. */
@@ -8,8 +8,14 @@ export function treeRemover(machine: Machine): RemoveTree {
   return async (path, container) => {
     const ids = container?.ids;
     if (ids === undefined || ids.kind === "none" || machine.uid === 0) {
-      removeTree(path);
-      return;
+      try {
+        removeTree(path);
+        return;
+      } catch (error) {
+        // A volume: which containers wrote to it, and under what ids, is not known any more.
+        const errno = errnoOf(error);
+        if (machine.uid === 0 || (errno !== "EACCES" && errno !== "EPERM")) throw error;
+      }
     }
     const { openMachineStore } = await import("./storage.ts");
     await (await openMachineStore(machine, ids)).removeTree(path);
@@ -23,5 +29,14 @@ export async function sweep(machine: Machine, most?: number): Promise<void> {
     for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
   } catch (error) {
     machine.log("debug", `cannot remove what a killed monitor left: ${String(error)}`);
+  }
+}
+
+/** Volumes that a dead command left half made, and those whose container went without them. */
+export async function sweepUnused(machine: Machine): Promise<void> {
+  try {
+    await sweepVolumes(machine.paths(), treeRemover(machine));
+  } catch (error) {
+    machine.log("debug", `cannot remove what is left of volumes: ${String(error)}`);
   }
 }

@@ -14,7 +14,8 @@ import { defineCommand } from "../framework/command.ts";
 import { failureOf } from "../framework/failure.ts";
 
 export const command = defineCommand({
-  description: "Removes containers with everything they wrote. One that runs is removed only with --force.",
+  description:
+    "Removes containers with everything they wrote; volumes stay. One that runs is removed only with --force.",
   options: {
     all: {
       type: "boolean",
@@ -26,7 +27,7 @@ export const command = defineCommand({
     volumes: {
       type: "boolean",
       short: "v",
-      help: "anonymous volumes are always removed: accepted for compatibility",
+      help: "remove their volumes without a name too",
     },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
@@ -47,7 +48,7 @@ export const command = defineCommand({
     // One that fails does not keep the others from being removed.
     for (const name of wanted) {
       try {
-        await removeOne(paths, name, options.force, remove);
+        await removeOne(paths, name, options, remove);
         context.out(`${name}\n`);
       } catch (error) {
         const missing = error instanceof VitrineError && error.code === "container-not-found";
@@ -70,11 +71,11 @@ function allOf(paths: EnginePaths, running: boolean): readonly string[] {
 async function removeOne(
   paths: EnginePaths,
   name: string,
-  force: boolean,
+  { force, volumes }: { readonly force: boolean; readonly volumes: boolean },
   remove: RemoveTree,
 ): Promise<void> {
   try {
-    await removeContainer(paths, findContainer(paths, name), { force }, remove);
+    await removeContainer(paths, findContainer(paths, name), { force, volumes }, remove);
   } catch (error) {
     const damaged = error instanceof VitrineError && error.code === "container-record-invalid";
     if (!damaged || !force) throw error;

@@ -21,6 +21,7 @@ export type CompletionKind =
   | "image"
   | "container"
   | "container or image"
+  | "volume"
   | "command"
   | "none";
 

@@ -166,6 +166,8 @@ async function ofKind(kind: CompletionKind, current: string, context: Context): 
       return named(await containerNames(context), current);
     case "container or image":
       return named([...(await containerNames(context)), ...(await imageNames(current, context))], current);
+    case "volume":
+      return named((await import("../volumes/names.ts")).namesOf(context), current);
     case "none":
       return nothing;
   }

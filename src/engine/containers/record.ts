@@ -13,6 +13,7 @@ import {
   writeFileAtomically,
 } from "../../base/mod.ts";
 import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
+import type { KeptMount } from "../spec/user-mounts.ts";
 
 /** The process that holds a container. */
 export interface MonitorProcess {
@@ -45,6 +46,8 @@ export interface Container extends ContainerRecord {
   /** Absolute host paths of its cgroup directories. */
   readonly cgroups: readonly string[];
   readonly files: { readonly config: string; readonly exit: string; readonly pid: string };
+  /** What flags and the image's VOLUME mount in it; absent: nothing. */
+  readonly mounts?: readonly KeptMount[];
 }
 
 /** The directories of ARCHITECTURE.md, "On disk". */

@@ -16,7 +16,7 @@ const patienceMilliseconds = 10_000;
 export async function removeContainer(
   paths: EnginePaths,
   container: Container,
-  options: { readonly force: boolean },
+  options: { readonly force: boolean; readonly volumes?: boolean },
   removeTree: RemoveTree,
 ): Promise<void> {
   if (monitorLives(paths, container)) {
@@ -29,7 +29,7 @@ export async function removeContainer(
     }
     await end(paths, container);
   }
-  await removeContainerFiles(paths, container, removeTree);
+  await removeContainerFiles(paths, container, removeTree, options.volumes === true || container.remove);
 }
 
 /** Kills the program; its monitor then does the rest and ends. */

@@ -96,7 +96,7 @@ export function startedAt(paths: EnginePaths, container: Container): number | un
   }
 }
 
-function wasStarted(paths: EnginePaths, container: Container): boolean {
+export function wasStarted(paths: EnginePaths, container: Container): boolean {
   return container.monitor !== undefined || fs.existsSync(startedFile(paths, container.id));
 }
 

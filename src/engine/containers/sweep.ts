@@ -97,12 +97,17 @@ async function cleanUpLost(
   await removeTree(runDirectory(paths, id), container);
 }
 
-/** The name goes last: until then nobody else can have it. */
+/** The name goes last: until then nobody else can have it. With `volumes` those that nobody named go as well. */
 export async function removeContainerFiles(
   paths: EnginePaths,
   container: Container,
   removeTree: RemoveTree,
+  volumes = container.remove,
 ): Promise<void> {
+  if (volumes && container.mounts !== undefined) {
+    const { removeAnonymousVolumes } = await import("../volumes/remove.ts");
+    await removeAnonymousVolumes(paths, container, removeTree);
+  }
   await removeTree(runDirectory(paths, container.id), container);
   await removeTree(containerDirectory(paths, container.id), container);
   releaseName(paths, container.name, container.id);

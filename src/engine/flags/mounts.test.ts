@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseMount, parseTmpfs, parseVolume } from "./mounts.ts";
+import { parseMount } from "./mount-flag.ts";
+import { parseTmpfs, parseVolume, parseVolumesFrom } from "./mounts.ts";
 
 const invalid = { code: "invalid-flag-value" };
 const unsupported = { code: "flag-unsupported" };
@@ -61,7 +62,10 @@ test("volumes that cannot be are refused", () => {
   ]) {
     assert.throws(() => parseVolume(text, "/"), invalid, JSON.stringify(text));
   }
-  for (const text of ["name:/data", "/a:/b:U", "/a:/b:O", "/a:/b:idmap"]) {
+  for (const text of ["a:/data", "-name:/data", "na me:/data", "na/me:/data", `${"n".repeat(200)}:/data`]) {
+    assert.throws(() => parseVolume(text, "/"), { code: "volume-name-invalid" }, text);
+  }
+  for (const text of ["/a:/b:O", "/a:/b:idmap"]) {
     assert.throws(() => parseVolume(text, "/"), unsupported, text);
   }
 });
@@ -119,9 +123,66 @@ test("--mount says the same in other words", () => {
   ]) {
     assert.throws(() => parseMount(text, "/"), invalid, text);
   }
-  for (const text of ["type=volume,source=data,target=/d", "type=image,source=alpine,target=/d"]) {
-    assert.throws(() => parseMount(text, "/"), unsupported, text);
+  assert.throws(() => parseMount("type=glob,source=alpine,target=/d", "/"), unsupported);
+});
+
+test("a name is a volume", () => {
+  const volume = { kind: "volume", name: "db", target: "/d", readOnly: false, copyUp: true } as const;
+  assert.deepEqual(parseVolume("db:/d", "/"), { ...volume, flag: "--volume" });
+  assert.deepEqual(parseVolume("db:/d:ro,z,nocopy,U,noexec,rslave", "/"), {
+    ...volume,
+    readOnly: true,
+    copyUp: false,
+    options: ["noexec", "rslave"],
+    chown: true,
+    flag: "--volume",
+  });
+  assert.throws(() => parseVolume("db:/d:copy,nocopy", "/"), invalid);
+  const flag = "--mount";
+  assert.deepEqual(parseMount("type=volume,src=db,dst=/d", "/"), { ...volume, flag });
+  assert.deepEqual(
+    parseMount("source=db,target=/d,readonly,volume-nocopy,volume-subpath=/a/./b/,volume-label=k=v", "/"),
+    { ...volume, readOnly: true, copyUp: false, labels: { k: "v" }, subpath: "a/b", flag },
+  );
+  const memory =
+    'type=volume,src=mm,volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=1m,mode=700",dst=/d';
+  assert.deepEqual(parseMount(memory, "/"), {
+    ...volume,
+    name: "mm",
+    volumeOptions: { type: "tmpfs", device: "tmpfs", o: "size=1m,mode=700" },
+    flag,
+  });
+  assert.throws(() => parseMount("src=db,dst=/d,volume-opt=size=1g", "/"), {
+    code: "volume-quota-unsupported",
+  });
+  assert.throws(() => parseMount("src=db,dst=/d,volume-driver=nfs", "/"), {
+    code: "volume-driver-unsupported",
+  });
+  assert.throws(() => parseMount("src=/db,dst=/d", "/"), invalid);
+});
+
+test("images are mounted read-only unless said otherwise", () => {
+  const image = { kind: "image", image: "alpine:3", target: "/i", writable: false, flag: "--mount" };
+  assert.deepEqual(parseMount("type=image,source=alpine:3,target=/i", "/"), image);
+  assert.deepEqual(parseMount("type=image,src=alpine:3,dst=/i,rw=true,subpath=etc", "/"), {
+    ...image,
+    writable: true,
+    subpath: "etc",
+  });
+  for (const text of [
+    "type=image,target=/i",
+    "type=image,source=a,target=/i,subpath=../x",
+    "type=image,source=a,target=i",
+  ]) {
+    assert.throws(() => parseMount(text, "/"), invalid, text);
   }
+});
+
+test("--volumes-from", () => {
+  assert.deepEqual(parseVolumesFrom("web"), { container: "web", readOnly: undefined });
+  assert.deepEqual(parseVolumesFrom("web:ro,z"), { container: "web", readOnly: true });
+  for (const text of ["", ":ro", "web:wat", "a:b:c"])
+    assert.throws(() => parseVolumesFrom(text), invalid, text);
 });
 
 test("--tmpfs knows tmpfs' own options", () => {

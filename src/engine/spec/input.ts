@@ -3,6 +3,7 @@ import type { ImageConfig } from "../../oci/mod.ts";
 import type { CgroupDecision } from "../../runtime/mod.ts";
 import type { IdChoice } from "../id-maps.ts";
 import type { RunOptions } from "../options.ts";
+import type { KeptMount } from "./user-mounts.ts";
 
 /** A device node of the host. */
 export interface HostDevice {
@@ -33,6 +34,12 @@ export interface SpecInput {
   readonly rootPath: string;
   /** ROOT/containers/ID */
   readonly directory: string;
+  /** ROOT/volumes */
+  readonly volumesDirectory: string;
+  /** Options of the driver, of the volumes that are there. */
+  readonly volumeOptions?: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** What `--volumes-from` takes over; a mount of the container's own at the same place goes before. */
+  readonly inherited?: readonly KeptMount[];
   /** RUNROOT/containers/ID */
   readonly runDirectory: string;
   /** The caller's environment variables. */

@@ -8,24 +8,16 @@ import type { MountRequest } from "../options.ts";
 import { inUserNamespace, type SpecInput } from "./input.ts";
 import { isPrivate } from "./namespaces.ts";
 import { byDefault, byFlag, byHost, byImage, type Notebook, type Sourced, sourced } from "./notebook.ts";
+import { UserMountList, type UserMounts } from "./user-mounts.ts";
 
-/** A directory of the container's own that is filled with what the image has at `target`. */
-export interface AnonymousVolume {
-  /** ROOT/containers/ID/volumes/N */
-  readonly source: string;
-  readonly target: string;
-  readonly copyUp: boolean;
-}
-
-export interface MountsPart {
+export interface MountsPart extends UserMounts {
   readonly mounts: readonly Mount[];
-  readonly volumes: readonly AnonymousVolume[];
 }
 
 /** `more` are those of generated files (network-files.ts) and bound devices (devices.ts). Error: `flag-conflict` for a target named twice. */
 export function mounts(input: SpecInput, more: readonly Sourced<Mount>[], notebook: Notebook): MountsPart {
-  const volumes: AnonymousVolume[] = [];
-  const asked = requested(input, volumes, notebook);
+  const user = new UserMountList(input);
+  const asked = requested(input, user, notebook);
   const replaced = new Set(asked.map(({ value }) => value.destination));
   const base = [...standardMounts(input), ...more].filter(({ value }) => !replaced.has(value.destination));
   // A mount over /dev hides what stands below it: those are then left out, as docker does.
@@ -34,7 +26,7 @@ export function mounts(input: SpecInput, more: readonly Sourced<Mount>[], notebo
   );
   return {
     mounts: notebook.list("/mounts", [...visible, ...byDepth(asked)]),
-    volumes,
+    ...user.result(),
   };
 }
 
@@ -157,11 +149,7 @@ function cgroup(input: SpecInput): Sourced<Mount> {
   );
 }
 
-function requested(
-  input: SpecInput,
-  volumes: AnonymousVolume[],
-  notebook: Notebook,
-): readonly Sourced<Mount>[] {
+function requested(input: SpecInput, user: UserMountList, notebook: Notebook): readonly Sourced<Mount>[] {
   const { options, image } = input;
   const targets = new Set<string>();
   const list: Sourced<Mount>[] = [];
@@ -170,7 +158,12 @@ function requested(
       throw conflict(request.flag, `two mounts have the target ${request.target}`, "leave one of them out");
     }
     targets.add(request.target);
-    list.push(sourced(mountOf(input, request, volumes), byFlag(request.flag)));
+    list.push(sourced(mountOf(request, user), byFlag(request.flag)));
+  }
+  for (const request of input.inherited ?? []) {
+    if (targets.has(request.target)) continue;
+    targets.add(request.target);
+    list.push(sourced(mountOf(request, user), byFlag(request.flag)));
   }
   for (const target of image?.config?.Volumes ?? []) {
     const origin = byImage("config.Volumes");
@@ -182,7 +175,9 @@ function requested(
     if (options.imageVolumes === "tmpfs") {
       list.push(sourced(tmpfs(target, ["rw", "nosuid", "nodev", "tmpcopyup"]), origin));
     } else {
-      list.push(sourced(anonymous(input, target, false, true, volumes), origin));
+      list.push(
+        sourced(user.anonymous({ target, readOnly: false, copyUp: true, flag: "--image-volume" }), origin),
+      );
     }
   }
   if (options.readOnly && options.readOnlyTmpfs) {
@@ -199,41 +194,19 @@ function usable(target: string): boolean {
   return /^\/[^\0]*[^\0/.]/.test(target) && !target.split("/").includes("..");
 }
 
-function mountOf(input: SpecInput, request: MountRequest, volumes: AnonymousVolume[]): Mount {
+function mountOf(request: MountRequest, user: UserMountList): Mount {
   switch (request.kind) {
     case "bind":
-      return bind(request);
+      return user.bind(request);
     case "tmpfs":
       return tmpfs(request.target, withTmpfsDefaults(request.options));
     case "anonymous":
-      return anonymous(input, request.target, request.readOnly, request.copyUp, volumes);
+      return user.anonymous(request);
+    case "volume":
+      return user.volume(request);
+    case "image":
+      return user.image(request);
   }
-}
-
-function bind(request: Extract<MountRequest, { kind: "bind" }>): Mount {
-  const options: string[] = [request.recursive ? "rbind" : "bind"];
-  options.push(request.propagation ?? defaults.bindPropagation.value);
-  for (const flag of defaults.bindFlags.value) {
-    const opposite = flag.slice("no".length);
-    // Devices of a bound /dev are what it is bound for.
-    const device = flag === "nodev" && /^\/dev(\/|$)/.test(request.source);
-    if (!request.options.includes(opposite) && !device) options.push(flag);
-  }
-  options.push(...request.options.filter((word) => !options.includes(word)));
-  switch (request.readOnly) {
-    case "writable":
-      options.push("rw");
-      break;
-    case "top":
-      options.push("ro");
-      break;
-    // The kernel has mount_setattr(AT_RECURSIVE) wherever it has the calls the helper needs (5.12).
-    case "recursive":
-    case "recursive-if-possible":
-      options.push(request.recursive ? "rro" : "ro");
-      break;
-  }
-  return { destination: request.target, type: "bind", source: request.source, options };
 }
 
 /** A default stands where its property was not named. */
@@ -248,23 +221,6 @@ function withTmpfsDefaults(options: readonly string[]): readonly string[] {
 
 function tmpfs(target: string, options: readonly string[]): Mount {
   return { destination: target, type: "tmpfs", source: "tmpfs", options };
-}
-
-function anonymous(
-  input: SpecInput,
-  target: string,
-  readOnly: boolean,
-  copyUp: boolean,
-  volumes: AnonymousVolume[],
-): Mount {
-  const source = `${input.directory}/volumes/${volumes.length}`;
-  volumes.push({ source, target, copyUp });
-  return {
-    destination: target,
-    type: "bind",
-    source,
-    options: ["rbind", defaults.bindPropagation.value, ...defaults.bindFlags.value, readOnly ? "ro" : "rw"],
-  };
 }
 
 /** The sources of --volume and --mount that are not there. Error: `bind-source-missing`. */
