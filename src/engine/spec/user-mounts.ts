@@ -80,7 +80,7 @@ export class UserMountList {
   /** Its name is made from the container's id and the target, which gives 64 digits that nobody can know before. */
   anonymous(request: Omit<AnonymousRequest, "kind">): Mount {
     const name = hashHex("sha256", new TextEncoder().encode(`${this.#input.id} ${request.target}`));
-    return this.volume({ kind: "volume", ...request, name, anonymous: true });
+    return this.volume({ ...request, kind: "volume", name, anonymous: true });
   }
 
   volume(request: VolumeRequestMount): Mount {

@@ -1,0 +1,328 @@
+/** Volumes by name: commands, first use, who has one, what goes with a container. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { makeRunWorld, until } from "./run-support.ts";
+import { isRoot, type Result } from "./support.ts";
+
+const world = makeRunWorld("volumes");
+after(async () => {
+  world.run(["rm", "--all", "--force", "--volumes"]);
+  await world.assertClean();
+  await world[Symbol.asyncDispose]();
+});
+
+function good(done: Result): string {
+  assert.equal(done.status, 0, done.stderr);
+  return done.stdout.replace(/\n$/, "");
+}
+
+const vitrine = (...args: readonly string[]): string => good(world.run(args));
+const volume = (...args: readonly string[]): string => vitrine("volume", ...args);
+const names = (...flags: readonly string[]): readonly string[] =>
+  volume("ls", "-q", ...flags)
+    .split("\n")
+    .filter(Boolean);
+const data = (name: string): string => path.join(world.root, "volumes", name, "_data");
+
+test("create, ls, inspect, exists, rm: docker's words", () => {
+  assert.equal(volume("create", "--label", "tier=db", "-l", "bare", "db"), "db");
+  assert.equal(volume("create", "db"), "db", "a second time it is there");
+  assert.match(volume("create"), /^[0-9a-f]{64}$/);
+  assert.match(volume("ls"), /^DRIVER +VOLUME NAME\nlocal +[0-9a-f]{64}\nlocal +db$/);
+  const [shown] = JSON.parse(volume("inspect", "db")) as Record<string, unknown>[];
+  assert.match(String(shown!["CreatedAt"]), /^\d{4}-\d\d-\d\dT/);
+  delete shown!["CreatedAt"];
+  assert.deepEqual(shown, {
+    Driver: "local",
+    Labels: { tier: "db", bare: "" },
+    Mountpoint: data("db"),
+    Name: "db",
+    Options: null,
+    Scope: "local",
+  });
+  assert.equal(volume("inspect", "-f", "{{.Mountpoint}}", "db"), data("db"));
+  assert.equal(
+    volume("ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}", "-f", "name=^db$"),
+    "db local local",
+  );
+  for (const [filter, expected] of [
+    ["label=tier", ["db"]],
+    ["label=tier=web", []],
+    ["name=^d", ["db"]],
+    ["driver=local", 2],
+    ["driver=nfs", []],
+    ["anonymous=false", ["db"]],
+    ["dangling=true", 2],
+    ["dangling=false", []],
+  ] as const) {
+    const found = names("-f", filter);
+    if (typeof expected === "number") assert.equal(found.length, expected, filter);
+    else assert.deepEqual(found, expected, filter);
+  }
+  assert.equal(world.run(["volume", "ls", "-f", "nmae=x"]).status, 125);
+  assert.equal(world.run(["volume", "exists", "db"]).status, 0);
+  assert.equal(world.run(["volume", "exists", "nobody"]).status, 1);
+  const missing = world.run(["volume", "rm", "nobody"]);
+  assert.equal(missing.status, 1);
+  assert.match(missing.stderr, /get nobody: no such volume/);
+  assert.equal(volume("rm", "-f", "nobody"), "nobody");
+  assert.equal(world.run(["volume", "inspect", "nobody"]).status, 1);
+  for (const name of ["a", "-x", "x/y", "..", "x y"]) {
+    assert.equal(world.run(["volume", "create", "--", name]).status, 1, name);
+  }
+  assert.match(volume("prune", "--force"), /^Deleted Volumes:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B$/);
+  assert.deepEqual(names(), ["db"]);
+  assert.match(volume("prune", "-af"), /Deleted Volumes:\ndb\n/);
+  assert.deepEqual(names(), []);
+});
+
+test("what one container writes the next one reads", () => {
+  world.sh(["-v", "shared:/data"], "echo from one >/data/file");
+  assert.equal(world.sh(["-v", "shared:/other:ro"], "cat /other/file"), "from one");
+  assert.equal(world.probe(["-v", "shared:/other:ro"], "touch", "/other/x").status, 1);
+  assert.equal(world.probe(["--mount", "source=shared,target=/o,readonly"], "touch", "/o/x").status, 1);
+  assert.equal(fs.readFileSync(`${data("shared")}/file`, "utf8"), "from one\n");
+  volume("rm", "shared");
+});
+
+test("the first use takes what the image has: owners, modes, links, and not a second time", () => {
+  const look = "cd /etc; stat -c '%n %a %u:%g %F' . passwd group; readlink mtab; cat passwd";
+  const image = world.sh([], look);
+  assert.equal(world.sh(["-v", "filled:/etc"], look), image);
+  world.sh(["-v", "filled:/etc"], "rm /etc/group; echo mine >/etc/passwd");
+  assert.equal(world.sh(["-v", "filled:/etc"], "cat /etc/passwd; ls /etc"), "mine\nmtab\npasswd");
+  assert.equal(world.sh(["-v", "bare:/home:nocopy"], "ls /home"), "");
+  assert.equal(world.sh(["--mount", "src=bare2,dst=/home,volume-nocopy"], "ls /home"), "");
+  // An empty one is filled whoever made it, and a directory that the image lacks is empty.
+  volume("create", "made");
+  assert.equal(world.sh(["-v", "made:/etc"], "cat /etc/passwd | head -1"), "root:x:0:0:root:/root:/bin/sh");
+  assert.equal(
+    world.sh(["-v", "fresh:/not-there"], "ls -a /not-there; stat -c %a:%u /not-there"),
+    ".\n..\n755:0",
+  );
+  assert.deepEqual(fs.readdirSync(data("filled")).sort(), ["mtab", "passwd"], "no mark of the copy stays");
+  volume("prune", "-af");
+});
+
+test("two containers at once: one fills, both see everything", async () => {
+  const rounds = 5;
+  for (let round = 0; round < rounds; round++) {
+    const children = [1, 2, 3].map(() =>
+      world.start(["run", "--rm", "-q", "-v", `race${round}:/bin`, "probe", "sh", "-c", "ls /bin | wc -l"]),
+    );
+    const outputs = await Promise.all(
+      children.map(async (child) => {
+        let text = "";
+        child.stdout!.on("data", (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        const status = await new Promise((resolve) => child.on("close", resolve));
+        assert.equal(status, 0);
+        return text;
+      }),
+    );
+    assert.equal(new Set(outputs).size, 1, outputs.join());
+    assert.ok(Number(outputs[0]) > 1);
+  }
+  volume("prune", "-af");
+});
+
+test("a volume that a container has stays: docker's words and status", () => {
+  const id = vitrine("create", "--name", "holder", "-v", "held:/h", "probe", "true");
+  const refused = world.run(["volume", "rm", "held"]);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, new RegExp(`remove held: volume is in use - \\[${id}\\]`));
+  assert.deepEqual(names("-f", "dangling=true"), []);
+  assert.equal(volume("prune", "-af"), "Total reclaimed space: 0B");
+  vitrine("rm", "holder");
+  assert.deepEqual(names(), ["held"], "it outlives its container");
+  assert.equal(volume("rm", "held"), "held");
+});
+
+test("volumes without a name: kept by rm, removed by rm -v and --rm", async () => {
+  vitrine("create", "--name", "keeps", "-v", "/data", "probe", "true");
+  const [name] = names();
+  assert.match(name!, /^[0-9a-f]{64}$/);
+  assert.equal(volume("inspect", "-f", "{{.Anonymous}}", name!), "true");
+  vitrine("rm", "keeps");
+  assert.deepEqual(names(), [name]);
+  volume("rm", name!);
+  vitrine("create", "--name", "goes", "-v", "/data", "-v", "stays:/named", "probe", "true");
+  vitrine("rm", "-v", "goes");
+  assert.deepEqual(names(), ["stays"]);
+  world.sh(["-v", "/data", "-v", "stays:/named"], "touch /data/x /named/x");
+  assert.deepEqual(names(), ["stays"]);
+  vitrine("run", "-d", "-q", "--rm", "--name", "back", "-v", "/data", "probe", "sleep", "60");
+  assert.equal(names().length, 2);
+  vitrine("kill", "back");
+  await until(() => (names().length === 1 ? true : undefined), "the volume to go with its container");
+  volume("rm", "stays");
+});
+
+test("--volumes-from: the same mounts, and what is shared stays while it is used", async () => {
+  vitrine(
+    "run",
+    "-d",
+    "-q",
+    "--rm",
+    "--name",
+    "first",
+    "-v",
+    "/data",
+    "-v",
+    "named:/n",
+    "probe",
+    "sleep",
+    "60",
+  );
+  world.sh(["--volumes-from", "first"], "echo shared >/data/file; echo named >/n/file");
+  assert.equal(vitrine("exec", "first", "cat", "/data/file", "/n/file"), "shared\nnamed");
+  assert.equal(world.probe(["--volumes-from", "first:ro"], "touch", "/data/x").status, 1);
+  assert.equal(
+    world.sh(["--volumes-from", "first", "--tmpfs", "/data"], "ls /data"),
+    "",
+    "a flag of its own wins",
+  );
+  vitrine("run", "-d", "-q", "--name", "second", "--volumes-from", "first", "probe", "sleep", "60");
+  vitrine("kill", "first");
+  await until(
+    () => (world.run(["inspect", "first"]).status === 0 ? undefined : true),
+    "the first to be gone",
+  );
+  assert.equal(names().length, 2);
+  assert.equal(vitrine("exec", "second", "cat", "/data/file"), "shared");
+  vitrine("rm", "-f", "second");
+  assert.deepEqual(names(), ["named"], "its container is gone, and so is who shared it");
+  volume("rm", "named");
+});
+
+test("a container that is started again has its volume as it left it", () => {
+  // Its /etc/mtab is no file of the image: each start makes it.
+  const script = "ls /etc | grep -vc mtab; stat -c %u /etc; rm /etc/*; chown 7 /etc";
+  vitrine("create", "--name", "twice", "-v", "/etc", "probe", "sh", "-c", script);
+  assert.equal(vitrine("start", "-a", "twice"), "2\n0");
+  assert.equal(vitrine("start", "-a", "twice"), "0\n7", "what was emptied stays empty");
+  vitrine("rm", "-v", "twice");
+});
+
+test("options of the driver: memory, a directory of the host, and what cannot be", () => {
+  volume("create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,mode=700", "memory");
+  const mounted = world.sh(["-v", "memory:/m"], "grep ' /m ' /proc/self/mounts; stat -c %a /m");
+  assert.match(mounted, /^tmpfs \/m tmpfs rw,nosuid,nodev.*size=1024k.*\n700$/s);
+  const host = path.join(world.directory, "on-host");
+  fs.mkdirSync(host);
+  fs.writeFileSync(path.join(host, "file"), "host\n");
+  volume("create", "--opt", "type=none", "--opt", `device=${host}`, "--opt", "o=bind", "bound");
+  assert.equal(world.sh(["-v", "bound:/b"], "cat /b/file; touch /b/new"), "host");
+  assert.ok(fs.existsSync(path.join(host, "new")));
+  assert.deepEqual(JSON.parse(volume("inspect", "-f", "{{json .Options}}", "bound")), {
+    type: "none",
+    device: host,
+    o: "bind",
+  });
+  assert.deepEqual(names("-f", "opt=type=tmpfs"), ["memory"]);
+  for (const wrong of [
+    ["-o", "size=10m"],
+    ["-o", "nonsense=1"],
+    ["-o", "o=size=1m"],
+    ["-o", "type=none", "-o", "o=bind", "-o", "device=relative"],
+    ["-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=server"],
+    ["-d", "flocker"],
+  ]) {
+    const done = world.run(["volume", "create", ...wrong, "wrong"]);
+    assert.equal(done.status, 1, wrong.join(" "));
+    assert.match(done.stderr, /^hint: \S/m);
+  }
+  const other = world.run(["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "bound"]);
+  assert.equal(other.status, 1);
+  assert.equal(volume("create", "--ignore", "-o", "type=tmpfs", "-o", "device=tmpfs", "bound"), "bound");
+  volume("rm", "bound", "memory");
+  assert.ok(fs.existsSync(path.join(host, "file")), "the host's directory is not the volume's to remove");
+  const sized = world.sh(
+    [
+      "--mount",
+      'type=volume,src=inline,dst=/i,volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=2m"',
+    ],
+    "df -k /i | tail -1",
+  );
+  assert.match(sized, /2048/);
+  volume("rm", "inline");
+});
+
+test("a part of a volume", () => {
+  world.sh(["-v", "tree:/t"], "mkdir -p /t/a/b; echo deep >/t/a/b/file; ln -s b /t/a/link");
+  const part = (subpath: string, script: string): string =>
+    world.sh(["--mount", `type=volume,src=tree,dst=/p,volume-subpath=${subpath}`], script);
+  assert.equal(part("a/b", "ls /p"), "file");
+  assert.equal(part("a/link", "cat /p/file"), "deep");
+  assert.equal(part("a/b/file", "cat /p"), "deep");
+  const missing = world.probe(["--mount", "type=volume,src=tree,dst=/p,volume-subpath=none"], "true");
+  assert.equal(missing.status, 125);
+  volume("rm", "tree");
+});
+
+test("images as mounts: read-only, a part, and writable for one container", () => {
+  assert.equal(
+    world.sh(["--mount", "type=image,src=probe,dst=/i"], "cmp /i/etc/passwd /etc/passwd && ls /i/etc"),
+    "group\npasswd",
+  );
+  assert.equal(world.probe(["--mount", "type=image,src=probe,dst=/i"], "touch", "/i/x").status, 1);
+  assert.equal(world.sh(["--mount", "type=image,src=probe,dst=/i,subpath=etc"], "ls /i"), "group\npasswd");
+  assert.equal(
+    world.sh(["--mount", "type=image,src=probe,dst=/i,subpath=etc/passwd"], "head -c 4 /i"),
+    "root",
+  );
+  assert.equal(world.sh(["--mount", "type=image,src=probe,dst=/i,rw=true"], "echo x >/i/x; cat /i/x"), "x");
+  assert.equal(
+    world.sh(["--mount", "type=image,src=probe,dst=/i"], "ls /i/x 2>&1 || true"),
+    "ls: /i/x: No such file or directory",
+  );
+  // The image is in use while a container has it.
+  vitrine("tag", "probe", "second");
+  vitrine(
+    "create",
+    "--name",
+    "viewer",
+    "--mount",
+    "type=image,src=second,dst=/i,rw",
+    "probe",
+    "sh",
+    "-c",
+    "echo x >>/i/n; wc -l </i/n",
+  );
+  assert.equal(vitrine("start", "-a", "viewer"), "1");
+  assert.equal(vitrine("start", "-a", "viewer"), "2", "what it wrote is its own");
+  vitrine("rm", "viewer");
+  vitrine("rmi", "second");
+  assert.notEqual(
+    world.probe(["--pull", "never", "--mount", "type=image,src=ghost,dst=/i"], "true").status,
+    0,
+  );
+});
+
+test("U gives what is in it to the container's user", () => {
+  world.sh(["-v", "owned:/o"], "mkdir /o/d; touch /o/d/f");
+  assert.equal(
+    world.sh(["-u", "user", "-v", "owned:/o:U"], "stat -c %u:%g /o /o/d /o/d/f; touch /o/d/mine"),
+    "1000:1000\n1000:1000\n1000:1000",
+  );
+  volume("rm", "owned");
+});
+
+test("ids: a volume belongs to the root of the container that uses it first", () => {
+  for (const userns of isRoot ? ["auto", "private"] : ["keep-id", "nomap"]) {
+    const flags = ["--userns", userns, "-u", "0"];
+    const done = world.probe(
+      [...flags, "-v", "mapped:/etc"],
+      "sh",
+      "-c",
+      "stat -c %u:%g /etc /etc/passwd; touch /etc/x && ls /etc",
+    );
+    if (done.status === 125 && /subuid|ids/.test(done.stderr)) continue;
+    assert.equal(done.status, 0, done.stderr);
+    assert.equal(done.stdout, "0:0\n0:0\ngroup\nmtab\npasswd\nx\n", userns);
+    volume("rm", "mapped");
+  }
+});
