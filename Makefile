@@ -24,7 +24,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm install --no-save --no-audit --no-fund
 	@touch $@
 
-build: dist/vitrine dist/vitrine-runtime dist/vitrine-engine dist/vitrine-helper ## builds dist/vitrine, its engine and its helper
+build: dist/vitrine dist/vitrine-runtime dist/vitrine-engine dist/vitrine-helper dist/library/mod.js ## builds dist/vitrine, its engine and its helper, and the library
 
 build/probe: native/probe.c
 	@mkdir -p build
@@ -41,6 +41,12 @@ build/start-order: $(SOURCES) build/hello-image.ts scripts/record-start.sh | ins
 dist/vitrine-engine: build/start-order
 	@mkdir -p dist
 	$(BUN) build src/cli/main.ts $(BUILD_FLAGS) $$(test -s $< && echo --bytecode-order=$<) --outfile $@
+
+# What `import "vitrine"` gives, for node and bun: self-contained, with the types of its doors.
+dist/library/mod.js: $(SOURCES) build/hello-image.ts tsconfig.library.json | install-deps
+	@rm -rf dist/library
+	$(BIN)/tsc -p tsconfig.library.json
+	$(BUN) build src/api/library/mod.ts src/api/library/failed.ts --target=node --format=esm --splitting --outdir dist/library >/dev/null
 
 demo: build ## builds everything and runs the embedded hello image
 	dist/vitrine run --rm hello

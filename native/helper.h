@@ -170,7 +170,11 @@ void layer_reset(struct layer *layer);
 int layer_flush(struct helper *h);
 
 /* --- the doors of the stages --- */
-int run_main(const char *plan);
+/* The descriptor of `run --lifeline`: a stream socket to whoever owns the container. When that end closes, the container
+   ends; once all is cleaned up the exit status is written there as a line of digits. */
+#define LIFELINE 3
+/* `lifeline` is that descriptor, or -1. */
+int run_main(const char *plan, int lifeline);
 /* Runs the plan's monitor ops about a process that is there already. False where one failed: it was told. */
 bool run_hooks(const char *plan, pid_t init);
 int start_main(char **argv);

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run [--preserve-fds N] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+  complain("usage: vitrine-helper run [--preserve-fds N | --lifeline] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
            "--newgidmap PATH]] | reap PROGRAM [ARG]... | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
   return 125;
 }
@@ -17,6 +17,11 @@ int main(int argc, char **argv) {
   /* Nothing that the caller left open may reach a container, but for what it names. */
   unsigned kept = 0;
   bool run = argc == 3 && strcmp(argv[1], "run") == 0;
+  bool lifeline = argc == 4 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--lifeline") == 0;
+  if (lifeline) {
+    run = true;
+    kept = LIFELINE + 1 - 3;
+  }
   if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--preserve-fds") == 0) {
     run = true;
     kept = (unsigned)strtoul(argv[3], NULL, 10);
@@ -34,7 +39,7 @@ int main(int argc, char **argv) {
     if (fd > 2) close(fd);
     if (fd < 0 || fd > 2) break;
   }
-  if (run) return seal_self(argv) ? run_main(argv[argc - 1]) : 125;
+  if (run) return seal_self(argv) ? run_main(argv[argc - 1], lifeline ? LIFELINE : -1) : 125;
   if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
   if (argc >= 3 && strcmp(argv[1], "state") == 0) return state_main(argv + 2);
   if (argc >= 4 && strcmp(argv[1], "kill") == 0) return kill_main(argv + 2);

@@ -36,6 +36,8 @@ struct monitor {
   int inside_user, inside_pid; /* cloneInside: -1 without */
   bool tty_saved; /* the user's terminal is raw: put back at the end */
   struct termios tty;
+  int lifeline; /* -1: nobody; see LIFELINE */
+  bool ownerless;
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */
 };
 

@@ -306,6 +306,7 @@ static int finish(struct helper *h) {
   terminal_restore(m);
   run_cleanup_ops(h);
   if (m->hub != NULL) hub_finish(m->hub, status);
+  if (m->lifeline >= 0) dprintf(m->lifeline, "%d\n", status);
   return status;
 }
 
@@ -318,7 +319,7 @@ bool run_hooks(const char *path, pid_t init) {
   }
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
                             .inside_user = -1, .inside_pid = -1,
-                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
+                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}, .lifeline = -1};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
                      .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan, .host_pid = init};
   h.umask = umask(0);
@@ -329,7 +330,7 @@ bool run_hooks(const char *path, pid_t init) {
   return !monitor.failure.set;
 }
 
-int run_main(const char *path) {
+int run_main(const char *path, int lifeline) {
   struct plan plan;
   const char *problem;
   prctl(PR_SET_NAME, "vitrine-monitor");
@@ -339,9 +340,10 @@ int run_main(const char *path) {
   }
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
                             .inside_user = -1, .inside_pid = -1,
-                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}};
+                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}, .lifeline = lifeline};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
                      .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan};
+  if (lifeline >= 0) fcntl(lifeline, F_SETFD, FD_CLOEXEC); /* it had to outlive the sealing */
   h.umask = umask(0);
   block_signals(&monitor);
   find_report(&h);

@@ -96,10 +96,17 @@ static void give_memory_back(struct helper *h) {
   if (plan_shrink(h->plan)) find_report(h);
 }
 
+/* Whoever the container was made for is gone, or gave it up and still listens for its end. */
+static void end_without_owner(struct monitor *m) {
+  m->ownerless = true;
+  m->interrupted = SIGKILL;
+  kill(m->child, SIGKILL);
+}
+
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
-  struct pollfd polls[3 + 2 * 3 + HUB_POLLS];
+  struct pollfd polls[3 + 2 * 3 + HUB_POLLS + 1];
   polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
   /* In the moment between init's last message and its execve a signal waits: it is for the program. */
   polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
@@ -113,7 +120,10 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   struct pollfd *captured = polls + 3 + 2 * relays->count;
   bool streaming = m->hub != NULL && m->channel_closed;
   unsigned count = 3 + 2 * relays->count + (streaming ? hub_polls(m->hub, captured) : 0);
+  struct pollfd *lifeline = &polls[count++];
+  *lifeline = (struct pollfd){m->ownerless ? -1 : m->lifeline, POLLRDHUP, 0};
   if (poll(polls, count, -1) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  if (lifeline->revents != 0) end_without_owner(m);
   /* Messages first: a failed init also ends, and its message is the reason. */
   if (polls[2].revents != 0) {
     struct message message;

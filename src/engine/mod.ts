@@ -1,6 +1,6 @@
 /** The door of `engine/`: containers as users know them. */
 
-export { changeContainer, renameContainer } from "./containers/change.ts";
+export { changeContainer, leaveToMonitor, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";

@@ -97,7 +97,7 @@ export async function planRun(
   source: RootSource,
   idChoice: IdChoice,
   deps: EngineDeps,
-  mounted: MountedImages = noImages,
+  { mounted = noImages, manner = mannerOf(options, identity) }: RunCircumstances = {},
 ): Promise<RunPlan> {
   const { paths, host } = deps;
   const { id } = identity;
@@ -144,8 +144,6 @@ export async function planRun(
     files: specification.files,
     ...launchMounts(specification.user, mounted),
   };
-  const manner: Manner =
-    options.detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
   const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
   const asked = { init: options.init, remove: options.remove, root: paths.root };
   const plan = withFlagOrigins(withIdNote(planned.plan, idChoice), asked);
@@ -157,6 +155,13 @@ export async function planRun(
 export interface MountedImages {
   readonly images: ReadonlyMap<string, StoredImage>;
   readonly store: Store | undefined;
+}
+
+/** What the options alone do not say. */
+export interface RunCircumstances {
+  readonly mounted?: MountedImages;
+  /** Default: as `options.detach` says. */
+  readonly manner?: Manner | undefined;
 }
 
 const noImages: MountedImages = { images: new Map(), store: undefined };
@@ -180,6 +185,10 @@ function launchMounts(
     ...(beneath.length === 0 ? {} : { beneath }),
     ...(chown.length === 0 ? {} : { chown }),
   };
+}
+
+function mannerOf({ detach }: RunOptions, { id }: ContainerIdentity): Manner {
+  return detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
 }
 
 /** For `explain`: where ids that were chosen for the user come from. */

@@ -24,7 +24,7 @@ import { defaults } from "./defaults.ts";
 import { recordContainerEvent } from "./events/record.ts";
 import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
-import { writeLaunch } from "./launch.ts";
+import { type Manner, writeLaunch } from "./launch.ts";
 import type { RunOptions } from "./options.ts";
 import {
   type EngineDeps,
@@ -83,14 +83,17 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
   const found = await findRoot(options, idChoice, deps);
   const unpacked = found.kind === "image" && found.store.isUnpacked(found.image);
   const mounted = await findMounted(options, idChoice, found, deps);
-  return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps, mounted);
+  return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps, { mounted });
 }
 
-/** With `starts` false the container is only made (`create`), to be started by `prepareStart`. */
+/**
+ * With `starts` false the container is only made (`create`), to be started by `prepareStart`. Without `manner` it is
+ * `options.detach` that says how it is started.
+ */
 export async function prepareRun(
   options: RunOptions,
   deps: RunDeps,
-  { starts = true }: { readonly starts?: boolean } = {},
+  { starts = true, manner }: { readonly starts?: boolean; readonly manner?: Manner } = {},
 ): Promise<PreparedRun> {
   let idChoice = idsForRun(options, deps.host, deps.paths);
   let found = await findRoot(options, idChoice, deps);
@@ -106,7 +109,7 @@ export async function prepareRun(
     const id = newId();
     const name = options.name ?? generateName(deps.random, attempt);
     const source = sourceFor(found, deps.paths, id, true);
-    const run = await planRun(options, { id, name }, source, idChoice, deps, mounted);
+    const run = await planRun(options, { id, name }, source, idChoice, deps, { mounted, manner });
     try {
       return await writeAll({ options, run, found, mounted, idChoice, starts }, deps);
     } catch (error) {

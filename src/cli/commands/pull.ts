@@ -2,7 +2,7 @@ import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts"
 import { formatReference, hostPlatform, parsePlatform } from "../../image/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
-import { type Pulled, type PullWishes, pullByName, pullReference } from "../remote/pull-image.ts";
+import { type Pulled, pullByName, pullReference, type WatchedPullWishes } from "../remote/pull-image.ts";
 
 export const command = defineCommand({
   description: `Fetches images from registries into the store and prints their IDs. Every byte is verified; layers are unpacked while
@@ -64,7 +64,7 @@ function readWishes(options: {
   readonly platform: string | undefined;
   readonly "all-platforms": boolean;
   readonly quiet: boolean;
-}): PullWishes {
+}): WatchedPullWishes {
   const allPlatforms = options["all-platforms"];
   if (allPlatforms && options.platform !== undefined) {
     throw new VitrineError("invalid", "--platform and --all-platforms exclude each other", {

@@ -1,8 +1,15 @@
 /** Changes of a record: one command at a time, and a reader sees the old or the new one. */
-import { VitrineError, withLock, writeFileAtomically } from "../../base/mod.ts";
+import * as fs from "node:fs";
+import { errnoOf, VitrineError, withLock, writeFileAtomically } from "../../base/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { claimName, releaseName } from "./names.ts";
-import { type Container, containerDirectory, type EnginePaths, readContainer } from "./record.ts";
+import {
+  type Container,
+  containerDirectory,
+  type EnginePaths,
+  readContainer,
+  startedFile,
+} from "./record.ts";
 import { monitorLives } from "./state.ts";
 
 /** Error: `container-not-found` when it was removed meanwhile. */
@@ -23,6 +30,20 @@ export async function changeContainer(
     const file = `${containerDirectory(paths, id)}/container.json`;
     writeFileAtomically(file, JSON.stringify(change(container)), { mode: 0o600 });
   });
+}
+
+/**
+ * For whoever starts containers and stays itself: from the start on it is RUNROOT/containers/ID/monitor that says who holds
+ * the container, and the record no longer names the process that made it. Nothing is done about one that is gone already.
+ */
+export async function leaveToMonitor(paths: EnginePaths, id: string, now: number): Promise<void> {
+  try {
+    fs.writeFileSync(startedFile(paths, id), String(now), { mode: 0o600 });
+    await changeContainer(paths, id, ({ monitor: _, ...container }) => container);
+  } catch (error) {
+    const gone = error instanceof VitrineError && error.code === "container-not-found";
+    if (!gone && errnoOf(error) !== "ENOENT") throw error;
+  }
 }
 
 /** Errors: `name-in-use`, `container-not-found`. */
