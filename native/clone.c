@@ -269,8 +269,8 @@ int op_cgroup_attach(struct helper *h, const struct args_cgroup_attach *a) {
   bool self = h->monitor == NULL;
   const char *file = self ? "tasks" : "cgroup.procs";
   int fd = openat(directory, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0 && self && errno == ENOENT) {
-    file = "cgroup.procs";
+  if (fd < 0 && errno == ENOENT) {
+    file = self ? "cgroup.procs" : "tasks"; /* a group of resctrl has no other */
     fd = openat(directory, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   }
   int saved = errno;

@@ -48,6 +48,7 @@ enum op_code {
   OP_CLONE_INSIDE = 19,
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
+  OP_MOVE_NET_DEVICE = 22,
   OP_DAEMONIZE = 24,
   OP_CAPTURE_STREAMS = 25,
   OP_KEEP_LOG = 26,
@@ -197,6 +198,10 @@ struct args_set_root {
 };
 struct args_set_work {
   struct path path;
+};
+struct args_move_net_device {
+  struct str device;
+  struct str name;
 };
 struct args_daemonize {
   struct str monitor_file;
@@ -526,6 +531,7 @@ union op_args {
   struct args_clone_inside clone_inside;
   struct args_set_root set_root;
   struct args_set_work set_work;
+  struct args_move_net_device move_net_device;
   struct args_daemonize daemonize;
   struct args_capture_streams capture_streams;
   struct args_keep_log keep_log;
@@ -614,6 +620,7 @@ union op_args {
   X(clone_inside, OP_CLONE_INSIDE, "cloneInside") \
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
+  X(move_net_device, OP_MOVE_NET_DEVICE, "moveNetDevice") \
   X(daemonize, OP_DAEMONIZE, "daemonize") \
   X(capture_streams, OP_CAPTURE_STREAMS, "captureStreams") \
   X(keep_log, OP_KEEP_LOG, "keepLog") \
@@ -754,6 +761,10 @@ static const struct field fields_set_root[] = {
 };
 static const struct field fields_set_work[] = {
   {ARG_PATH, offsetof(struct args_set_work, path)},
+};
+static const struct field fields_move_net_device[] = {
+  {ARG_STR, offsetof(struct args_move_net_device, device)},
+  {ARG_STR, offsetof(struct args_move_net_device, name)},
 };
 static const struct field fields_daemonize[] = {
   {ARG_STR, offsetof(struct args_daemonize, monitor_file)},
@@ -1070,6 +1081,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CLONE_INSIDE] = {"cloneInside", fields_clone_inside, 2},
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
+  [OP_MOVE_NET_DEVICE] = {"moveNetDevice", fields_move_net_device, 2},
   [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},
   [OP_CAPTURE_STREAMS] = {"captureStreams", fields_capture_streams, 3},
   [OP_KEEP_LOG] = {"keepLog", fields_keep_log, 3},

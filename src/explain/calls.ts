@@ -70,6 +70,11 @@ const describers: Describer = {
     `clone3(${cloneFlagNames(op.flags)})`,
     ...(op.dieWithMonitor ? ["prctl(PR_SET_PDEATHSIG, SIGKILL)"] : []),
   ],
+  moveNetDevice: (op) => [
+    `RTM_NEWLINK(${op.device} down)`,
+    `RTM_NEWLINK(${op.device}, IFLA_NET_NS_FD, IFLA_IFNAME ${text(op.name)})`,
+    `RTM_NEWADDR, RTM_NEWLINK(${op.name} up) in the container`,
+  ],
   cloneInside: (op) => [
     `open(${op.user}${op.pid === "" ? "" : `, ${op.pid}`})`,
     "fork, setns: the child is started in there (CLONE_PARENT)",

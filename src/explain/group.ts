@@ -8,6 +8,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   joinNamespace: "namespaces",
   clone: "namespaces",
   cloneInside: "namespaces",
+  moveNetDevice: "namespaces",
   unshareNamespaces: "namespaces",
   idMap: "namespaces",
   barrier: "namespaces",

@@ -81,7 +81,7 @@ export const opTable = {
   cgroupAttach: {
     code: 5,
     calls: "open, write cgroup.procs | tasks",
-    doc: "In the monitor: puts the child into the cgroup directory `path`. In init: moves itself there, for v1 through `tasks`, which takes no lock that waits.",
+    doc: "In the monitor: puts the child into the cgroup directory `path` (or the resctrl group, which has `tasks` alone). In init: moves itself there, for v1 through `tasks`, which takes no lock that waits.",
     args: { path: "path" },
   },
   deviceProgram: {
@@ -186,6 +186,12 @@ export const opTable = {
     calls: "read, write (a socket pair, files)",
     doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then run only with `cleanUp`: else they serve a failure.",
     args: { processFile: "str", pidFile: "str", cleanUp: "bool" },
+  },
+  moveNetDevice: {
+    code: 22,
+    calls: "socket(AF_NETLINK), RTM_GETADDR, RTM_NEWLINK(IFLA_NET_NS_FD), setns, RTM_NEWADDR",
+    doc: "In the monitor, once init is in its network namespace: the host's network device `device` goes there under the name `name` (one `%d` in it: a free number), and is up. Its permanent addresses of global scope go with it.",
+    args: { device: "str", name: "str" },
   },
   cloneInside: {
     code: 19,

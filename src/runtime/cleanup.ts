@@ -3,6 +3,7 @@ import { encodeOp, type IdMapRange } from "../kernel/mod.ts";
 import { type CgroupPlan, removeCgroup } from "./cgroup.ts";
 import type { Draft, Reason } from "./draft.ts";
 import { runPoststopHooks } from "./hooks.ts";
+import { leaveResctrl } from "./intel-rdt.ts";
 import { processOf } from "./process.ts";
 
 const ours: Reason = { pointer: "", section: "", origin: { by: "default" } };
@@ -59,6 +60,7 @@ export function supervise(draft: Draft): void {
 /** Cleanup: whatever happened. The cgroup, the container's own files, then the hooks that may look for them. */
 export function cleanUp(draft: Draft, cgroup: CgroupPlan): void {
   removeCgroup(draft, cgroup);
+  leaveResctrl(draft);
   removeTrees(draft);
   runPoststopHooks(draft);
 }

@@ -121,14 +121,14 @@ test("a config that contradicts itself names the field", () => {
       withConfig(rootInput, { linux: { ...linux, mountLabel: "system_u:object_r:x_t:s0" } }),
     ],
     [
-      "intel-rdt-unsupported",
+      "intel-rdt-unavailable",
       "/linux/intelRdt",
       withConfig(rootInput, { linux: { intelRdt: { closID: "x" } } }),
     ],
     [
-      "net-devices-unsupported",
+      "net-devices-unprivileged",
       "/linux/netDevices",
-      withConfig(rootInput, { linux: { netDevices: { eth0: {} } } }),
+      withConfig(userInput, { linux: { netDevices: { eth0: {} } } }),
     ],
     [
       "namespace-mount-missing",

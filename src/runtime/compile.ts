@@ -3,13 +3,15 @@ import { type Plan, S_IFIFO } from "../kernel/mod.ts";
 import { capabilityMasks, dropBoundingSet, setCapabilities } from "./capabilities.ts";
 import { arrangeCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
 import { cleanUp, explainFailures, guardTerminal, supervise } from "./cleanup.ts";
-import { refuseUnsupported, tellOfRules } from "./coverage.ts";
+import { tellOfRules } from "./coverage.ts";
 import { finishDev, setUpDev } from "./devices.ts";
 import { Draft } from "./draft.ts";
 import { planPoststartHooks, runCreateHooks, runPoststartHooks, runStartHooks } from "./hooks.ts";
+import { enterResctrl } from "./intel-rdt.ts";
 import { readMounts } from "./mount-entry.ts";
 import { mountAll } from "./mounts.ts";
 import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./namespaces.ts";
+import { moveNetDevices } from "./net-devices.ts";
 import {
   becomeUser,
   execute,
@@ -35,7 +37,6 @@ import type { CompileInput } from "./types.ts";
  */
 export function compile(input: CompileInput): Plan {
   const draft = new Draft(input);
-  refuseUnsupported(draft);
   checkNamespaces(draft);
   const mounts = readMounts(input.config, input.container.bundle);
   const cgroup = planCgroup(draft);
@@ -48,10 +49,12 @@ export function compile(input: CompileInput): Plan {
   startInit(draft);
   // The monitor makes the cgroup while init mounts: neither needs the other until the cgroup is looked at.
   arrangeCgroup(draft, cgroup);
+  enterResctrl(draft);
 
   isolateKeyring(draft);
   enterNamespaces(draft);
   setUpNetwork(draft);
+  moveNetDevices(draft);
   setOomScore(draft);
   isolateMounts(draft);
   mountRoot(draft);

@@ -1,24 +1,6 @@
-/** Fields that are asked for and that no op honours yet: an error, never silence. docs/runtime-coverage.md lists them. */
+/** What stands in for a field that cannot be honoured here: said, never passed over. docs/runtime-coverage.md lists it. */
 import { deviceRulesUnenforced } from "./cgroup-devices.ts";
-import { type Draft, unsupported } from "./draft.ts";
-
-export function refuseUnsupported(draft: Draft): void {
-  const { linux } = draft.input.config;
-  if (linux?.intelRdt !== undefined) {
-    throw unsupported(
-      "intel-rdt-unsupported",
-      "/linux/intelRdt",
-      "cache and bandwidth allocation is not supported yet",
-    );
-  }
-  if (Object.keys(linux?.netDevices ?? {}).length > 0) {
-    throw unsupported(
-      "net-devices-unsupported",
-      "/linux/netDevices",
-      "moving network devices is not supported yet",
-    );
-  }
-}
+import type { Draft } from "./draft.ts";
 
 /** Device rules that nothing enforces are made up for (`deviceRulesUnenforced`): say so. */
 export function tellOfRules(draft: Draft): void {

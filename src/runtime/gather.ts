@@ -6,6 +6,7 @@ import type { HostFacts } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
 import { invalid } from "./draft.ts";
+import { resctrlMountPoint } from "./intel-rdt.ts";
 import { bindSources } from "./mount-entry.ts";
 import type { CgroupDecision, SourceKind } from "./types.ts";
 
@@ -59,6 +60,15 @@ export function checkJoinedMappings({ linux }: RuntimeConfig): void {
       );
     }
   }
+}
+
+/** `CompileInput.resctrl`, where the config asks for a share of the cache. */
+export function gatherResctrl({ linux }: RuntimeConfig): { readonly resctrl?: string } {
+  const found =
+    linux?.intelRdt === undefined
+      ? undefined
+      : resctrlMountPoint(readFileSync("/proc/self/mountinfo", "utf8"));
+  return found === undefined ? {} : { resctrl: found };
 }
 
 /** `decideCgroup`, with the parent's cpuset where the container enters one on v1. */

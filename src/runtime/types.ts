@@ -142,6 +142,8 @@ export interface CompileInput {
   readonly sourceKinds: ReadonlyMap<string, SourceKind>;
   /** `config.linux.seccomp` compiled (`seccompFilter` of kernel/); absent only where the config has none. */
   readonly seccompFilter?: SeccompFilter;
+  /** Where resctrl is mounted (`resctrlMountPoint`); needed for `linux.intelRdt` alone. */
+  readonly resctrl?: string;
   /** The plan is of a further process: the container's first one, as we see it. */
   readonly joined?: { readonly pid: number };
 }

@@ -91,6 +91,23 @@ function errnoOfProc(): number {
   return 0;
 }
 
+test("a group that has tasks alone, as those of resctrl, gets the pid there", () => {
+  const group = path.join(bench.directory, "group");
+  fs.mkdirSync(group);
+  for (const file of ["schemata", "tasks"]) fs.writeFileSync(path.join(group, file), "");
+  const data = new TextEncoder().encode("L3:0=f\nMB:0=20\n");
+  const monitor: Op[] = [
+    { op: "writeFile", path: host(`${group}/schemata`), data, create: false, mode: 0 },
+    { op: "cgroupAttach", path: host(group) },
+  ];
+  const pidFile = path.join(bench.directory, "resctrl-pid");
+  const done = bench.run(container(bench, { argv: ["/bin/true"], monitor, supervise: { pidFile } }));
+  assert.equal(done.status, 0, done.stderr);
+  assert.equal(fs.readFileSync(path.join(group, "schemata"), "utf8"), "L3:0=f\nMB:0=20\n");
+  const [pid] = fs.readFileSync(pidFile, "utf8").split(" ");
+  assert.equal(fs.readFileSync(path.join(group, "tasks"), "utf8"), pid);
+});
+
 test("a failed op of the monitor ends init, and without a reporter it says so itself", async () => {
   const found = census();
   const monitor: Op[] = [

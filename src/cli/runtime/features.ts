@@ -58,7 +58,7 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
         flags: Object.keys(memoryPolicyFlagBits),
       },
       mountExtensions: { idmap: { enabled: kernelAtLeast(host.kernel, 5, 12) } },
-      netDevices: { enabled: false },
+      netDevices: { enabled: true },
     },
     annotations: {
       "io.github.vitrine.version": version,

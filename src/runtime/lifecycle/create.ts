@@ -5,7 +5,14 @@ import { errnoOf, limits, processStartTime, sweepDead, temporaryName, VitrineErr
 import { encodePlan, type HostFacts, type Plan, type PlannedOp } from "../../kernel/mod.ts";
 import { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "../../oci/mod.ts";
 import { compile, compileStart } from "../compile.ts";
-import { checkJoinedMappings, gatherCgroup, gatherSourceKinds, mountPointOf } from "../gather.ts";
+import {
+  checkJoinedMappings,
+  gatherCgroup,
+  gatherResctrl,
+  gatherSourceKinds,
+  mountPointOf,
+} from "../gather.ts";
+import { isResctrl } from "../intel-rdt.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { CompileInput } from "../types.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
@@ -121,6 +128,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       preserveDescriptors: options.preserveDescriptors,
     },
     sourceKinds: gatherSourceKinds(config, options.bundle),
+    ...gatherResctrl(config),
     ...(await filterOf(config, host.facts)),
   };
   const plan = compile(input);
@@ -247,8 +255,10 @@ function stateText({ config, plan, input }: CompiledBundle, record: LifecycleRec
   const own = config.linux?.namespaces?.some(
     ({ type, path: joined }) => type === "pid" && joined === undefined,
   );
-  const control = plan.ops.flatMap(({ op }) =>
-    op.op === "removeDirectory" && (record.cgroup.mode === "v2" || op.path.path === freezerDirectory)
+  const control = plan.ops.flatMap(({ op, why }) =>
+    op.op === "removeDirectory" &&
+    !isResctrl(why) &&
+    (record.cgroup.mode === "v2" || op.path.path === freezerDirectory)
       ? [`${op.path.path}/${record.cgroup.mode === "v2" ? "cgroup.freeze" : "freezer.state"}`]
       : [],
   );
@@ -273,8 +283,8 @@ function exists(id: string): VitrineError {
 function recordOf(bundle: CompiledBundle, options: CreateOptions, host: CreateHost): LifecycleRecord {
   const { config, input, plan } = bundle;
   const { container } = input;
-  const directories = plan.ops.flatMap(({ stage, op }) =>
-    stage === "cleanup" && op.op === "removeDirectory" ? [op.path.path] : [],
+  const directories = plan.ops.flatMap(({ stage, op, why }) =>
+    stage === "cleanup" && op.op === "removeDirectory" && !isResctrl(why) ? [op.path.path] : [],
   );
   const { euid, userName } = host.facts.identity;
   return {

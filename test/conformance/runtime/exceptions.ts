@@ -31,6 +31,16 @@ const joined = Object.fromEntries(
   ].map((name) => [name, withMappings]),
 );
 
+const netDevices = Object.fromEntries(
+  [
+    "a device is moved, is up, and keeps its permanent global addresses",
+    "name: it is renamed",
+    "a device that is not there is an error, as is a name that is taken",
+    "without a network namespace it is an error, and the device stays",
+    "name: one %d is a number that is free",
+  ].map((what) => [`config-linux.md#network-devices: ${what}`, "knows no netDevices (before 1.4)"]),
+);
+
 const twice = "config.md#posix-process: a type given twice is an error";
 
 export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -41,6 +51,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     ...scheduler,
     ...idMapped,
     ...joined,
+    ...netDevices,
     [`${options}: idmap is an error without a map, on a new filesystem, or where the filesystem has none`]:
       "ignores the word idmap",
     "config-linux.md#seccomp: the listener stays with nobody but the agent":
