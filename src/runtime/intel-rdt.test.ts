@@ -11,7 +11,7 @@ function ops(intelRdt: LinuxIntelRdt): string[] {
   const input = { ...withConfig(rootInput, { linux: { intelRdt } }), resctrl: "/sys/fs/resctrl" };
   return compile(input).ops.flatMap(({ op, stage, why }) => {
     if (!why.pointer.startsWith("/linux/intelRdt") || op.op === "barrier") return [];
-    const path = "path" in op && typeof op.path === "object" ? op.path.path : "";
+    const path = "path" in op && typeof op.path === "object" && "base" in op.path ? op.path.path : "";
     const data = op.op === "writeFile" ? ` ${JSON.stringify(new TextDecoder().decode(op.data))}` : "";
     return [`${stage} ${op.op} ${path}${data}`];
   });
