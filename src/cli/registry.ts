@@ -126,6 +126,25 @@ const cp: CommandEntry = {
   load: () => import("./commands/cp.ts"),
 };
 
+const diff: CommandEntry = {
+  name: "diff",
+  group: "Run",
+  summary: "List what a container changed in its image's files",
+  load: () => import("./commands/diff.ts"),
+};
+const exportContainer: CommandEntry = {
+  name: "export",
+  group: "Run",
+  summary: "Write the files of a container as an archive",
+  load: () => import("./commands/export.ts"),
+};
+const commit: CommandEntry = {
+  name: "commit",
+  group: "Run",
+  summary: "Make an image of a container",
+  load: () => import("./commands/commit.ts"),
+};
+
 const load: CommandEntry = {
   name: "load",
   group: "Images",
@@ -377,6 +396,9 @@ export const registry: readonly CommandEntry[] = [
   stats,
   update,
   cp,
+  diff,
+  exportContainer,
+  commit,
   rename,
   events,
   ps,
@@ -447,6 +469,9 @@ export const registry: readonly CommandEntry[] = [
       stats,
       update,
       cp,
+      diff,
+      exportContainer,
+      commit,
       rename,
       inspect,
       {

@@ -1,4 +1,5 @@
 import { directoryContent, sourceOf } from "../image/mod.ts";
+import { isDigest } from "../oci/mod.ts";
 import { initialize, makeContext } from "./context.ts";
 import { readFileOf, treesOf } from "./image-view.ts";
 import { namesOf } from "./index-file.ts";
@@ -35,6 +36,7 @@ export function openStore(options: StoreOptions): Store {
       );
       return trees === undefined ? undefined : readFileOf(trees, path);
     },
+    layerTrees: (diffIDs) => treesOf(context, diffIDs.filter(isDigest))?.map(({ directory }) => directory),
     source: (image, { wholeIndex = false } = {}) => ({
       ...sourceOf(
         directoryContent(context.layout),

@@ -266,6 +266,8 @@ export interface Store {
    * (rootless, where only a mapped id may read it).
    */
   readImageFile(image: StoredImage, path: string): Uint8Array | undefined;
+  /** The trees of a stack of layers, topmost first, as `snapshot` would mount them; one of the copy driver. undefined: not unpacked. */
+  layerTrees(diffIDs: readonly string[]): readonly string[] | undefined;
   /** The image as a source for `copyImage`: the chosen manifest, or the whole root with `wholeIndex`. */
   source(image: StoredImage, options?: { readonly wholeIndex?: boolean }): ImageSource;
   /**

@@ -5,6 +5,7 @@ import { hostPlatform, importRootfs, normalizePlatform } from "../../image/mod.t
 import { defineCommand } from "../framework/command.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { readStdin } from "../framework/stdin.ts";
+import { creationTime } from "../images/created.ts";
 import { newName } from "../images/names.ts";
 import { watched } from "../images/progress.ts";
 
@@ -105,17 +106,5 @@ function openFile(file: string): ReturnType<typeof readFileStream> {
     code: "archive-unknown-format",
     operand: file,
     hint: `tar -C ${file} -c . | vitrine import - NAME`,
-  });
-}
-
-/** SOURCE_DATE_EPOCH (reproducible-builds.org) makes the same tarball the same image, whenever it is imported. */
-function creationTime(epoch: string | undefined, now: number): number {
-  if (epoch === undefined || epoch === "") return now;
-  const seconds = /^\d{1,12}$/.test(epoch) ? Number(epoch) : Number.NaN;
-  if (!Number.isNaN(seconds)) return seconds * 1000;
-  throw new VitrineError("invalid", `invalid SOURCE_DATE_EPOCH ${JSON.stringify(epoch)}`, {
-    code: "invalid-environment",
-    operand: "SOURCE_DATE_EPOCH",
-    hint: "it is a count of seconds since 1970",
   });
 }

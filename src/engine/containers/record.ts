@@ -84,6 +84,11 @@ export function copyClaim(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/copying`;
 }
 
+/** Names who paused it to read its files: see files/freeze.ts. */
+export function frozenMark(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/frozen-by`;
+}
+
 export function logFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/log`;
 }

@@ -16,6 +16,7 @@ import {
   copyClaim,
   type EnginePaths,
   exitFile,
+  frozenMark,
   readContainer,
   runDirectory,
   runningIds,
@@ -50,6 +51,8 @@ export async function sweepLost(
       if (!fs.existsSync(containerDirectory(paths, id))) await removeTree(runDirectory(paths, id), undefined);
       continue;
     }
+    if (fs.existsSync(frozenMark(paths, id)))
+      (await import("../files/freeze.ts")).thawAbandoned(paths, container);
     if (isSettled(paths, container) || monitorLives(paths, container)) continue;
     await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
