@@ -527,6 +527,18 @@ export const registry: readonly CommandEntry[] = [
         summary: "Tell by the exit status whether a volume is there",
         load: () => import("./commands/volume-exists.ts"),
       },
+      {
+        name: "export",
+        group: "Management",
+        summary: "Write what is in a volume as an archive",
+        load: () => import("./commands/volume-export.ts"),
+      },
+      {
+        name: "import",
+        group: "Management",
+        summary: "Unpack an archive in a volume",
+        load: () => import("./commands/volume-import.ts"),
+      },
     ],
   },
   {

@@ -5,7 +5,7 @@
 import type { Origin, Plan, PlannedOp } from "../kernel/mod.ts";
 import { defaults } from "./defaults.ts";
 import type { ContainerVolume } from "./spec/user-mounts.ts";
-import type { ImageMount } from "./volumes/image-mount.ts";
+import { type ImageMount, stageImage } from "./volumes/image-mount.ts";
 
 export interface PlanExtras {
   readonly volumes: readonly ContainerVolume[];
@@ -84,34 +84,9 @@ function own(
   };
 }
 
-/** The whole image where only this mount namespace sees it; `mounts` binds it, or a part, into the root. */
-function stage({ at, target, mount }: ImageMount, extras: PlanExtras): PlannedOp {
-  const place = { base: "host", path: at } as const;
-  return {
-    stage: "init",
-    tolerate: [],
-    why: why(target, extras),
-    op:
-      mount.type === "overlay"
-        ? {
-            op: "mountFilesystem",
-            fstype: "overlay",
-            source: "overlay",
-            target: place,
-            attributes: 0n,
-            options: mount.options,
-          }
-        : {
-            op: "bindMount",
-            source: { base: "host", path: mount.path },
-            target: place,
-            recursive: false,
-            set: 0n,
-            clear: 0n,
-            recursiveAttributes: false,
-            propagation: 0,
-          },
-  };
+/** `mounts` then binds it, or a part, into the root. */
+function stage(image: ImageMount, extras: PlanExtras): PlannedOp {
+  return { stage: "init", tolerate: [], why: why(image.target, extras), op: stageImage(image) };
 }
 
 /** Once everything is mounted and before the root is made read-only. What the image has is left alone. */

@@ -35,7 +35,7 @@ import type { EngineDeps } from "./plan-run.ts";
 import type { GeneratedFile } from "./spec/network-files.ts";
 import type { BeneathSource, ContainerVolume } from "./spec/user-mounts.ts";
 import type { ImageMount } from "./volumes/image-mount.ts";
-import { isUnused, ownVolumesLink, readVolume } from "./volumes/record.ts";
+import { fillingMark, isUnused, ownVolumesLink, readVolume } from "./volumes/record.ts";
 
 export interface Launch {
   readonly root: RootMount;
@@ -219,9 +219,6 @@ function isToFill(paths: EnginePaths, { name, source }: ContainerVolume, again: 
     return true;
   }
 }
-
-/** Of native/copy.c. */
-const fillingMark = ".vitrine-filling";
 
 function mountPointers(config: RuntimeConfig): ReadonlyMap<string, string> {
   return new Map((config.mounts ?? []).map(({ destination }, index) => [destination, `/mounts/${index}`]));

@@ -98,6 +98,7 @@ export {
 export { newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
 export { readLaunch } from "./read-launch.ts";
 export { makeSeccompService } from "./seccomp.ts";
+export type { KeptMount } from "./spec/user-mounts.ts";
 export { makeSpecification, type Specification } from "./spec.ts";
 export { type PreparedStart, prepareStart } from "./start-container.ts";
 export { createVolume, type VolumeRequest } from "./volumes/create.ts";
@@ -120,6 +121,9 @@ export {
   volumeUsers,
 } from "./volumes/remove.ts";
 export { volumeSize } from "./volumes/size.ts";
+
+/** Archives of volumes. */
+export const loadVolumeArchives = () => import("./volumes/archive.ts");
 
 /** The files of containers, for the commands that need them: cp, diff, export, commit. */
 export const loadFiles = () => import("./files/files.ts");

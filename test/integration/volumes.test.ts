@@ -1,15 +1,21 @@
 /** Volumes by name: commands, first use, who has one, what goes with a container. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { makeRunWorld, until } from "./run-support.ts";
-import { isRoot, type Result } from "./support.ts";
+import { cannotRun, findProgram, isRoot, type Result } from "./support.ts";
 
 const world = makeRunWorld("volumes");
 after(async () => {
   world.run(["rm", "--all", "--force", "--volumes"]);
-  await world.assertClean();
+  // Only what is this test's: others may run beside it.
+  for (const directory of ["root/containers", "root/names", "run/containers"]) {
+    const full = path.join(world.directory, directory);
+    assert.deepEqual(fs.existsSync(full) ? fs.readdirSync(full) : [], [], directory);
+  }
+  assert.doesNotMatch(fs.readFileSync("/proc/self/mountinfo", "utf8"), new RegExp(`${world.directory}/`));
   await world[Symbol.asyncDispose]();
 });
 
@@ -325,4 +331,243 @@ test("ids: a volume belongs to the root of the container that uses it first", ()
     assert.equal(done.stdout, "0:0\n0:0\ngroup\nmtab\npasswd\nx\n", userns);
     volume("rm", "mapped");
   }
+});
+
+test("inspect, ps and df show volumes", () => {
+  const host = path.join(world.directory, "shown");
+  fs.mkdirSync(host);
+  const flags = [
+    "-v",
+    "named:/n:ro",
+    "-v",
+    "/anonymous",
+    "-v",
+    `${host}:/h`,
+    "--mount",
+    "type=image,src=probe,dst=/i",
+  ];
+  vitrine("create", "--name", "shown", ...flags, "probe", "true");
+  const [{ Mounts, Config, HostConfig }] = JSON.parse(vitrine("inspect", "shown")) as [
+    {
+      Mounts: Record<string, unknown>[];
+      Config: { Volumes: unknown };
+      HostConfig: { Binds: string[] };
+    },
+  ];
+  const anonymous = names().find((name) => name !== "named")!;
+  const fields = Mounts.map(({ Type, Name, Source, Destination, Driver, RW }) => [
+    Type,
+    Name,
+    Source,
+    Destination,
+    Driver,
+    RW,
+  ]);
+  assert.deepEqual(fields, [
+    ["volume", "named", data("named"), "/n", "local", false],
+    ["volume", anonymous, data(anonymous), "/anonymous", "local", true],
+    ["bind", undefined, host, "/h", "", true],
+    ["image", undefined, "probe", "/i", "", false],
+  ]);
+  assert.deepEqual(Config.Volumes, { "/anonymous": {} });
+  assert.deepEqual(HostConfig.Binds, ["named:/n:ro", `${host}:/h:rw`]);
+  const found = (filter: string): string => vitrine("ps", "-a", "--filter", filter, "--format", "{{.Names}}");
+  for (const value of ["named", "/n", host, "/h", anonymous])
+    assert.equal(found(`volume=${value}`), "shown", value);
+  assert.equal(found("volume=other"), "");
+  assert.match(vitrine("ps", "-a", "--format", "{{.LocalVolumes}} {{.Mounts}}"), /^2 named,/);
+  volume("create", "idle");
+  fs.writeFileSync(path.join(data("idle"), "file"), "x".repeat(1000));
+  const row = (): string =>
+    vitrine("system", "df", "--format", "{{.Type}}|{{.Total}}|{{.Active}}|{{.Size}}|{{.Reclaimable}}")
+      .split("\n")
+      .at(-1)!;
+  assert.equal(row(), "Local Volumes|3|2|1kB|1kB (100%)");
+  vitrine("rm", "-v", "shown");
+  const explained = vitrine(
+    "explain",
+    "run",
+    "--format",
+    "json",
+    "-v",
+    "named:/n",
+    "-v",
+    "/etc",
+    "probe",
+    "true",
+  );
+  assert.match(explained, /fillVolume/);
+  assert.match(explained, /--volume/);
+  assert.deepEqual(names(), ["idle", "named"], "explain makes nothing");
+  volume("prune", "-af");
+});
+
+test("export and import: files, owners, links, and over what is there", () => {
+  world.sh(
+    ["-v", "from:/f"],
+    "mkdir -p /f/d; echo one >/f/d/one; chown 7:8 /f/d/one; chmod 4750 /f/d/one; ln /f/d/one /f/two; ln -s /etc/passwd /f/link",
+  );
+  const archive = path.join(world.directory, "from.tar");
+  volume("export", "-o", archive, "from");
+  volume("create", "to");
+  volume("import", "to", archive);
+  const look = "cd /v; stat -c '%n %a %u:%g %h' d/one; readlink link; cat two; ls";
+  assert.equal(world.sh(["-v", "to:/v"], look), world.sh(["-v", "from:/v"], look));
+  // Through pipes, compressed, and over what is there.
+  world.sh(["-v", "to:/v"], "echo changed >/v/two; echo stays >/v/other");
+  const piped = world.run(["volume", "export", "from"]);
+  assert.equal(piped.status, 0, piped.stderr);
+  const packed = spawnSync("gzip", ["-c"], { input: fs.readFileSync(archive) }).stdout;
+  assert.equal(good(world.run(["volume", "import", "to", "-"], { input: packed })), "");
+  assert.equal(world.sh(["-v", "to:/v"], "cat /v/d/one /v/other"), "one\nstays");
+  for (const wrong of [
+    ["volume", "export", "nobody"],
+    ["volume", "import", "nobody", archive],
+    ["volume", "import", "to", "/no/such/file"],
+  ]) {
+    assert.equal(world.run(wrong).status, 1, wrong.join(" "));
+  }
+  assert.notEqual(world.run(["volume", "import", "to", "-"], { input: "no archive at all" }).status, 0);
+  volume("prune", "-af");
+});
+
+test("podman reads what was exported, and we what podman exported", (t) => {
+  if (!isRoot || findProgram("podman") === undefined) return cannotRun(t, "podman as root is the witness");
+  const storage = path.join(world.directory, "podman");
+  const podman = (...args: readonly string[]): string => {
+    const done = spawnSync(
+      "podman",
+      ["--root", `${storage}/root`, "--runroot", `${storage}/run`, "--tmpdir", `${storage}/tmp`, ...args],
+      { encoding: "utf8" },
+    );
+    assert.equal(done.status, 0, done.stderr);
+    return done.stdout.trim();
+  };
+  world.sh(["-v", "ours:/f"], "mkdir /f/d; echo x >/f/d/x; chown 5:6 /f/d/x");
+  const archive = path.join(world.directory, "ours.tar");
+  volume("export", "--output", archive, "ours");
+  podman("volume", "create", "theirs");
+  podman("volume", "import", "theirs", archive);
+  const place = podman("volume", "inspect", "-f", "{{.Mountpoint}}", "theirs");
+  assert.deepEqual([fs.statSync(`${place}/d/x`).uid, fs.readFileSync(`${place}/d/x`, "utf8")], [5, "x\n"]);
+  const back = path.join(world.directory, "theirs.tar");
+  podman("volume", "export", "--output", back, "theirs");
+  volume("create", "again");
+  volume("import", "again", back);
+  assert.equal(world.sh(["-v", "again:/a"], "stat -c %u:%g /a/d/x; cat /a/d/x"), "5:6\nx");
+  // The same questions, the same answers.
+  for (const [command, ...args] of [
+    ["create", "same"],
+    ["exists", "same"],
+    ["exists", "other"],
+    ["rm", "same"],
+    ["rm", "same"],
+    ["create", "--", "-bad"],
+  ] as const) {
+    const ours = world.run(["volume", command, ...args]);
+    const theirs = spawnSync(
+      "podman",
+      [
+        "--root",
+        `${storage}/root`,
+        "--runroot",
+        `${storage}/run`,
+        "--tmpdir",
+        `${storage}/tmp`,
+        "volume",
+        command,
+        ...args,
+      ],
+      { encoding: "utf8" },
+    );
+    assert.deepEqual(
+      [ours.status === 0, ours.stdout],
+      [theirs.status === 0, theirs.stdout],
+      `${command} ${args.join(" ")}`,
+    );
+  }
+  const fields = (text: string): string[] => Object.keys((JSON.parse(text) as object[])[0]!);
+  const missing = ["Name", "Driver", "Mountpoint", "CreatedAt", "Labels", "Scope", "Options"].filter(
+    (field) =>
+      !fields(podman("volume", "inspect", "theirs")).includes(field) ||
+      !fields(volume("inspect", "again")).includes(field),
+  );
+  assert.deepEqual(missing, []);
+  volume("prune", "-af");
+});
+
+test("kill -9 at any time: the next command finds the volume whole, or finishes it", async () => {
+  const archive = path.join(world.directory, "many.tar");
+  world.sh(["-v", "many:/m"], "i=0; while [ $i -lt 400 ]; do echo $i >/m/$i; i=$((i+1)); done");
+  volume("export", "-o", archive, "many");
+  const attempts: readonly (readonly [string, readonly string[]])[] = [
+    ["create", ["volume", "create", "killed"]],
+    ["rm", ["volume", "rm", "many2"]],
+    ["import", ["volume", "import", "many3", archive]],
+    ["first use", ["run", "--rm", "-q", "-v", "killed:/bin", "probe", "true"]],
+  ];
+  const expected = world.sh([], "ls /bin | wc -l");
+  for (const [what, command] of attempts) {
+    for (const delay of [2, 10, 18, 30, 50]) {
+      if (what === "rm") {
+        volume("create", "many2");
+        volume("import", "many2", archive);
+      }
+      if (what === "import") volume("create", "many3");
+      const child = world.start(command);
+      const closed = new Promise((resolve) => child.on("close", resolve));
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill("SIGKILL");
+      await closed;
+      // Whatever it had done, these see no half of a volume, and nothing stays hidden.
+      const there = names();
+      for (const name of there) volume("inspect", name);
+      if (what === "import") {
+        volume("import", "many3", archive);
+        assert.equal(world.sh(["-v", "many3:/m"], "ls /m | wc -l; cat /m/399"), "400\n399");
+        volume("rm", "many3");
+      }
+      if (what === "first use") {
+        assert.equal(
+          world.sh(["-v", "killed:/bin"], "ls -A /bin | wc -l"),
+          expected,
+          `killed after ${delay} ms`,
+        );
+      }
+      volume("rm", "-f", "killed", "many2");
+      world.run(["ps", "-a"]);
+      const hidden = fs.readdirSync(path.join(world.root, "volumes")).filter((name) => name.startsWith("."));
+      assert.deepEqual(hidden, [], `${what} killed after ${delay} ms`);
+    }
+  }
+  volume("prune", "-af");
+});
+
+test("an interrupted first copy is made whole by the next container, and what is not its own stays", () => {
+  volume("create", "half");
+  // As a copy leaves it that was killed in the middle.
+  const place = data("half");
+  fs.writeFileSync(path.join(place, ".vitrine-filling"), "");
+  fs.writeFileSync(path.join(place, "passwd"), "half");
+  fs.mkdirSync(path.join(place, "group"));
+  fs.writeFileSync(path.join(place, "other"), "mine");
+  const seen = world.sh(
+    ["-v", "half:/etc"],
+    "cmp /etc/passwd /etc/passwd; head -1 /etc/passwd; ls -A /etc; cat /etc/other",
+  );
+  assert.equal(seen, "root:x:0:0:root:/root:/bin/sh\ngroup\nmtab\nother\npasswd\nmine");
+  assert.equal(world.sh(["-v", "half:/etc"], "wc -l </etc/group"), world.sh([], "wc -l </etc/group"));
+  volume("rm", "half");
+});
+
+test("a removal that was killed before it was decided gives the volume back to who took it", () => {
+  vitrine("create", "--name", "taker", "-v", "taken:/t", "probe", "true");
+  const root = path.join(world.root, "volumes");
+  const dead = `.taken.999999999-1-${fs.readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")}-abc.tmp`;
+  fs.renameSync(path.join(root, "taken"), path.join(root, dead));
+  assert.deepEqual(names(), ["taken"]);
+  vitrine("rm", "taker");
+  fs.renameSync(path.join(root, "taken"), path.join(root, dead));
+  assert.deepEqual(names(), []);
+  assert.deepEqual(fs.readdirSync(root), []);
 });

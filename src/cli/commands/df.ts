@@ -1,5 +1,13 @@
 import { printable } from "../../base/mod.ts";
-import { type ContainerState, type EnginePaths, listContainers, stateOf } from "../../engine/mod.ts";
+import {
+  type ContainerState,
+  type EnginePaths,
+  listContainers,
+  listVolumes,
+  stateOf,
+  usedVolumes,
+  volumeSize,
+} from "../../engine/mod.ts";
 import type { DiskUsage } from "../../store/mod.ts";
 import { humanAgo, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
@@ -12,8 +20,9 @@ const headings = { TotalCount: "TOTAL" } as const;
 const standard = "{{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
 
 export const command = defineCommand({
-  description: `Shows the disk space of images and containers. Images count their archives (the blobs as they came) and the unpacked
-    layers; RECLAIMABLE is what 'vitrine image prune --all' would free.`,
+  description: `Shows the disk space of images, containers and volumes. Images count their archives (the blobs as they came) and the unpacked
+    layers; RECLAIMABLE is what 'vitrine image prune --all', 'container prune' and
+    'volume prune --all' would free.`,
   options: {
     verbose: { type: "boolean", short: "v", help: "show every image and container" },
     format: {
@@ -31,7 +40,7 @@ export const command = defineCommand({
       context.out(details(usage, containers, context.now()));
       return;
     }
-    const rows = summary(usage, containers);
+    const rows = summary(usage, containers, volumeRows(context.paths()));
     if (options.format === "json") {
       context.out(`${jsonText(options.verbose ? usage : rows, 4)}\n`);
       return;
@@ -67,22 +76,36 @@ function containerRows(paths: EnginePaths, usage: DiskUsage): readonly Container
   });
 }
 
+function volumeRows(paths: EnginePaths) {
+  const used = usedVolumes(paths);
+  return listVolumes(paths).map((volume) => ({
+    used: used.has(volume.name),
+    bytes: volumeSize(paths, volume),
+  }));
+}
+
 function isActive({ status }: ContainerRow): boolean {
   return status === "running" || status === "created";
 }
 
-function sumBytes(rows: readonly ContainerRow[]): number {
+function sumBytes(rows: readonly { readonly bytes: number }[]): number {
   return rows.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-function summary(usage: DiskUsage, containers: readonly ContainerRow[]) {
+function summary(
+  usage: DiskUsage,
+  containers: readonly ContainerRow[],
+  volumes: readonly { readonly used: boolean; readonly bytes: number }[],
+) {
   const images = new Map(usage.images.map((entry) => [entry.row.id, entry]));
   const inUse = [...images.values()].filter(({ containers }) => containers.length > 0).length;
   const active = containers.filter(isActive);
   const ended = containers.filter((row) => !isActive(row));
+  const held = volumes.filter(({ used }) => used);
   return [
     line("Images", images.size, inUse, usage.blobBytes + usage.layerBytes, usage.reclaimableBytes),
     line("Containers", containers.length, active.length, sumBytes(containers), sumBytes(ended)),
+    line("Local Volumes", volumes.length, held.length, sumBytes(volumes), sumBytes(volumes) - sumBytes(held)),
   ];
 }
 

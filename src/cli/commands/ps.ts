@@ -39,7 +39,7 @@ export const command = defineCommand({
       type: "strings",
       short: "f",
       value: "KEY=VALUE",
-      help: "only those with id=, name=, label=, status=, exited=, ancestor=, before=, since= or until=",
+      help: "only those with id=, name=, label=, status=, exited=, ancestor=, volume=, before=, since= or until=",
     },
     format: {
       type: "string",
@@ -131,8 +131,8 @@ function view(row: Row, now: number, whole: boolean) {
     StartedAt: row.started === undefined ? "" : goTime(row.started),
     Ports: "",
     Size: row.size,
-    LocalVolumes: 0,
-    Mounts: "",
+    LocalVolumes: (container.mounts ?? []).filter(({ kind }) => kind === "volume").length,
+    Mounts: mountsText(container, whole),
     Networks: "",
     State: stateName(state),
     Names: container.name,
@@ -141,6 +141,18 @@ function view(row: Row, now: number, whole: boolean) {
     Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
   };
 }
+
+/** Names of volumes, and directories of the host. */
+function mountsText({ mounts = [] }: Container, whole: boolean): string {
+  const names = mounts.map((mount) =>
+    mount.kind === "volume" ? mount.name : mount.kind === "image" ? mount.image : mount.source,
+  );
+  const short = (name: string): string =>
+    whole || name.length <= longestMount ? name : `${name.slice(0, longestMount - 1)}…`;
+  return names.map((name) => printable(short(name))).join(",");
+}
+
+const longestMount = 15;
 
 function statusText({ container, state, started }: Row, now: number): string {
   switch (state.status) {

@@ -6,7 +6,19 @@ import { splitLabel, untilTime } from "../images/filters.ts";
 
 type Test = (container: Container, state: ContainerState) => boolean;
 
-const known = ["id", "name", "label", "label!", "status", "exited", "ancestor", "before", "since", "until"];
+const known = [
+  "id",
+  "name",
+  "label",
+  "label!",
+  "status",
+  "exited",
+  "ancestor",
+  "volume",
+  "before",
+  "since",
+  "until",
+];
 const states = ["created", "running", "paused", "exited", "stopped", "restarting", "removing", "dead"];
 
 /** Errors: `filter-invalid`; `before` and `since` those of `findContainer`. */
@@ -49,6 +61,8 @@ function oneFilter(filter: string, paths: EnginePaths, now: number): { key: stri
       return { key, test: (_, state) => state.status === "exited" && state.code === Number(value) };
     case "ancestor":
       return { key, test: (container) => isOf(container, value) };
+    case "volume":
+      return { key, test: (container) => hasVolume(container, value) };
     case "before":
     case "since": {
       const { created } = findContainer(paths, value);
@@ -86,6 +100,16 @@ function patternOf(filter: string, value: string): RegExp {
   } catch {
     throw invalid(filter, "name is a regular expression");
   }
+}
+
+/** By the volume's name, the place it has in the container, or the directory of the host. */
+function hasVolume({ mounts = [] }: Container, value: string): boolean {
+  return mounts.some(
+    (mount) =>
+      mount.target === value ||
+      (mount.kind === "volume" && mount.name === value) ||
+      (mount.kind === "bind" && mount.source === value),
+  );
 }
 
 /** The name that was typed, with or without a tag, or the image's id. */

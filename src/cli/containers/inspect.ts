@@ -4,6 +4,7 @@ import {
   type Container,
   type ContainerState,
   type EnginePaths,
+  type KeptMount,
   logFile,
   monitorOf,
   readConfig,
@@ -11,6 +12,7 @@ import {
   runDirectory,
   startedAt,
   stateOf,
+  volumeData,
 } from "../../engine/mod.ts";
 import type { Mount, RuntimeConfig } from "../../oci/mod.ts";
 import { stateName } from "./filters.ts";
@@ -81,7 +83,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       Env: process?.env ?? [],
       Cmd: container.command,
       Image: container.image,
-      Volumes: null,
+      Volumes: volumesField(container),
       WorkingDir: process?.cwd ?? "/",
       Entrypoint: null,
       OnBuild: null,
@@ -137,7 +139,7 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
   return {
     Binds: (config.mounts ?? [])
       .filter((mount) => mount.type === "bind" && !mount.source?.includes(container.id))
-      .map(({ source, destination, options }) => `${source}:${destination}:${accessOf(options)}`),
+      .flatMap((mount) => bindText(mount, container) ?? []),
     ContainerIDFile: "",
     LogConfig: {
       Type: launch?.log.driver === "none" ? "none" : "k8s-file",
@@ -165,6 +167,21 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
   };
 }
 
+/** `-v` as it could have been written; undefined for a volume without a name. */
+function bindText({ source, destination, options }: Mount, { mounts = [] }: Container): string | undefined {
+  const asked = mounts.find(({ target }) => target === destination);
+  if (asked?.kind === "volume" && asked.anonymous === true) return undefined;
+  return `${asked?.kind === "volume" ? asked.name : source}:${destination}:${accessOf(options)}`;
+}
+
+/** Places of volumes without a name. */
+function volumesField({ mounts = [] }: Container): Readonly<Record<string, object>> | null {
+  const places = mounts.flatMap((mount) =>
+    mount.kind === "volume" && mount.anonymous === true ? [[mount.target, {}] as const] : [],
+  );
+  return places.length === 0 ? null : Object.fromEntries(places);
+}
+
 function namespaceMode(config: RuntimeConfig, type: string, owned: string): string {
   const found = config.linux?.namespaces?.find((namespace) => namespace.type === type);
   if (found === undefined) return "host";
@@ -182,25 +199,57 @@ function userText(user: { readonly uid: number; readonly gid: number } | undefin
 }
 
 /** Those that a flag or the image asked for: not /proc and its like, nor the files that every container gets. */
-function isUsers({ type, source }: Mount, paths: EnginePaths, { id }: Container): boolean {
+function isUsers(
+  { type, source, destination }: Mount,
+  paths: EnginePaths,
+  { id, mounts }: Container,
+): boolean {
+  if (mounts?.some(({ target }) => target === destination) === true) return true;
   if (type !== "bind" || source === undefined) return false;
   return !source.startsWith(`${runDirectory(paths, id)}/`) && !/^\/(dev|proc|sys)(\/|$)/.test(source);
 }
 
-function mountFields(mount: Mount, paths: EnginePaths, { id }: Container) {
+/** As docker shows a volume, a bind or an image; by what was asked for at this place. */
+function mountFields(mount: Mount, paths: EnginePaths, { id, mounts = [] }: Container) {
   const { source = "", destination, options = [] } = mount;
-  const volume = source.startsWith(`${paths.root}/containers/${id}/volumes/`);
+  const asked = mounts.find(({ target }) => target === destination);
+  const name =
+    asked?.kind === "volume"
+      ? asked.name
+      : // Made by an earlier release, in the container's own directory.
+        source.startsWith(`${paths.root}/containers/${id}/volumes/`)
+        ? source.slice(source.lastIndexOf("/") + 1)
+        : undefined;
+  const type = name !== undefined ? "volume" : asked?.kind === "image" ? "image" : "bind";
   return {
-    Type: volume ? "volume" : "bind",
-    ...(volume ? { Name: source.slice(source.lastIndexOf("/") + 1) } : {}),
-    Source: source,
+    Type: type,
+    ...(name === undefined ? {} : { Name: name }),
+    Source:
+      asked?.kind === "image"
+        ? asked.image
+        : asked?.kind === "volume"
+          ? volumeData(paths, asked.name)
+          : source,
     Destination: destination,
-    Driver: volume ? "local" : "",
-    Mode: "",
+    Driver: type === "volume" ? "local" : "",
+    Mode: modeOf(asked, options),
     Options: options.filter((option) => !["ro", "rw", "bind", "rbind"].includes(option)),
     RW: accessOf(options) === "rw",
-    Propagation: options.find((option) => /(private|shared|slave|unbindable)$/.test(option)) ?? "rprivate",
+    Propagation:
+      type === "bind"
+        ? (options.find((option) => /(private|shared|slave|unbindable)$/.test(option)) ?? "rprivate")
+        : "",
+    ...(asked !== undefined && "subpath" in asked ? { SubPath: asked.subpath } : {}),
   };
+}
+
+/** docker's third field of -v. */
+function modeOf(asked: KeptMount | undefined, options: readonly string[]): string {
+  if (asked?.kind !== "volume") return "";
+  return [
+    ...(accessOf(options) === "ro" ? ["ro"] : []),
+    ...(asked.copyUp || asked.anonymous ? [] : ["nocopy"]),
+  ].join(",");
 }
 
 function accessOf(options: readonly string[] | undefined): "ro" | "rw" {

@@ -14,6 +14,8 @@ import { type Container, type EnginePaths, runDirectory } from "../containers/re
 import { runningProcess } from "../containers/state.ts";
 import { readConfig } from "../exec-container.ts";
 import { readLaunch } from "../read-launch.ts";
+import type { BeneathSource } from "../spec/user-mounts.ts";
+import { stageImage } from "../volumes/image-mount.ts";
 import { claimState } from "../write-state.ts";
 
 export interface FileDeps {
@@ -160,7 +162,12 @@ function openStopped(
     op: "setRoot",
     path: { base: "host", path: root.type === "overlay" ? root.target : root.path },
   });
-  if (options.view === "whole") ops.push(...volumeOps(config, paths, container));
+  if (options.view === "whole") {
+    // Images that are mounted are mounted again, where only the helper sees them.
+    for (const { at } of launch.images ?? []) fs.mkdirSync(at, { recursive: true, mode: 0o755 });
+    ops.push(...(launch.images ?? []).map(stageImage));
+    ops.push(...volumeOps(config, paths, container, launch.beneath ?? []));
+  }
   if (config.root?.readonly === true && root.type === "overlay") {
     ops.push({ op: "mountAttributes", path: rootPath, set: mountReadOnly, clear: 0n, recursive: false });
   }
@@ -172,7 +179,12 @@ function openStopped(
 }
 
 /** What the user mounted, where its source is there. Files that a start makes are not. */
-function volumeOps(config: RuntimeConfig, paths: EnginePaths, { id }: Container): readonly Op[] {
+function volumeOps(
+  config: RuntimeConfig,
+  paths: EnginePaths,
+  { id }: Container,
+  parts: readonly BeneathSource[],
+): readonly Op[] {
   const ops: Op[] = [];
   for (const { type, source, destination, options = [] } of config.mounts ?? []) {
     const bind = type === "bind" || options.includes("bind") || options.includes("rbind");
@@ -181,10 +193,13 @@ function volumeOps(config: RuntimeConfig, paths: EnginePaths, { id }: Container)
     if (stat === undefined) continue;
     const readOnly = options.includes("ro") || options.includes("rro");
     const target = { base: "root", path: destination } as const;
+    // A part of a volume is looked up in it: a link there leads nowhere else.
+    const part = parts.find((one) => one.source === source);
+    if (part !== undefined) ops.push({ op: "setWork", path: { base: "host", path: part.root } });
     ops.push({ op: "makeMountPoint", path: target, file: !stat.isDirectory() });
     ops.push({
       op: "bindMount",
-      source: { base: "host", path: source },
+      source: part === undefined ? { base: "host", path: source } : { base: "work", path: part.path },
       target,
       recursive: true,
       set: readOnly ? mountReadOnly : 0n,

@@ -1,5 +1,6 @@
 import { VitrineError } from "../../base/mod.ts";
 import type { EnginePaths } from "../containers/record.ts";
+import { recordVolumeEvent } from "./event.ts";
 import { checkVolumeDriver, checkVolumeOptions } from "./options.ts";
 import { checkVolumeName, makeVolume, readVolume, type Volume } from "./record.ts";
 
@@ -35,7 +36,9 @@ export function createVolume(
   for (;;) {
     const there = readVolume(paths, name);
     if (there !== undefined) return ignore ? there : sameVolume(there, request);
-    if (makeVolume(paths, volume)) return volume;
+    if (!makeVolume(paths, volume)) continue;
+    recordVolumeEvent(paths, name, "create");
+    return volume;
   }
 }
 

@@ -1,4 +1,5 @@
 /** `--mount type=image`: what mounts an image's files into a container. */
+import type { Op } from "../../kernel/mod.ts";
 import type { Store, StoredImage } from "../../store/mod.ts";
 import type { StagedImage } from "../spec/user-mounts.ts";
 
@@ -45,6 +46,25 @@ export function imageMount(
         ...(userxattr ? ["userxattr"] : []),
       ],
     },
+  };
+}
+
+/** The whole image where only this mount namespace sees it. */
+export function stageImage({ at, mount }: ImageMount): Op {
+  const target = { base: "host", path: at } as const;
+  if (mount.type === "overlay") {
+    const { options } = mount;
+    return { op: "mountFilesystem", fstype: "overlay", source: "overlay", target, attributes: 0n, options };
+  }
+  return {
+    op: "bindMount",
+    source: { base: "host", path: mount.path },
+    target,
+    recursive: false,
+    set: 0n,
+    clear: 0n,
+    recursiveAttributes: false,
+    propagation: 0,
   };
 }
 

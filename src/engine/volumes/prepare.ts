@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { VitrineError } from "../../base/mod.ts";
 import { containerDirectory, type EnginePaths } from "../containers/record.ts";
 import { inheritedFlag, type KeptMount } from "../spec/user-mounts.ts";
+import { recordVolumeEvent } from "./event.ts";
 import {
   isUnused,
   makeVolume,
@@ -54,7 +55,9 @@ function ensure(input: VolumesInput, mount: VolumeMount): void {
       if (isUnused(paths, there)) ownUnused(paths, there, own);
       return;
     }
-    if (makeVolume(paths, volumeOf(input, mount), own)) return;
+    if (!makeVolume(paths, volumeOf(input, mount), own)) continue;
+    recordVolumeEvent(paths, mount.name, "create");
+    return;
   }
 }
 

@@ -66,6 +66,9 @@ export function volumeData(paths: EnginePaths, name: string): string {
  */
 export const ownVolumesLink = "anonymous";
 
+/** In the volume while a copy from the image is not whole (native/copy.c). */
+export const fillingMark = ".vitrine-filling";
+
 /** undefined: there is none. Error: `volume-record-invalid`. */
 export function readVolume(paths: EnginePaths, name: string): Volume | undefined {
   let bytes: Uint8Array;

@@ -11,6 +11,7 @@ import {
   listContainers,
 } from "../containers/record.ts";
 import type { RemoveTree } from "../containers/sweep.ts";
+import { recordVolumeEvent } from "./event.ts";
 import {
   isVolumeName,
   listVolumes,
@@ -49,6 +50,7 @@ export async function removeVolume(paths: EnginePaths, name: string, removeTree:
   if (moved === undefined) throw volumeNotFound(name);
   const users = volumeUsers(paths, name);
   if (users.length > 0 && moveBack(paths, moved, name)) refuseUsed(name, users);
+  recordVolumeEvent(paths, name, "destroy");
   await removeTree(moved, undefined);
 }
 
