@@ -12,6 +12,10 @@ int op_daemonize(struct helper *h, const struct args_daemonize *a) {
   if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "daemonize comes before clone");
   struct hub *hub = hub_of(m);
   if (hub == NULL) return fail_as(h, ENOMEM, "memory");
+  if (h->restarted) {
+    hub->daemon = true;
+    return 0;
+  }
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
   pid_t monitor = fork();

@@ -35,6 +35,10 @@ struct helper {
   mode_t umask; /* the caller's: the helper itself runs with 0 */
   bool umask_set;
   bool die_with_monitor, new_user_namespace, is_namespace_root, joined; /* in init */
+  bool restarted; /* this is not the first run of the plan */
+  uint32_t restarts;
+  uint64_t restart_delay; /* ms before this run */
+  const char *plan_path;
   pid_t host_pid; /* init's pid as the monitor sees it: known to init from the first barrier on */
   struct monitor *monitor; /* NULL in init and in apply */
   struct layer *layer; /* only in apply */
@@ -173,8 +177,8 @@ int layer_flush(struct helper *h);
 /* The descriptor of `run --lifeline`: a stream socket to whoever owns the container. When that end closes, the container
    ends; once all is cleaned up the exit status is written there as a line of digits. */
 #define LIFELINE 3
-/* `lifeline` is that descriptor, or -1. */
-int run_main(const char *plan, int lifeline);
+/* `lifeline` is that descriptor, or -1. `restarted`: NULL, or COUNT:DELAY of a plan that is run again (restart.c). */
+int run_main(const char *plan, int lifeline, const char *restarted);
 /* Runs the plan's monitor ops about a process that is there already. False where one failed: it was told. */
 bool run_hooks(const char *plan, pid_t init);
 int start_main(char **argv);

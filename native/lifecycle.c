@@ -158,7 +158,7 @@ int delete_main(char **argv) {
     return leave_to(argv + 2, "the container has not stopped");
   int size = snprintf(plan, sizeof plan, "%s/delete", argv[1]);
   if (size < 0 || (size_t)size >= sizeof plan || access(plan, R_OK) != 0) return leave_to(argv + 2, plan);
-  return run_main(plan, -1);
+  return run_main(plan, -1, NULL);
 }
 
 /* start DIR [PROGRAM ARG0 [ARG]...]: returns when init has become its program and the poststart hooks ran. */

@@ -16,6 +16,7 @@ int main(int argc, char **argv) {
   if (argc >= 3 && strcmp(argv[1], "reap") == 0) return reap_main(argv + 2);
   /* Nothing that the caller left open may reach a container, but for what it names. */
   unsigned kept = 0;
+  const char *restarted = NULL;
   bool run = argc == 3 && strcmp(argv[1], "run") == 0;
   bool lifeline = argc == 4 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--lifeline") == 0;
   if (lifeline) {
@@ -30,6 +31,10 @@ int main(int argc, char **argv) {
   for (int i = 2; i < argc && strcmp(argv[1], "apply") == 0; i++) {
     if (strcmp(argv[i], "--copy=3") == 0) kept = 1;
   }
+  if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--restarted") == 0) {
+    run = true;
+    restarted = argv[3];
+  }
   if (k_close_range(3 + kept, ~0u, 0) != 0) {
     for (unsigned fd = 3 + kept; fd < 1024; fd++) close((int)fd);
   }
@@ -39,7 +44,7 @@ int main(int argc, char **argv) {
     if (fd > 2) close(fd);
     if (fd < 0 || fd > 2) break;
   }
-  if (run) return seal_self(argv) ? run_main(argv[argc - 1], lifeline ? LIFELINE : -1) : 125;
+  if (run) return seal_self(argv) ? run_main(argv[argc - 1], lifeline ? LIFELINE : -1, restarted) : 125;
   if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
   if (argc >= 3 && strcmp(argv[1], "state") == 0) return state_main(argv + 2);
   if (argc >= 4 && strcmp(argv[1], "kill") == 0) return kill_main(argv + 2);

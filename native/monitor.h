@@ -2,6 +2,7 @@
 #ifndef VITRINE_MONITOR_H
 #define VITRINE_MONITOR_H
 #include "helper.h"
+#include <poll.h>
 #include <termios.h>
 
 /* A namespace that the monitor left for the sake of its child, to return to after clone. */
@@ -38,6 +39,12 @@ struct monitor {
   struct termios tty;
   int lifeline; /* -1: nobody; see LIFELINE */
   bool ownerless;
+  struct events *events; /* NULL: not recorded */
+  struct health *health; /* NULL: not checked */
+  char *oom_file;
+  bool oom_killed;
+  int64_t began, ended; /* of the program: ms of CLOCK_MONOTONIC */
+  bool restart_asked, stop_asked; /* by the health check */
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */
 };
 
@@ -62,6 +69,37 @@ unsigned long long process_start_time(pid_t pid);
 unsigned long long running_since(pid_t pid);
 /* PID STARTTIME into a file, whole or not at all; with `name_space` also the pid namespace that the pid is of. */
 int write_process(struct helper *h, const char *path, pid_t pid, bool name_space);
+
+/* An exit record: CODE SIGNAL TIME_NS, and ` oom`. */
+int write_exit(struct helper *h, const char *path);
+int write_record(struct helper *h, const char *path, const char *text, size_t size);
+int64_t monotonic_ms(void);
+int64_t realtime_ns(void);
+
+/* --- events.c --- */
+/* `add`: members of a JSON object of digits and our own words, e.g. "exitCode":"1"; NULL without. */
+void record_event(const struct monitor *m, const char *action, const char *add);
+void record_end(const struct monitor *m);
+/* What the plan removed at its end. */
+void record_destroy(const struct monitor *m);
+
+/* --- restart.c --- */
+/* Somebody ended the container for good, before there was a process that he could have killed. */
+bool restart_refused(const struct helper *h);
+/* Before the exit record: between this end and the next run nobody is told that the container has ended. */
+void restart_announce(struct helper *h);
+/* The program runs again. */
+void restart_done(struct helper *h, const char *exit_file);
+
+/* --- health.c --- */
+#define HEALTH_POLLS 2
+void health_begin(struct helper *h);
+/* Milliseconds until there is something to do; -1: nothing is. */
+int health_timeout(const struct monitor *m);
+unsigned health_polls(const struct monitor *m, struct pollfd *polls);
+void health_serve(struct helper *h, const struct pollfd *polls);
+/* The program has ended, but is not reaped. */
+void health_end(struct monitor *m);
 
 /* --- relay.c --- */
 struct relay {

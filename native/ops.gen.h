@@ -49,10 +49,13 @@ enum op_code {
   OP_SET_ROOT = 20,
   OP_SET_WORK = 21,
   OP_MOVE_NET_DEVICE = 22,
+  OP_RECORD_EVENTS = 23,
   OP_DAEMONIZE = 24,
   OP_CAPTURE_STREAMS = 25,
   OP_KEEP_LOG = 26,
   OP_ATTACH_SOCKET = 27,
+  OP_COUNT_OOM = 28,
+  OP_HEALTH_CHECK = 29,
   OP_MOUNT_PROPAGATION = 30,
   OP_MOUNT_FILESYSTEM = 31,
   OP_BIND_MOUNT = 32,
@@ -64,6 +67,7 @@ enum op_code {
   OP_UNMOUNT = 38,
   OP_TMP_COPY_UP = 39,
   OP_BIND_ID_MAPPED = 40,
+  OP_RESTART = 41,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -203,6 +207,13 @@ struct args_move_net_device {
   struct str device;
   struct str name;
 };
+struct args_record_events {
+  struct str path;
+  struct str prefix;
+  struct bytes tail;
+  uint64_t max_bytes;
+  bool destroys;
+};
 struct args_daemonize {
   struct str monitor_file;
   struct str announce;
@@ -222,6 +233,22 @@ struct args_keep_log {
 };
 struct args_attach_socket {
   struct str path;
+};
+struct args_count_oom {
+  struct str file;
+};
+struct args_health_check {
+  struct str plan;
+  struct str link;
+  struct str state_file;
+  uint64_t interval;
+  uint64_t timeout;
+  uint64_t start_period;
+  uint64_t start_interval;
+  uint32_t retries;
+  uint32_t on_failure;
+  uint32_t stop_signal;
+  int64_t stop_timeout;
 };
 struct args_mount_propagation {
   struct path path;
@@ -284,6 +311,15 @@ struct args_bind_id_mapped {
   struct list uids;
   struct list gids;
   bool id_map_recursive;
+};
+struct args_restart {
+  uint32_t policy;
+  uint32_t retries;
+  struct str policy_file;
+  struct str stop_file;
+  struct str state_file;
+  struct str count_file;
+  struct list prepare;
 };
 struct args_make_directory {
   struct path path;
@@ -532,10 +568,13 @@ union op_args {
   struct args_set_root set_root;
   struct args_set_work set_work;
   struct args_move_net_device move_net_device;
+  struct args_record_events record_events;
   struct args_daemonize daemonize;
   struct args_capture_streams capture_streams;
   struct args_keep_log keep_log;
   struct args_attach_socket attach_socket;
+  struct args_count_oom count_oom;
+  struct args_health_check health_check;
   struct args_mount_propagation mount_propagation;
   struct args_mount_filesystem mount_filesystem;
   struct args_bind_mount bind_mount;
@@ -547,6 +586,7 @@ union op_args {
   struct args_unmount unmount;
   struct args_tmp_copy_up tmp_copy_up;
   struct args_bind_id_mapped bind_id_mapped;
+  struct args_restart restart;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -621,10 +661,13 @@ union op_args {
   X(set_root, OP_SET_ROOT, "setRoot") \
   X(set_work, OP_SET_WORK, "setWork") \
   X(move_net_device, OP_MOVE_NET_DEVICE, "moveNetDevice") \
+  X(record_events, OP_RECORD_EVENTS, "recordEvents") \
   X(daemonize, OP_DAEMONIZE, "daemonize") \
   X(capture_streams, OP_CAPTURE_STREAMS, "captureStreams") \
   X(keep_log, OP_KEEP_LOG, "keepLog") \
   X(attach_socket, OP_ATTACH_SOCKET, "attachSocket") \
+  X(count_oom, OP_COUNT_OOM, "countOom") \
+  X(health_check, OP_HEALTH_CHECK, "healthCheck") \
   X(mount_propagation, OP_MOUNT_PROPAGATION, "mountPropagation") \
   X(mount_filesystem, OP_MOUNT_FILESYSTEM, "mountFilesystem") \
   X(bind_mount, OP_BIND_MOUNT, "bindMount") \
@@ -636,6 +679,7 @@ union op_args {
   X(unmount, OP_UNMOUNT, "unmount") \
   X(tmp_copy_up, OP_TMP_COPY_UP, "tmpCopyUp") \
   X(bind_id_mapped, OP_BIND_ID_MAPPED, "bindIdMapped") \
+  X(restart, OP_RESTART, "restart") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -766,6 +810,13 @@ static const struct field fields_move_net_device[] = {
   {ARG_STR, offsetof(struct args_move_net_device, device)},
   {ARG_STR, offsetof(struct args_move_net_device, name)},
 };
+static const struct field fields_record_events[] = {
+  {ARG_STR, offsetof(struct args_record_events, path)},
+  {ARG_STR, offsetof(struct args_record_events, prefix)},
+  {ARG_BYTES, offsetof(struct args_record_events, tail)},
+  {ARG_U64, offsetof(struct args_record_events, max_bytes)},
+  {ARG_BOOL, offsetof(struct args_record_events, destroys)},
+};
 static const struct field fields_daemonize[] = {
   {ARG_STR, offsetof(struct args_daemonize, monitor_file)},
   {ARG_STR, offsetof(struct args_daemonize, announce)},
@@ -785,6 +836,22 @@ static const struct field fields_keep_log[] = {
 };
 static const struct field fields_attach_socket[] = {
   {ARG_STR, offsetof(struct args_attach_socket, path)},
+};
+static const struct field fields_count_oom[] = {
+  {ARG_STR, offsetof(struct args_count_oom, file)},
+};
+static const struct field fields_health_check[] = {
+  {ARG_STR, offsetof(struct args_health_check, plan)},
+  {ARG_STR, offsetof(struct args_health_check, link)},
+  {ARG_STR, offsetof(struct args_health_check, state_file)},
+  {ARG_U64, offsetof(struct args_health_check, interval)},
+  {ARG_U64, offsetof(struct args_health_check, timeout)},
+  {ARG_U64, offsetof(struct args_health_check, start_period)},
+  {ARG_U64, offsetof(struct args_health_check, start_interval)},
+  {ARG_U32, offsetof(struct args_health_check, retries)},
+  {ARG_U32, offsetof(struct args_health_check, on_failure)},
+  {ARG_U32, offsetof(struct args_health_check, stop_signal)},
+  {ARG_I64, offsetof(struct args_health_check, stop_timeout)},
 };
 static const struct field fields_mount_propagation[] = {
   {ARG_PATH, offsetof(struct args_mount_propagation, path)},
@@ -847,6 +914,15 @@ static const struct field fields_bind_id_mapped[] = {
   {ARG_MAPS, offsetof(struct args_bind_id_mapped, uids)},
   {ARG_MAPS, offsetof(struct args_bind_id_mapped, gids)},
   {ARG_BOOL, offsetof(struct args_bind_id_mapped, id_map_recursive)},
+};
+static const struct field fields_restart[] = {
+  {ARG_U32, offsetof(struct args_restart, policy)},
+  {ARG_U32, offsetof(struct args_restart, retries)},
+  {ARG_STR, offsetof(struct args_restart, policy_file)},
+  {ARG_STR, offsetof(struct args_restart, stop_file)},
+  {ARG_STR, offsetof(struct args_restart, state_file)},
+  {ARG_STR, offsetof(struct args_restart, count_file)},
+  {ARG_STRS, offsetof(struct args_restart, prepare)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -1082,10 +1158,13 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_SET_ROOT] = {"setRoot", fields_set_root, 1},
   [OP_SET_WORK] = {"setWork", fields_set_work, 1},
   [OP_MOVE_NET_DEVICE] = {"moveNetDevice", fields_move_net_device, 2},
+  [OP_RECORD_EVENTS] = {"recordEvents", fields_record_events, 5},
   [OP_DAEMONIZE] = {"daemonize", fields_daemonize, 5},
   [OP_CAPTURE_STREAMS] = {"captureStreams", fields_capture_streams, 3},
   [OP_KEEP_LOG] = {"keepLog", fields_keep_log, 3},
   [OP_ATTACH_SOCKET] = {"attachSocket", fields_attach_socket, 1},
+  [OP_COUNT_OOM] = {"countOom", fields_count_oom, 1},
+  [OP_HEALTH_CHECK] = {"healthCheck", fields_health_check, 11},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},
   [OP_MOUNT_FILESYSTEM] = {"mountFilesystem", fields_mount_filesystem, 5},
   [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 7},
@@ -1097,6 +1176,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_UNMOUNT] = {"unmount", fields_unmount, 2},
   [OP_TMP_COPY_UP] = {"tmpCopyUp", fields_tmp_copy_up, 3},
   [OP_BIND_ID_MAPPED] = {"bindIdMapped", fields_bind_id_mapped, 11},
+  [OP_RESTART] = {"restart", fields_restart, 7},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

@@ -130,6 +130,8 @@ int op_rename(struct helper *h, const struct args_rename *a) {
 }
 
 int op_copy_tree(struct helper *h, const struct args_copy_tree *a) {
+  /* What the first run filled belongs to the container. */
+  if (h->restarted) return 0;
   char failed[COPY_FAILED_BYTES];
   int from = resolve(h, &a->from, O_RDONLY | O_DIRECTORY, 0);
   if (from < 0) return fail(h, "open %s", a->from.path.at);

@@ -305,6 +305,7 @@ static int finish(struct helper *h) {
   }
   terminal_restore(m);
   run_cleanup_ops(h);
+  record_destroy(m);
   if (m->hub != NULL) hub_finish(m->hub, status);
   if (m->lifeline >= 0) dprintf(m->lifeline, "%d\n", status);
   return status;
@@ -330,7 +331,15 @@ bool run_hooks(const char *path, pid_t init) {
   return !monitor.failure.set;
 }
 
-int run_main(const char *path, int lifeline) {
+/* COUNT:DELAY */
+static void read_restarts(struct helper *h, const char *text) {
+  char *end;
+  h->restarted = true;
+  h->restarts = (uint32_t)strtoul(text, &end, 10);
+  if (*end == ':') h->restart_delay = strtoull(end + 1, NULL, 10);
+}
+
+int run_main(const char *path, int lifeline, const char *restarted) {
   struct plan plan;
   const char *problem;
   prctl(PR_SET_NAME, "vitrine-monitor");
@@ -342,7 +351,8 @@ int run_main(const char *path, int lifeline) {
                             .inside_user = -1, .inside_pid = -1,
                             .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}, .lifeline = lifeline};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
-                     .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan};
+                     .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan, .plan_path = path};
+  if (restarted != NULL) read_restarts(&h, restarted);
   if (lifeline >= 0) fcntl(lifeline, F_SETFD, FD_CLOEXEC); /* it had to outlive the sealing */
   h.umask = umask(0);
   block_signals(&monitor);

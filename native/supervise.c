@@ -32,7 +32,7 @@ unsigned long long process_start_time(pid_t pid) { return start_time(pid, true);
 unsigned long long running_since(pid_t pid) { return start_time(pid, false); }
 
 /* A reader sees the whole text or no file: written beside and renamed. */
-static int write_record(struct helper *h, const char *path, const char *text, size_t size) {
+int write_record(struct helper *h, const char *path, const char *text, size_t size) {
   char beside[4096 + 64];
   int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), process_start_time(getpid()));
   if (length < 0 || (size_t)length >= sizeof beside) return fail_as(h, ENAMETOOLONG, "%s", path);
@@ -53,14 +53,37 @@ int write_process(struct helper *h, const char *path, pid_t pid, bool name_space
   return write_record(h, path, text, (size_t)length);
 }
 
-static int write_exit(struct helper *h, const char *path) {
+int64_t monotonic_ms(void) {
   struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t realtime_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int write_exit(struct helper *h, const char *path) {
   char text[96];
   int status = h->monitor->wait_status;
-  clock_gettime(CLOCK_REALTIME, &now);
-  int length = snprintf(text, sizeof text, "%d %d %lld%09ld\n", exit_status(status),
-                        WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)now.tv_sec, now.tv_nsec);
+  int length = snprintf(text, sizeof text, "%d %d %lld%s\n", exit_status(status), WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                        (long long)realtime_ns(), h->monitor->oom_killed ? " oom" : "");
   return write_record(h, path, text, (size_t)length);
+}
+
+/* Both versions of cgroups have a line "oom_kill COUNT"; the cgroup is as young as the program. */
+static void look_for_oom(struct monitor *m) {
+  char text[1024];
+  int fd = m->oom_file == NULL ? -1 : open(m->oom_file, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  ssize_t size = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (size <= 0) return;
+  text[size] = 0;
+  const char *at = strstr(text, "oom_kill ");
+  m->oom_killed = at != NULL && strtoull(at + strlen("oom_kill "), NULL, 10) > 0;
 }
 
 /* A copy that outlives the plan's memory. */
@@ -106,7 +129,7 @@ static void end_without_owner(struct monitor *m) {
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
-  struct pollfd polls[3 + 2 * 3 + HUB_POLLS + 1];
+  struct pollfd polls[3 + 2 * 3 + HEALTH_POLLS + HUB_POLLS + 1];
   polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
   /* In the moment between init's last message and its execve a signal waits: it is for the program. */
   polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
@@ -117,12 +140,13 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
     polls[3 + 2 * i] = (struct pollfd){full ? -1 : relay->from, POLLIN, 0};
     polls[4 + 2 * i] = (struct pollfd){full ? relay->to : -1, POLLOUT, 0};
   }
-  struct pollfd *captured = polls + 3 + 2 * relays->count;
+  struct pollfd *checked = polls + 3 + 2 * relays->count;
+  struct pollfd *captured = checked + health_polls(m, checked);
   bool streaming = m->hub != NULL && m->channel_closed;
-  unsigned count = 3 + 2 * relays->count + (streaming ? hub_polls(m->hub, captured) : 0);
+  unsigned count = (unsigned)(captured - polls) + (streaming ? hub_polls(m->hub, captured) : 0);
   struct pollfd *lifeline = &polls[count++];
   *lifeline = (struct pollfd){m->ownerless ? -1 : m->lifeline, POLLRDHUP, 0};
-  if (poll(polls, count, -1) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  if (poll(polls, count, health_timeout(m)) < 0) return errno == EINTR ? 0 : fail(h, "poll");
   if (lifeline->revents != 0) end_without_owner(m);
   /* Messages first: a failed init also ends, and its message is the reason. */
   if (polls[2].revents != 0) {
@@ -137,11 +161,21 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
     relay_move(&relays->relay[i], polls[3 + 2 * i].revents, polls[4 + 2 * i].revents);
   }
   if (streaming) hub_serve(m, captured);
+  if (m->health != NULL) health_serve(h, checked);
   *ended = polls[0].revents != 0;
   return 0;
 }
 
-static int wait_for_child(struct helper *h, bool forward, bool input) {
+static void program_began(struct helper *h, const char *exit_file) {
+  struct monitor *m = h->monitor;
+  if (!m->executing) return;
+  m->began = monotonic_ms();
+  if (h->restarted) restart_done(h, exit_file);
+  record_event(m, "start", NULL);
+  if (m->health != NULL) health_begin(h);
+}
+
+static int wait_for_child(struct helper *h, bool forward, bool input, const char *exit_file) {
   struct monitor *m = h->monitor;
   struct relays relays = {.count = 0};
   bool begun = false;
@@ -153,13 +187,19 @@ static int wait_for_child(struct helper *h, bool forward, bool input) {
       if (m->hub != NULL) hub_begin(m);
       else relays_begin(m, &relays, input);
       begun = true;
+      program_began(h, exit_file);
     }
     int error = wait_once(h, &relays, forward, &ended);
     if (error != 0) return error;
   }
-  if (!begun && m->hub != NULL) hub_begin(m);
-  else if (!begun) relays_begin(m, &relays, false);
+  if (!begun) {
+    if (m->hub != NULL) hub_begin(m);
+    else relays_begin(m, &relays, false);
+    program_began(h, exit_file);
+  }
+  if (m->health != NULL) health_end(m);
   monitor_reap(m);
+  m->ended = monotonic_ms();
   if (m->hub != NULL) hub_drain(m);
   else relays_drain(&relays);
   terminal_restore(m);
@@ -173,7 +213,16 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
   bool input = a->relay_input;
   char *exit_file = kept_string(a->exit_file);
   int error = a->pid_file.length > 0 ? write_process(h, a->pid_file.at, m->child, false) : 0;
-  if (error == 0) error = wait_for_child(h, forward, input);
+  if (error == 0 && restart_refused(h)) {
+    m->interrupted = SIGKILL;
+    kill(m->child, SIGKILL);
+  }
+  if (error == 0) error = wait_for_child(h, forward, input, exit_file);
+  if (error == 0) {
+    look_for_oom(m);
+    record_end(m);
+    restart_announce(h);
+  }
   if (error == 0 && exit_file != NULL) error = write_exit(h, exit_file);
   free(exit_file);
   return error;
@@ -184,6 +233,12 @@ static int write_pid(struct helper *h, const char *path) {
   char text[16];
   int length = snprintf(text, sizeof text, "%d", (int)h->monitor->child);
   return write_record(h, path, text, (size_t)length);
+}
+
+int op_count_oom(struct helper *h, const struct args_count_oom *a) {
+  if (h->monitor == NULL) return fail_as(h, EINVAL, "only in the monitor");
+  h->monitor->oom_file = kept_string(a->file);
+  return 0;
 }
 
 int op_write_pid_file(struct helper *h, const struct args_write_pid_file *a) {

@@ -9,6 +9,7 @@ const network = "Network";
 const privileges = "Privileges";
 const resources = "Resources";
 const container = "Container";
+const health = "Health";
 const later = "Not yet";
 
 export const runOptionTable = {
@@ -92,6 +93,63 @@ export const runOptionTable = {
     section: container,
     help: "max-size=SIZE, max-file=NUMBER: a longer log is begun anew",
   },
+  restart: {
+    type: "string",
+    value: "POLICY",
+    defaultText: "no",
+    section: container,
+    help: "run it again when it ends: no, on-failure[:N], always, unless-stopped",
+  },
+  "health-cmd": {
+    type: "string",
+    value: "COMMAND",
+    defaultText: "the image's",
+    section: health,
+    help: "a command that finds out whether the container is well, or 'none'",
+  },
+  "health-interval": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "30s",
+    section: health,
+    help: "time between two checks",
+  },
+  "health-timeout": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "30s",
+    section: health,
+    help: "how long a check may take",
+  },
+  "health-retries": {
+    type: "number",
+    value: "N",
+    defaultText: "3",
+    section: health,
+    help: "failures in a row that make it unhealthy",
+  },
+  "health-start-period": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "0s",
+    section: health,
+    help: "time to start in: failures do not count before a first success",
+  },
+  "health-start-interval": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "5s",
+    section: health,
+    help: "time between two checks within the start period",
+  },
+  "health-on-failure": {
+    type: "string",
+    value: "ACTION",
+    defaultText: "none",
+    section: health,
+    help: "what is done to an unhealthy container: none, kill, restart, stop",
+  },
+  "no-healthcheck": { type: "boolean", section: health, help: "run no check" },
 
   // the process
   interactive: { type: "boolean", short: "i", section: process_, help: "keep stdin open" },
@@ -401,8 +459,6 @@ export const runOptionTable = {
     help: "publish a port",
   },
   "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
-  restart: { type: "string", value: "POLICY", section: later, hidden: true, help: "restart policy" },
-  "no-healthcheck": { type: "boolean", section: later, hidden: true, help: "none is run in the foreground" },
 } as const satisfies OptionTable;
 
 export type RunFlags = OptionValues<typeof runOptionTable>;

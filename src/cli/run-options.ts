@@ -6,12 +6,14 @@ import {
   parseAddHost,
   parseBytes,
   parseCapabilities,
+  parseDetachKeys,
   parseDevice,
   parseDeviceRule,
   parseDns,
   parseDnsWord,
   parseEntrypoint,
   parseEnvironment,
+  parseHealth,
   parseHostname,
   parseInteger,
   parseIpcMode,
@@ -25,6 +27,7 @@ import {
   parsePairs,
   parsePlatform,
   parsePullPolicy,
+  parseRestartPolicy,
   parseSecurityOptions,
   parseSignal,
   parseSysctl,
@@ -34,6 +37,7 @@ import {
   parseVolumesFrom,
   type RunOptions,
   readEnvironmentFile,
+  refuseRestartOfRemoved,
   unsupportedFlag,
 } from "../engine/mod.ts";
 import { parseLimits } from "./limit-flags.ts";
@@ -63,6 +67,8 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
   }
   refuseLater(flags);
   const { directory } = context;
+  const restart = map(flags.restart, parseRestartPolicy);
+  refuseRestartOfRemoved(restart, flags.rm);
   const ulimits = flags.ulimit.map(parseUlimit);
   return {
     image,
@@ -74,6 +80,9 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     tty: flags.tty,
     remove: flags.rm,
     detach: flags.detach,
+    restart,
+    health: parseHealth(flags),
+    detachKeys: map(flags["detach-keys"], parseDetachKeys),
     log: parseLog(flags["log-driver"], flags["log-opt"]),
     quiet: flags.quiet,
     name: map(flags.name, (text) => parseName("--name", text)),
@@ -198,9 +207,6 @@ function refuseLater(flags: RunFlags): void {
       "publishing ports is not supported yet: it needs a bridge network",
       "use --network host: the program's ports are then the host's",
     );
-  }
-  if (flags.restart !== undefined && flags.restart !== "no" && flags.restart !== "") {
-    throw unsupportedFlag("--restart", "restart policies are not supported yet", "leave --restart out");
   }
   // Read here so that a wrong policy is told before anything is done.
   map(flags.pull, parsePullPolicy);

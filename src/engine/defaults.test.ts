@@ -5,6 +5,7 @@ import type { Origin } from "../kernel/mod.ts";
 import type { Mount } from "../oci/mod.ts";
 import { defaults } from "./defaults.ts";
 import { bareUserHost, id, image, rootHost, seccomp, specInput, userHost } from "./fixtures.ts";
+import { healthCheckOf } from "./health.ts";
 import { chooseIds } from "./id-maps.ts";
 import type { SpecInput } from "./spec/input.ts";
 import { makeSpecification, type Specification } from "./spec.ts";
@@ -401,7 +402,12 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
   },
   stopTimeoutSeconds: () => assert.equal(defaults.stopTimeoutSeconds.value, 10),
   logDriver: () => assert.equal(defaults.logDriver.value, "none"),
-  healthcheck: () => assert.equal(defaults.healthcheck.value, "not run"),
+  healthcheck() {
+    assert.equal(healthCheckOf(undefined, {}), undefined);
+    const { test: _, args: __, onFailure: ___, ...times } = healthCheckOf({ test: ["CMD", "true"] }, {})!;
+    assert.deepEqual(times, { ...defaults.healthcheck.value, startPeriod: 0 });
+    assert.equal(healthCheckOf({ test: ["CMD", "true"], retries: 7 }, {})?.retries, 7);
+  },
   detachKeys: () => assert.equal(defaults.detachKeys.value, ""),
 };
 

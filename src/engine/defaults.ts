@@ -310,13 +310,13 @@ export const defaults = {
     "own",
     "",
     "none" as const,
-    "in the foreground the output goes to the caller; logs are kept of detached containers, which come later",
+    "in the foreground the output goes to the caller; of detached containers a log is kept",
   ),
   healthcheck: row(
-    "own",
-    "",
-    "not run" as const,
-    "checks need a process that lives beside the container: they come with detached containers",
+    "both",
+    "--health-interval --health-timeout --health-start-interval --health-retries",
+    { interval: 30e9, timeout: 30e9, startInterval: 5e9, retries: 3 },
+    "of a check that the image or --health-cmd names; the monitor runs it (nanoseconds)",
   ),
   detachKeys: row("own", "", "" as const, "a foreground container cannot be detached from"),
 } as const;

@@ -18,13 +18,16 @@ const byDetach: Origin = { by: "flag", flag: "--detach" };
 /** The streams of the caller (`pipeStreams`) are replaced; all the rest is as in the foreground. */
 export function detachPlan(plan: Plan, detachment: Detachment): Plan {
   const ops = plan.ops.filter(({ op }) => op.op !== "pipeStreams");
-  // After the program that explains a failure is known, before anything is done.
-  const at = ops.findIndex(({ stage, op }) => stage === "monitor" && op.op !== "reportFailure");
-  return { ...plan, ops: [...ops.slice(0, at), ...detachOps(detachment).map(planned), ...ops.slice(at)] };
+  return withMonitorOps({ ...plan, ops }, detachOps(detachment), byDetach);
 }
 
-function planned(op: Op): PlannedOp {
-  return { stage: "monitor", tolerate: [], why: { pointer: "", section: "", origin: byDetach }, op };
+/** After the program that explains a failure is known, before anything is done. */
+export function withMonitorOps(plan: Plan, ops: readonly Op[], origin: Origin): Plan {
+  const at = plan.ops.findIndex(({ stage, op }) => stage === "monitor" && op.op !== "reportFailure");
+  const added = ops.map(
+    (op): PlannedOp => ({ stage: "monitor", tolerate: [], why: { pointer: "", section: "", origin }, op }),
+  );
+  return { ...plan, ops: [...plan.ops.slice(0, at), ...added, ...plan.ops.slice(at)] };
 }
 
 function detachOps({ attach, log, socket, ...rest }: Detachment): readonly Op[] {

@@ -10,6 +10,7 @@ import { type Container, containerDirectory, type EnginePaths, runDirectory } fr
 import { isPaused, runningProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
 import { detachPlan } from "./detach-plan.ts";
+import { cgroupOf } from "./health-plan.ts";
 import { readBeneath } from "./host-files.ts";
 import type { EnvironmentChange } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
@@ -46,7 +47,6 @@ export async function prepareExec(
   const { pid } = running;
   const config = options.privileged ? unfiltered(readConfig(paths, id)) : readConfig(paths, id);
   const process = processOf(config, options, pid);
-  const [cgroup] = container.cgroups;
   const seccomp = config.linux?.seccomp;
   const own = `${runDirectory(paths, id)}/${temporaryName("exec")}`;
   const compiled = compileExec({
@@ -62,12 +62,7 @@ export async function prepareExec(
       reportFailure: [...deps.failureCommand(id), "--exec", own],
       removeTrees: [own],
     },
-    cgroup:
-      cgroup === undefined
-        ? { mode: "none", reason: "the container has none" }
-        : host.cgroup.mode === "v2"
-          ? { mode: "v2", root: cgroup, path: "/" }
-          : { mode: "v1", path: cgroup },
+    cgroup: cgroupOf(container.cgroups, host),
     // On v1 some are made only when they are needed.
     cgroups: container.cgroups.filter((directory) => fs.existsSync(directory)),
     pid,

@@ -20,6 +20,7 @@ import {
 import type { StoreIds } from "../store/mod.ts";
 import {
   attachSocket,
+  type Container,
   containerDirectory,
   type EnginePaths,
   exitFile,
@@ -27,13 +28,15 @@ import {
   runDirectory,
 } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
-import { detachPlan } from "./detach-plan.ts";
+import { detachPlan, withMonitorOps } from "./detach-plan.ts";
 import { extendPlan, type PlanExtras } from "./extend-plan.ts";
+import type { HealthCheck } from "./health.ts";
 import { toHostId, widestIds } from "./id-maps.ts";
-import type { LogOptions } from "./options.ts";
+import type { LogOptions, RestartPolicy } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import type { GeneratedFile } from "./spec/network-files.ts";
 import type { BeneathSource, ContainerVolume } from "./spec/user-mounts.ts";
+import { restartOp, watchOps } from "./supervision.ts";
 import type { ImageMount } from "./volumes/image-mount.ts";
 import { fillingMark, isUnused, ownVolumesLink, readVolume } from "./volumes/record.ts";
 
@@ -48,6 +51,8 @@ export interface Launch {
   readonly cgroups: boolean;
   readonly passSignals: boolean;
   readonly log: LogOptions;
+  readonly restart?: RestartPolicy | undefined;
+  readonly health?: HealthCheck | undefined;
   /** To be written into the state of this boot before it starts. */
   readonly files: readonly GeneratedFile[];
   readonly volumes: readonly ContainerVolume[];
@@ -73,6 +78,8 @@ export type Manner =
 export interface LaunchInput {
   readonly id: string;
   readonly name: string;
+  /** As the container's record has them. */
+  readonly about: Pick<Container, "image" | "labels" | "stopSignal" | "stopTimeoutSeconds">;
   readonly ids: StoreIds;
   readonly config: RuntimeConfig;
   readonly origins: Origins;
@@ -88,6 +95,8 @@ export interface LaunchPlan {
   readonly directories: readonly string[];
   /** The cgroup directories that the plan removes at the end. */
   readonly cgroups: readonly string[];
+  /** What the monitor runs to check its health; to be written to `healthPlanFile`. */
+  readonly healthPlan?: Plan | undefined;
 }
 
 /** Errors: those of `compile`. */
@@ -119,6 +128,7 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       ...(launch.remove ? {} : { exitFile: exitFile(paths, id) }),
       reportFailure: deps.failureCommand(id),
       ...(tools === undefined ? {} : { idMapTools: tools }),
+      beforeRemoval: mayRestart(input) ? [restartOp(paths, id, launch.restart, [])] : [],
       removeTrees: removals(input, paths),
       helper: deps.helperPath,
       ...(launch.beneath === undefined ? {} : { beneath: launch.beneath }),
@@ -137,11 +147,56 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
     pointers: mountPointers(config),
     origins,
   });
+  const cgroups = cgroupDirectories(compiled);
+  const watched = watchedPlan(extended, input, cgroups, deps);
   return {
-    plan: input.manner.kind === "foreground" ? extended : detached(extended, input, input.manner, paths),
+    plan: input.manner.kind === "foreground" ? watched : detached(watched, input, input.manner, paths),
     directories: directoriesOf(launch, run),
-    cgroups: cgroupDirectories(compiled),
+    cgroups,
+    healthPlan:
+      launch.health === undefined
+        ? undefined
+        : await healthPlan(input, launch.health, compiled, cgroups, deps),
   };
+}
+
+/** One that goes with its program, or with its caller, does not come again. */
+function mayRestart({ launch, manner }: LaunchInput): boolean {
+  return manner.kind === "detached" && !launch.remove;
+}
+
+function watchedPlan(
+  plan: Plan,
+  { id, name, about, launch }: LaunchInput,
+  cgroups: readonly string[],
+  { paths, host }: EngineDeps,
+): Plan {
+  return withMonitorOps(
+    plan,
+    watchOps({
+      paths,
+      container: { id, name, ...about },
+      remove: launch.remove,
+      cgroups,
+      host,
+      health: launch.health,
+    }),
+    { by: "default" },
+  );
+}
+
+async function healthPlan(
+  { id, config }: LaunchInput,
+  { args }: HealthCheck,
+  compiled: Plan,
+  cgroups: readonly string[],
+  deps: EngineDeps,
+): Promise<Plan> {
+  // Of few containers: the others need not load it.
+  const { planHealthCheck } = await import("./health-plan.ts");
+  const idMap = compiled.ops.map(({ op }) => op).find((op) => op.op === "idMap");
+  const setgroupsDenied = idMap?.denySetgroups ?? deps.host.userNamespace.setgroupsDenied;
+  return planHealthCheck({ id, config, args, cgroups, setgroupsDenied }, deps);
 }
 
 function detached(

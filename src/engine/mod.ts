@@ -3,6 +3,7 @@
 export { changeContainer, leaveToMonitor, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
+export { type Health, type HealthResult, readHealth } from "./containers/health.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
 export { generateName } from "./containers/names.ts";
 export { pauseContainer, paused, unpauseContainer } from "./containers/pause.ts";
@@ -13,8 +14,10 @@ export {
   containerDirectory,
   containerIds,
   type EnginePaths,
+  healthPlanFile,
   listContainers,
   logFile,
+  policyFile,
   runDirectory,
 } from "./containers/record.ts";
 export { removeContainer, removeDamaged } from "./containers/remove.ts";
@@ -22,16 +25,21 @@ export {
   awaitMonitor,
   awaitProcess,
   type ContainerState,
+  comesBack,
   isPaused,
+  lastExit,
   monitorLives,
   monitorOf,
+  restartCount,
   runningProcess,
   startedAt,
   stateOf,
+  wasStopped,
 } from "./containers/state.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { updateContainer } from "./containers/update.ts";
 export { cpuPercent, type Usage, usageOf } from "./containers/usage.ts";
+export { awaitCondition, awaitExit, isEnd, type WaitCondition, waitConditions } from "./containers/wait.ts";
 export { type Default, defaults } from "./defaults.ts";
 export { EventReader, type RecordedEvent } from "./events/read.ts";
 export { type EngineEvent, eventFile, recordContainerEvent, recordEvent } from "./events/record.ts";
@@ -84,6 +92,7 @@ export {
   parseOctal,
 } from "./flags/sizes.ts";
 export { parseDetachKeys, parseLog } from "./flags/streams.ts";
+export { parseHealth, parseRestartPolicy, refuseRestartOfRemoved } from "./flags/supervision.ts";
 export { chooseIds, type IdChoice, widestIds } from "./id-maps.ts";
 export type { Launch, Manner } from "./launch.ts";
 export type * from "./options.ts";
@@ -127,3 +136,4 @@ export const loadVolumeArchives = () => import("./volumes/archive.ts");
 
 /** The files of containers, for the commands that need them: cp, diff, export, commit. */
 export const loadFiles = () => import("./files/files.ts");
+export { policyText } from "./supervision.ts";

@@ -206,6 +206,29 @@ export interface LogOptions {
   readonly files: number;
 }
 
+/** `--restart`; `no` is left out. */
+export interface RestartPolicy {
+  readonly name: "on-failure" | "always" | "unless-stopped";
+  /** Of on-failure; 0: no limit. */
+  readonly maximumRetryCount: number;
+}
+
+export type HealthAction = "none" | "kill" | "restart" | "stop";
+
+/** What is asked for; the rest is the image's, or docker's defaults. Durations in nanoseconds. */
+export interface HealthOptions {
+  /** `--no-healthcheck`; then there is nothing else. */
+  readonly disabled?: true;
+  /** As in an image's Healthcheck: `["CMD-SHELL", command]`. */
+  readonly test?: readonly string[];
+  readonly interval?: number;
+  readonly timeout?: number;
+  readonly startPeriod?: number;
+  readonly startInterval?: number;
+  readonly retries?: number;
+  readonly onFailure?: HealthAction;
+}
+
 export interface RunOptions {
   /** A reference; with `rootfs` the path of a directory. */
   readonly image: string;
@@ -221,6 +244,10 @@ export interface RunOptions {
   /** Runs in the background. */
   readonly detach?: boolean;
   readonly log?: LogOptions;
+  readonly restart?: RestartPolicy;
+  readonly health?: HealthOptions;
+  /** What a user of the foreground types to leave a container that goes on. */
+  readonly detachKeys?: Uint8Array;
   readonly quiet: boolean;
   readonly name?: string;
   readonly cidFile?: string;

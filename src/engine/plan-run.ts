@@ -7,9 +7,12 @@ import type { RuntimeConfig } from "../oci/mod.ts";
 import type { RootMount } from "../runtime/mod.ts";
 import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { containerDirectory, type EnginePaths, listContainers, runDirectory } from "./containers/record.ts";
+import { defaults } from "./defaults.ts";
+import { parseDetachKeys, standardDetachKeys } from "./flags/streams.ts";
+import { healthCheckOf } from "./health.ts";
 import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
-import { cgroupFor, type Launch, type Manner, planLaunch } from "./launch.ts";
+import { cgroupFor, type Launch, type LaunchInput, type Manner, planLaunch } from "./launch.ts";
 import type { LogOptions, RunOptions } from "./options.ts";
 import { withFlagOrigins } from "./plan-origins.ts";
 import { requireSources } from "./spec/mounts.ts";
@@ -57,6 +60,7 @@ export type RootSource =
 export interface RunPlan {
   readonly id: string;
   readonly name: string;
+  readonly about: LaunchInput["about"];
   readonly specification: Specification;
   /** Options of the volumes that were there when the plan was made. */
   readonly volumeOptions: ReadonlyMap<string, Readonly<Record<string, string>>>;
@@ -66,6 +70,7 @@ export interface RunPlan {
   readonly directories: readonly string[];
   /** The cgroup directories that the plan removes at the end. */
   readonly cgroups: readonly string[];
+  readonly healthPlan?: Plan | undefined;
 }
 
 export interface ContainerIdentity {
@@ -132,6 +137,8 @@ export async function planRun(
     deps.seccomp,
   );
   const { config, origins } = specification;
+  const image = source.kind === "image" ? source.image.config.config : undefined;
+  const health = healthCheckOf(options.health, image);
   const launch: Launch = {
     root,
     interactive: options.interactive,
@@ -141,14 +148,27 @@ export async function planRun(
     cgroups: options.cgroups,
     passSignals: options.passSignals,
     log: options.log ?? defaultLog,
+    ...(options.restart === undefined ? {} : { restart: options.restart }),
+    ...(health === undefined ? {} : { health }),
     files: specification.files,
     ...launchMounts(specification.user, mounted),
   };
-  const planned = await planLaunch({ ...identity, ids: idChoice.ids, config, origins, launch, manner }, deps);
+  const labels: Record<string, string> = { ...image?.Labels };
+  for (const [key, { value }] of options.labels) labels[key] = value;
+  const about = {
+    image: options.image,
+    labels,
+    stopSignal: specification.stopSignal,
+    stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
+  };
+  const planned = await planLaunch(
+    { ...identity, about, ids: idChoice.ids, config, origins, launch, manner },
+    deps,
+  );
   const asked = { init: options.init, remove: options.remove, root: paths.root };
   const plan = withFlagOrigins(withIdNote(planned.plan, idChoice), asked);
   const volumeOptions = gathered.volumeOptions ?? new Map();
-  return { ...identity, specification, volumeOptions, launch, ...planned, plan };
+  return { ...identity, about, specification, volumeOptions, launch, ...planned, plan };
 }
 
 /** Images that are mounted, by the reference in their flag. */
@@ -187,8 +207,15 @@ function launchMounts(
   };
 }
 
-function mannerOf({ detach }: RunOptions, { id }: ContainerIdentity): Manner {
-  return detach === true ? { kind: "detached", announce: `${id}\n` } : { kind: "foreground" };
+/** What may be run again outlives the command that started it: the caller is then its first client. */
+function mannerOf(options: RunOptions, { id }: ContainerIdentity): Manner {
+  if (options.detach === true) return { kind: "detached", announce: `${id}\n` };
+  if (options.restart === undefined && options.health?.onFailure !== "restart") return { kind: "foreground" };
+  const attach = {
+    input: options.interactive,
+    detachKeys: options.detachKeys ?? parseDetachKeys(standardDetachKeys),
+  };
+  return { kind: "detached", announce: "", attach };
 }
 
 /** For `explain`: where ids that were chosen for the user come from. */

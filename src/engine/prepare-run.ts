@@ -20,7 +20,6 @@ import {
   runDirectory,
 } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
-import { defaults } from "./defaults.ts";
 import { recordContainerEvent } from "./events/record.ts";
 import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
@@ -242,6 +241,7 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
       writeState(paths, {
         id: run.id,
         plan: run.plan,
+        healthPlan: run.healthPlan,
         directories: run.directories,
         files,
         ids: decided.idChoice.ids,
@@ -340,21 +340,19 @@ function recordOfImage(image: StoredImage): Omit<ContainerRecord, "id" | "mounte
 function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, deps: RunDeps): Container {
   const { kept } = run.specification.user;
   const image = found.kind === "image" ? found.image : undefined;
-  const labels: Record<string, string> = { ...image?.config.config?.Labels };
-  for (const [key, { value }] of options.labels) labels[key] = value;
+  const { restart, health } = run.launch;
   return {
     id: run.id,
     name: run.name,
-    image: options.image,
+    ...run.about,
     imageId: image?.id ?? "",
     manifestDigest: image?.manifestDescriptor.digest ?? "",
     layers: image?.layers.map(({ diffID }) => diffID) ?? [],
     created: deps.now(),
     command: run.specification.config.process?.args ?? [],
     remove: options.remove,
-    labels,
-    stopSignal: run.specification.stopSignal,
-    stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
+    ...(restart === undefined ? {} : { restart }),
+    ...(health === undefined ? {} : { healthcheck: true }),
     ...(starts ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,
     ...(idChoice.unique === true ? { uniqueIds: true } : {}),

@@ -1,7 +1,15 @@
 /** A container that was created or has ended is started (again): the same files, a plan for the machine as it is now. */
 import * as fs from "node:fs";
 import { VitrineError } from "../base/mod.ts";
-import { type Container, exitFile, runDirectory, startedFile } from "./containers/record.ts";
+import {
+  type Container,
+  exitFile,
+  healthFile,
+  restartCountFile,
+  runDirectory,
+  startedFile,
+  stoppedFile,
+} from "./containers/record.ts";
 import { awaitMonitor, monitorLives, stateOf, wasStarted } from "./containers/state.ts";
 import { type Manner, planLaunch } from "./launch.ts";
 import type { EngineDeps } from "./plan-run.ts";
@@ -24,15 +32,19 @@ export async function prepareStart(
 ): Promise<PreparedStart> {
   const { paths } = deps;
   const { id, name } = container;
-  const { launch, config, origins } = readLaunch(paths, id);
+  const { launch: made, config, origins } = readLaunch(paths, id);
+  // The policy may have been changed since.
+  const launch = { ...made, restart: container.restart };
   requireVolumes(container, deps);
   const again = wasStarted(paths, container);
-  const input = { id, name, ids: container.ids, config, origins, launch, manner, again };
+  const input = { id, name, about: container, ids: container.ids, config, origins, launch, manner, again };
   const planned = await planLaunch(input, deps);
   claim(container, deps);
   const state = runDirectory(paths, id);
   try {
-    fs.rmSync(exitFile(paths, id), { force: true });
+    for (const file of [exitFile, restartCountFile, stoppedFile, healthFile]) {
+      fs.rmSync(file(paths, id), { force: true });
+    }
     fs.writeFileSync(startedFile(paths, id), String(deps.now()), { mode: 0o600 });
     const planFile = writeState(paths, { id, ...planned, files: launch.files, ids: container.ids });
     return { planFile, discard: () => fs.rmSync(state, { recursive: true, force: true }) };
@@ -49,13 +61,17 @@ function requireVolumes({ mounts = [] }: Container, { paths }: EngineDeps): void
       throw volumeNotFound(mount.name);
   }
 }
+/** How long a monitor may take to clean up. */
+const patienceMilliseconds = 10_000;
 
 function claim(container: Container, { paths, helperPath }: EngineDeps): void {
-  for (let attempt = 0; attempt < 3; attempt++) {
+  const deadline = performance.now() + patienceMilliseconds;
+  const isEnding = (): boolean => monitorLives(paths, container) && performance.now() < deadline;
+  for (let attempt = 0; attempt < 3 || isEnding(); attempt++) {
     if (claimState(paths, container.id)) return;
-    // It has ended, and its monitor is still cleaning up.
-    if (stateOf(paths, container).status === "exited") awaitMonitor(paths, container, helperPath, 10_000);
-    else if (!monitorLives(paths, container)) break;
+    // It has ended, and its monitor is still cleaning up; or was killed, which only a sweep mends.
+    if (stateOf(paths, container).status !== "exited") break;
+    awaitMonitor(paths, container, helperPath, 100);
   }
   throw new VitrineError("invalid", `container ${container.name} is running`, {
     code: "container-running",

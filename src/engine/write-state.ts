@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { errnoOf, temporaryName } from "../base/mod.ts";
 import { encodePlan, type Plan } from "../kernel/mod.ts";
 import type { StoreIds } from "../store/mod.ts";
-import { type EnginePaths, runDirectory } from "./containers/record.ts";
+import { type EnginePaths, healthPlanFile, runDirectory } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
 import { encodeReasons } from "./failure-record.ts";
 import { toHostId } from "./id-maps.ts";
@@ -12,6 +12,7 @@ import type { GeneratedFile } from "./spec/network-files.ts";
 export interface StateInput {
   readonly id: string;
   readonly plan: Plan;
+  readonly healthPlan?: Plan | undefined;
   readonly directories: readonly string[];
   readonly files: readonly GeneratedFile[];
   /** Whose ids the container has: as root, its own root gets the files, to change them as in any container. */
@@ -19,7 +20,10 @@ export interface StateInput {
 }
 
 /** Returns the path of the plan. The state's directory is there already. */
-export function writeState(paths: EnginePaths, { id, plan, directories, files, ids }: StateInput): string {
+export function writeState(
+  paths: EnginePaths,
+  { id, plan, healthPlan, directories, files, ids }: StateInput,
+): string {
   const state = runDirectory(paths, id);
   const planFile = `${state}/plan`;
   for (const made of directories) {
@@ -34,6 +38,9 @@ export function writeState(paths: EnginePaths, { id, plan, directories, files, i
     }
   }
   fs.writeFileSync(planFile, encodePlan(plan), { mode: 0o600 });
+  if (healthPlan !== undefined) {
+    fs.writeFileSync(healthPlanFile(paths, id), encodePlan(healthPlan), { mode: 0o600 });
+  }
   fs.writeFileSync(`${state}/reasons.json`, encodeReasons(plan), { mode: 0o600 });
   return planFile;
 }

@@ -132,6 +132,20 @@ const describers: Describer = {
       : `pipe2 for ${op.input ? "stdin, stdout" : "stdout"} and stderr`,
   ],
   keepLog: (op) => [`open(${op.path}, O_APPEND)`],
+  recordEvents: (op) => [`open(${op.path}, O_APPEND), write: ${op.prefix}start, die and so on`],
+  countOom: (op) => [`at its end: read(${op.file})`],
+  healthCheck: (op) => [
+    `every ${op.interval} ms: fork, execve(vitrine-helper run ${op.plan}), at most ${op.timeout} ms`,
+    `symlink(/proc/PID, ${op.link})`,
+    `write(${op.stateFile}, the last results)`,
+  ],
+  restart: (op) => [
+    `unless ${op.stopFile} is there: poll (100 ms, then longer), execve(this plan)${
+      ["", ` after a failure${op.retries === 0 ? "" : `, at most ${op.retries} times`}`, " always"][
+        op.policy
+      ] ?? ""
+    }`,
+  ],
   attachSocket: (op) => ["socket(AF_UNIX, SOCK_SEQPACKET)", `bind(${op.path})`, "listen"],
 
   setRoot: (op) => [`openat(${pathText(op.path)}, O_PATH | O_DIRECTORY) = root`],

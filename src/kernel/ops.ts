@@ -206,6 +206,37 @@ export const opTable = {
     args: { path: "str" },
   },
 
+  recordEvents: {
+    code: 23,
+    calls: "open(O_APPEND), write",
+    doc: 'The monitor appends what happens to its program to the file `path`, a line each in one write: `{"timeNano":N,"action":"PREFIXstart","add":{…},` and `tail`, which ends the object and the line. `prefix` is empty or `exec_`. A file of `maxBytes` gets no more. With `destroys` what the cleanup ops removed is told as well.',
+    args: { path: "str", prefix: "str", tail: "bytes", maxBytes: "u64", destroys: "bool" },
+  },
+  countOom: {
+    code: 28,
+    calls: "open, read",
+    doc: "At the end of the program the monitor looks in the cgroup's `file` (memory.events, in v1 memory.oom_control) whether the kernel killed a process for want of memory: the exit record then ends with ` oom`.",
+    args: { file: "str" },
+  },
+  healthCheck: {
+    code: 29,
+    calls: "symlink, poll, fork, execve, read, waitpid, rename",
+    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. `link` becomes a symbolic link to /proc/PID of init, by which that plan finds the namespaces. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output.",
+    args: {
+      plan: "str",
+      link: "str",
+      stateFile: "str",
+      interval: "u64",
+      timeout: "u64",
+      startPeriod: "u64",
+      startInterval: "u64",
+      retries: "u32",
+      onFailure: "u32",
+      stopSignal: "u32",
+      stopTimeout: "i64",
+    },
+  },
+
   // --- handles ---
   setRoot: {
     code: 20,
@@ -218,6 +249,22 @@ export const opTable = {
     calls: "openat(O_PATH | O_DIRECTORY)",
     doc: "Opens the directory that paths of base `work` are resolved in.",
     args: { path: "path" },
+  },
+
+  // --- the end ---
+  restart: {
+    code: 41,
+    calls: "poll, execve",
+    doc: "Cleanup, before what the plan itself needs is removed: runs the plan again. `policy` 0 only when a health check asked for it, 1 after a failure of the program and at most `retries` times (0: no limit), 2 always. First it waits 100 ms, after each further run of less than 10 s twice as long, at most a minute. Never after a failure of the setup, nor when `stopFile` is there: who ends the container for good makes it first. `stateFile` holds the exit record of the last run (as `exitFile`) from the first restart on, `countFile` the number of restarts. `policyFile`, when it is there, holds POLICY RETRIES that were given since. `prepare` is run before, if it is not empty, to write the plan anew.",
+    args: {
+      policy: "u32",
+      retries: "u32",
+      policyFile: "str",
+      stopFile: "str",
+      stateFile: "str",
+      countFile: "str",
+      prepare: "strs",
+    },
   },
 
   // --- mounts (init) ---

@@ -61,6 +61,7 @@ export function supervise(draft: Draft): void {
 export function cleanUp(draft: Draft, cgroup: CgroupPlan): void {
   removeCgroup(draft, cgroup);
   leaveResctrl(draft);
+  for (const op of draft.input.container.beforeRemoval ?? []) draft.cleanup(op, ours);
   removeTrees(draft);
   runPoststopHooks(draft);
 }

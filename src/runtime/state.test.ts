@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { processStartTime } from "../base/mod.ts";
-import { readProcessState } from "./state.ts";
+import { readExitFile, readProcessState } from "./state.ts";
 
 function inDirectory(body: (files: { pidFile: string; exitFile: string }) => void): void {
   const directory = mkdtempSync(join(tmpdir(), "vitrine-state-"));
@@ -40,6 +40,8 @@ test("another process with the pid is not the container's", () => {
 test("the exit record tells how it ended", () => {
   inDirectory((files) => {
     writeFileSync(files.pidFile, `${process.pid} ${processStartTime(process.pid)}\n`);
+    writeFileSync(files.exitFile, "137 9 1700000000123456789 oom\n");
+    assert.equal(readExitFile(files.exitFile)?.oomKilled, true);
     writeFileSync(files.exitFile, "137 9 1700000000123456789\n");
     assert.deepEqual(readProcessState(files), {
       status: "stopped",

@@ -2,7 +2,7 @@
  * What the monitor leaves in RUNROOT about a container, and whether its process still is the one that was started.
  *
  * `pid`: `PID STARTTIME\n`, field 22 of /proc/PID/stat. `exit`: `CODE SIGNAL TIME\n`, the time in nanoseconds since
- * 1970; a signal of 0 means that the program ended by itself.
+ * 1970; a signal of 0 means that the program ended by itself; ` oom` after it that the kernel killed a process of it.
  */
 import { readFileSync } from "node:fs";
 import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
@@ -20,6 +20,8 @@ export interface ExitRecord {
   readonly signal: number;
   /** Milliseconds since 1970. */
   readonly time: number;
+  /** The kernel killed a process of it for want of memory. */
+  readonly oomKilled?: true;
 }
 
 export type ContainerProcessState =
@@ -60,12 +62,17 @@ export function readPidFile(path: string): RunningProcess | undefined {
 
 /** undefined: there is none. */
 export function readExitFile(path: string): ExitRecord | undefined {
-  const match = /^(\d{1,3}) (\d{1,2}) (\d{1,20})\n?$/.exec(readIfThere(path) ?? "");
+  const match = /^(\d{1,3}) (\d{1,2}) (\d{1,20})( oom)?\n?$/.exec(readIfThere(path) ?? "");
   if (match === null) {
     return unlessCorrupt(path);
   }
   const time = Number(BigInt(match[3] ?? 0) / 1_000_000n);
-  return { code: Number(match[1]), signal: Number(match[2]), time };
+  return {
+    code: Number(match[1]),
+    signal: Number(match[2]),
+    time,
+    ...(match[4] === undefined ? {} : { oomKilled: true }),
+  };
 }
 
 /** The process that was started runs; another that has its pid by now does not count, nor does a zombie. */

@@ -2,7 +2,7 @@
  * What `compile` takes. It is pure, so everything it must know of files and processes arrives here as values:
  * `gather.ts` reads them, tests write them by hand.
  */
-import type { HostFacts, IdMapRange, Origin, SeccompFilter } from "../kernel/mod.ts";
+import type { HostFacts, IdMapRange, Op, Origin, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 
 /** JSON pointers into config.json (RFC 6901) and who asked for what stands there. The longest prefix wins. */
@@ -110,6 +110,8 @@ export interface ContainerPlacement {
   readonly reportFailure: readonly string[];
   /** Absolute paths of the setuid tools that write the id maps; absent: the monitor writes them itself. */
   readonly idMapTools?: { readonly newuidmap: string; readonly newgidmap: string };
+  /** Done after the cgroup is gone and before `removeTrees`. */
+  readonly beforeRemoval?: readonly Op[];
   /** Trees that are removed when the container is gone (`--rm`), in this order. */
   readonly removeTrees: readonly string[];
   /**

@@ -35,7 +35,7 @@ export const command = defineCommand({
     const removed: string[] = [];
     for (const container of listContainers(paths)) {
       const state = stateOf(paths, container);
-      if (state.status === "running" || !matches(container, state)) continue;
+      if (state.status === "running" || state.status === "restarting" || !matches(container, state)) continue;
       const { written } = sizeOf(container);
       try {
         await removeContainer(paths, container, { force: false }, remove);

@@ -85,7 +85,7 @@ function volumeRows(paths: EnginePaths) {
 }
 
 function isActive({ status }: ContainerRow): boolean {
-  return status === "running" || status === "created";
+  return status === "running" || status === "restarting" || status === "created";
 }
 
 function sumBytes(rows: readonly { readonly bytes: number }[]): number {

@@ -3,7 +3,10 @@ import {
   type Container,
   type ContainerState,
   type EnginePaths,
+  type Health,
   listContainers,
+  readHealth,
+  restartCount,
   startedAt,
   stateOf,
 } from "../../engine/mod.ts";
@@ -28,6 +31,7 @@ interface Row {
   readonly state: ContainerState;
   /** Milliseconds since the epoch. */
   readonly started: number | undefined;
+  readonly health: Health["status"] | undefined;
   readonly size: string;
 }
 
@@ -39,7 +43,7 @@ export const command = defineCommand({
       type: "strings",
       short: "f",
       value: "KEY=VALUE",
-      help: "only those with id=, name=, label=, status=, exited=, ancestor=, volume=, before=, since= or until=",
+      help: "only those with id=, name=, label=, status=, health=, restart-policy=, exited=, ancestor=, volume=, before=, since= or until=",
     },
     format: {
       type: "string",
@@ -84,7 +88,7 @@ export const command = defineCommand({
     if (options.format === "json") {
       context.out(
         `${jsonText(
-          rows.map((row) => record(row, now)),
+          rows.map((row) => record(row, now, context.paths())),
           4,
         )}\n`,
       );
@@ -107,9 +111,10 @@ function rowsOf(paths: EnginePaths, all: boolean): readonly Row[] {
       container,
       state: stateOf(paths, container),
       started: startedAt(paths, container),
+      health: readHealth(paths, container)?.status,
       size: "",
     }))
-    .filter(({ state }) => all || state.status === "running")
+    .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
     .sort((left, right) => right.container.created - left.container.created);
 }
 
@@ -137,7 +142,7 @@ function view(row: Row, now: number, whole: boolean) {
     State: stateName(state),
     Names: container.name,
     Pid: state.status === "running" ? state.pid : 0,
-    ExitCode: state.status === "exited" ? state.code : 0,
+    ExitCode: state.status === "exited" || state.status === "restarting" ? state.code : 0,
     Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
   };
 }
@@ -154,12 +159,20 @@ function mountsText({ mounts = [] }: Container, whole: boolean): string {
 
 const longestMount = 15;
 
-function statusText({ container, state, started }: Row, now: number): string {
+/** As docker: ` (healthy)`, ` (unhealthy)`, ` (health: starting)`. */
+function healthText(health: Row["health"]): string {
+  if (health === undefined) return "";
+  return health === "starting" ? " (health: starting)" : ` (${health})`;
+}
+
+function statusText({ container, state, started, health }: Row, now: number): string {
   switch (state.status) {
     case "created":
       return "Created";
     case "running":
-      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}${state.paused ? " (Paused)" : ""}`;
+      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}${state.paused ? " (Paused)" : healthText(health)}`;
+    case "restarting":
+      return `Restarting (${state.code}) ${humanAgo(state.finished, now)}`;
     case "exited":
       return `Exited (${state.code}) ${humanAgo(state.finished, now)}`;
     case "lost":
@@ -168,7 +181,7 @@ function statusText({ container, state, started }: Row, now: number): string {
 }
 
 /** podman's JSON. */
-function record(row: Row, now: number): unknown {
+function record(row: Row, now: number, paths: EnginePaths): unknown {
   const { container, state } = row;
   return {
     Id: container.id,
@@ -187,6 +200,7 @@ function record(row: Row, now: number): unknown {
     StartedAt: row.started === undefined ? 0 : Math.floor(row.started / 1000),
     ...(row.size === "" ? {} : { Size: row.size }),
     AutoRemove: container.remove,
+    Restarts: restartCount(paths, container),
     Labels: container.labels,
   };
 }

@@ -1,4 +1,4 @@
-import { stateOf, stopContainer } from "../../engine/mod.ts";
+import { recordContainerEvent, stopContainer } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { startDetached } from "../containers/start.ts";
@@ -29,10 +29,9 @@ export const command = defineCommand({
     let failed = false;
     const status = await eachContainer(context, names, async (container, name) => {
       const timeoutSeconds = options.time ?? container.stopTimeoutSeconds;
-      if (stateOf(paths, container).status === "running") {
-        stopContainer(container, { signal: options.signal, timeoutSeconds }, deps);
-      }
+      stopContainer(container, { signal: options.signal, timeoutSeconds }, deps);
       if (!(await startDetached(context, container, `${name}\n`))) failed = true;
+      else recordContainerEvent(paths, container, "restart");
     });
     return failed ? 125 : status;
   },

@@ -64,7 +64,7 @@ export const command = defineCommand({
 
 function allOf(paths: EnginePaths, running: boolean): readonly string[] {
   return listContainers(paths)
-    .filter((container) => running || stateOf(paths, container).status !== "running")
+    .filter((container) => running || !["running", "restarting"].includes(stateOf(paths, container).status))
     .map(({ name }) => name);
 }
 

@@ -1,7 +1,8 @@
 import { VitrineError } from "../../base/mod.ts";
-import { findContainer, parseDetachKeys, stateOf } from "../../engine/mod.ts";
+import { type ContainerState, findContainer, parseDetachKeys, stateOf } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
+import { containerFilter } from "../containers/filters.ts";
 import { becomeStarted, startDetached } from "../containers/start.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -10,6 +11,12 @@ export const command = defineCommand({
   options: {
     all: { type: "boolean", help: "start every container that does not run" },
     attach: { type: "boolean", short: "a", help: "stay attached; the exit status is the container's" },
+    filter: {
+      type: "strings",
+      short: "f",
+      value: "KEY=VALUE",
+      help: "of those that do not run only those for which it holds, as in 'vitrine ps'",
+    },
     interactive: { type: "boolean", short: "i", help: "pass stdin on; stay attached" },
     latest: { type: "boolean", short: "l", help: "start the newest container" },
     "detach-keys": {
@@ -21,13 +28,18 @@ export const command = defineCommand({
     "sig-proxy": { type: "boolean", default: true, hidden: true, help: "signals are passed on" },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
-  examples: [{ command: "vitrine start -ai shell", does: "go on with an interactive container" }],
+  examples: [
+    { command: "vitrine start -ai shell", does: "go on with an interactive container" },
+    { command: "vitrine start --all --filter should-start-on-boot=true", does: "what a boot is to start" },
+  ],
   async run({ options, positionals, context }) {
     await sweep(context);
     const paths = context.paths();
-    const names = chosenNames(context, positionals, options, (container) => {
-      const { status } = stateOf(paths, container);
-      return status !== "running";
+    const matches = containerFilter(options.filter, paths, context.now());
+    const chosen = { all: options.all || options.filter.length > 0, latest: options.latest };
+    const names = chosenNames(context, positionals, chosen, (container) => {
+      const state = stateOf(paths, container);
+      return !runs(state) && matches(container, state);
     });
     if (options.attach || options.interactive) {
       if (names.length !== 1) {
@@ -46,7 +58,7 @@ export const command = defineCommand({
     let failed = false;
     const status = await eachContainer(context, names, async (container, name) => {
       // Docker and podman find nothing wrong with it.
-      if (stateOf(paths, container).status === "running") context.out(`${name}\n`);
+      if (runs(stateOf(paths, container))) context.out(`${name}\n`);
       else if (names.length === 1) {
         await becomeStarted(context, container, { kind: "detached", announce: `${name}\n` });
       } else if (!(await startDetached(context, container, `${name}\n`))) failed = true;
@@ -54,3 +66,8 @@ export const command = defineCommand({
     return failed ? 125 : status;
   },
 });
+
+/** One that waits to be run again is looked after by its monitor. */
+function runs({ status }: ContainerState): boolean {
+  return status === "running" || status === "restarting";
+}

@@ -1,7 +1,18 @@
-import { awaitMonitor, stateOf } from "../../engine/mod.ts";
+import { VitrineError } from "../../base/mod.ts";
+import {
+  awaitCondition,
+  awaitExit,
+  findContainer,
+  isEnd,
+  stateOf,
+  type WaitCondition,
+  waitConditions,
+} from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
+import { parseGoDuration } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
 
 export const command = defineCommand({
   description:
@@ -9,11 +20,19 @@ export const command = defineCommand({
   options: {
     latest: { type: "boolean", short: "l", help: "wait for the newest container" },
     condition: {
-      type: "string",
+      type: "strings",
       value: "STATE",
-      choices: ["stopped", "exited", "not-running", "removed"],
-      default: "stopped",
-      help: "what to wait for",
+      choices: waitConditions,
+      defaultText: "stopped",
+      help: "what to wait for; of several, the first",
+    },
+    ignore: { type: "boolean", help: "a container that is not there has ended with -1" },
+    interval: {
+      type: "string",
+      short: "i",
+      value: "DURATION",
+      default: "250ms",
+      help: "how often to look for a condition that is no end",
     },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
@@ -22,12 +41,38 @@ export const command = defineCommand({
     await sweep(context);
     const paths = context.paths();
     const names = chosenNames(context, positionals, options);
-    return eachContainer(context, names, async (container) => {
-      awaitMonitor(paths, container, context.helperPath(), -1);
+    const conditions = options.condition as readonly WaitCondition[];
+    const interval = intervalOf(options.interval);
+    const there = options.ignore ? names.filter((name) => isThere(paths, name, context)) : names;
+    return eachContainer(context, there, async (container) => {
+      const status = conditions.every(isEnd)
+        ? await awaitExit(container, { paths, helperPath: context.helperPath() })
+        : await awaitCondition(container, conditions, paths, interval);
       // A monitor that was killed did not say how it ended.
       if (stateOf(paths, container).status === "lost") await sweep(context);
-      const state = stateOf(paths, container);
-      context.out(`${state.status === "exited" ? state.code : state.status === "created" ? 0 : 137}\n`);
+      context.out(`${status}\n`);
     });
   },
 });
+
+/** Milliseconds; a bare number is of milliseconds too, as podman has it. */
+function intervalOf(text: string): number {
+  const milliseconds = /^\d{1,9}$/.test(text) ? Number(text) : parseGoDuration(text);
+  if (milliseconds !== undefined && milliseconds > 0) return milliseconds;
+  throw new VitrineError("invalid", `invalid value ${JSON.stringify(text)} for --interval`, {
+    code: "invalid-flag-value",
+    operand: "--interval",
+    hint: "a duration such as 250ms or 2s",
+  });
+}
+
+function isThere(paths: ReturnType<Context["paths"]>, name: string, context: Context): boolean {
+  try {
+    findContainer(paths, name);
+    return true;
+  } catch (error) {
+    if (!(error instanceof VitrineError) || error.code !== "container-not-found") throw error;
+    context.out("-1\n");
+    return false;
+  }
+}

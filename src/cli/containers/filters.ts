@@ -1,6 +1,13 @@
 /** `--filter KEY=VALUE` of ps, container prune: docker's and podman's keys. Of one key one must hold, of labels all. */
 import { VitrineError } from "../../base/mod.ts";
-import { type Container, type ContainerState, type EnginePaths, findContainer } from "../../engine/mod.ts";
+import {
+  type Container,
+  type ContainerState,
+  type EnginePaths,
+  findContainer,
+  readHealth,
+  wasStopped,
+} from "../../engine/mod.ts";
 import { nearest } from "../framework/nearest.ts";
 import { splitLabel, untilTime } from "../images/filters.ts";
 
@@ -12,6 +19,9 @@ const known = [
   "label",
   "label!",
   "status",
+  "health",
+  "restart-policy",
+  "should-start-on-boot",
   "exited",
   "ancestor",
   "volume",
@@ -19,6 +29,8 @@ const known = [
   "since",
   "until",
 ];
+const healthStates = ["starting", "healthy", "unhealthy", "none"];
+const restartPolicies = ["no", "on-failure", "always", "unless-stopped"];
 const states = ["created", "running", "paused", "exited", "stopped", "restarting", "removing", "dead"];
 
 /** Errors: `filter-invalid`; `before` and `since` those of `findContainer`. */
@@ -37,7 +49,7 @@ export function containerFilter(filters: readonly string[], paths: EnginePaths, 
 }
 
 function oneFilter(filter: string, paths: EnginePaths, now: number): { key: string; test: Test } {
-  const match = /^([a-z]+!?)=(.*)$/s.exec(filter);
+  const match = /^([a-z-]+!?)=(.*)$/s.exec(filter);
   const [, key = "", value = ""] = match ?? [];
   switch (key) {
     case "id":
@@ -56,6 +68,22 @@ function oneFilter(filter: string, paths: EnginePaths, now: number): { key: stri
     case "status":
       if (!states.includes(value)) throw invalid(filter, `a status is one of ${states.join(", ")}`);
       return { key, test: (_, state) => stateName(state) === (value === "stopped" ? "exited" : value) };
+    case "health":
+      if (!healthStates.includes(value))
+        throw invalid(filter, `a health is one of ${healthStates.join(", ")}`);
+      return {
+        key,
+        test: (container, state) =>
+          (state.status === "running" ? (readHealth(paths, container)?.status ?? "none") : "none") === value,
+      };
+    case "restart-policy":
+      if (!restartPolicies.includes(value)) {
+        throw invalid(filter, `a restart policy is one of ${restartPolicies.join(", ")}`);
+      }
+      return { key, test: ({ restart }) => (restart?.name ?? "no") === value };
+    case "should-start-on-boot":
+      if (value !== "true" && value !== "false") throw invalid(filter, "true or false");
+      return { key, test: (container) => startsOnBoot(paths, container) === (value === "true") };
     case "exited":
       if (!/^\d{1,3}$/.test(value)) throw invalid(filter, "exited is an exit status");
       return { key, test: (_, state) => state.status === "exited" && state.code === Number(value) };
@@ -85,6 +113,12 @@ function oneFilter(filter: string, paths: EnginePaths, now: number): { key: stri
       );
     }
   }
+}
+
+/** `always`, and `unless-stopped` unless a user stopped it. */
+function startsOnBoot(paths: EnginePaths, container: Container): boolean {
+  const name = container.restart?.name;
+  return name === "always" || (name === "unless-stopped" && !wasStopped(paths, container));
 }
 
 /** What docker and podman call it. */

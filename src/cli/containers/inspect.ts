@@ -3,12 +3,17 @@ import * as fs from "node:fs";
 import {
   type Container,
   type ContainerState,
+  comesBack,
   type EnginePaths,
   type KeptMount,
+  type Launch,
+  lastExit,
   logFile,
   monitorOf,
   readConfig,
+  readHealth,
   readLaunch,
+  restartCount,
   runDirectory,
   startedAt,
   stateOf,
@@ -48,7 +53,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
     HostsPath: etc("hosts"),
     LogPath: launch?.log.driver === "none" ? "" : logFile(paths, container.id),
     Name: container.name,
-    RestartCount: 0,
+    RestartCount: restartCount(paths, container),
     Driver: launch?.root.type === "directory" ? "copy" : "overlay",
     Platform: "linux",
     MountLabel: config.linux?.mountLabel ?? "",
@@ -90,6 +95,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
       StopSignal: container.stopSignal,
       StopTimeout: container.stopTimeoutSeconds,
+      ...healthcheckFields(launch?.health),
     },
     NetworkSettings: {
       SandboxKey: "",
@@ -119,18 +125,67 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
   return {
     OciVersion: "1.3.0",
     Status: stateName(state),
-    Running: state.status === "running",
+    // As docker: nobody may take one that comes back for one that ended.
+    Running: state.status === "running" || state.status === "restarting",
     Paused: state.status === "running" && state.paused,
-    Restarting: false,
-    OOMKilled: false,
+    Restarting: state.status === "restarting",
+    OOMKilled: state.status === "exited" && state.oomKilled === true,
     Dead: false,
     Pid: state.status === "running" ? state.pid : 0,
-    ConmonPid: state.status === "running" ? (monitor?.pid ?? 0) : 0,
-    ExitCode: state.status === "exited" ? state.code : state.status === "lost" ? 137 : 0,
+    ConmonPid: state.status === "running" || state.status === "restarting" ? (monitor?.pid ?? 0) : 0,
+    ExitCode:
+      state.status === "exited" || state.status === "restarting"
+        ? state.code
+        : state.status === "lost"
+          ? 137
+          : 0,
     Error: "",
     StartedAt: timeText(startedAt(paths, container)),
-    FinishedAt: timeText(state.status === "exited" ? state.finished : undefined),
+    FinishedAt: timeText(
+      state.status === "exited" || state.status === "restarting"
+        ? state.finished
+        : comesBack(container)
+          ? lastExit(paths, container)?.time
+          : undefined,
+    ),
+    ...healthFields(paths, container),
     CgroupPath: container.cgroups[0] ?? "",
+  };
+}
+
+function healthFields(paths: EnginePaths, container: Container) {
+  const health = readHealth(paths, container);
+  if (health === undefined) return {};
+  const time = (nanoseconds: bigint): string => {
+    const seconds = new Date(Number(nanoseconds / 1_000_000n)).toISOString().slice(0, 19);
+    return `${seconds}.${String(nanoseconds % 1_000_000_000n).padStart(9, "0")}Z`;
+  };
+  return {
+    Health: {
+      Status: health.status,
+      FailingStreak: health.failingStreak,
+      Log: health.log.map(({ began, ended, exitCode, output }) => ({
+        Start: time(began),
+        End: time(ended),
+        ExitCode: exitCode,
+        Output: output,
+      })),
+    },
+  };
+}
+
+function healthcheckFields(health: Launch["health"]) {
+  if (health === undefined) return {};
+  return {
+    Healthcheck: {
+      Test: health.test,
+      Interval: health.interval,
+      Timeout: health.timeout,
+      ...(health.startPeriod === 0 ? {} : { StartPeriod: health.startPeriod }),
+      StartInterval: health.startInterval,
+      Retries: health.retries,
+    },
+    HealthcheckOnFailureAction: health.onFailure,
   };
 }
 
@@ -149,7 +204,10 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
           : { "max-size": String(launch.log.maxBytes), "max-file": String(launch.log.files) },
     },
     NetworkMode: namespaceMode(config, "network", "none"),
-    RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+    RestartPolicy: {
+      Name: container.restart?.name ?? "no",
+      MaximumRetryCount: container.restart?.maximumRetryCount ?? 0,
+    },
     AutoRemove: container.remove,
     IpcMode: namespaceMode(config, "ipc", "private"),
     PidMode: namespaceMode(config, "pid", "private"),

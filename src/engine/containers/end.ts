@@ -1,30 +1,53 @@
 /** Ending containers: signals to their process, and the wait until their monitor has cleaned up. */
+import * as fs from "node:fs";
 import { errnoOf, VitrineError } from "../../base/mod.ts";
 import { liveCgroup, thaw } from "../../runtime/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { signalNumber } from "../flags/process.ts";
-import type { Container, EnginePaths } from "./record.ts";
-import { awaitMonitor, awaitProcess, isPaused, monitorOf, runningProcess } from "./state.ts";
+import { type Container, type EnginePaths, stopFile, stoppedFile } from "./record.ts";
+import {
+  awaitMonitor,
+  awaitProcess,
+  isPaused,
+  monitorLives,
+  monitorOf,
+  runningProcess,
+  stateOf,
+} from "./state.ts";
 
 export interface EndDeps {
   readonly paths: EnginePaths;
   readonly helperPath: string;
 }
 
-/** Sends a signal (`SIGTERM`, `9`). Errors: `container-not-running`, `signal-denied`. */
+/** Signals that are sent to end a program. After one of them its monitor does not run it again. */
+const ending: ReadonlySet<number> = new Set(
+  ["INT", "QUIT", "TERM", "KILL"].map((name) => signalNumber(name)!),
+);
+
+/**
+ * Sends a signal (`SIGTERM`, `9`); one that waits to be run again ends. Errors: `container-not-running`,
+ * `signal-denied`.
+ */
 export function signalContainer(container: Container, signal: string, { paths }: EndDeps): void {
+  const number = signalNumber(signal) ?? 15;
+  const ends = ending.has(number) || number === signalNumber(container.stopSignal);
+  if (ends) refuseRestart(paths, container);
   const process_ = runningProcess(paths, container);
-  if (process_ === undefined) throw notRunning(container);
-  send(container, process_.pid, signal);
-  // As docker: a signal that is to end it is not kept for later.
-  const number = signalNumber(signal);
-  if (number === 9 || number === signalNumber(container.stopSignal)) letGo(container);
-  recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(signal) ?? 15) });
+  if (process_ === undefined) {
+    if (!ends || stateOf(paths, container).status !== "restarting") throw notRunning(container);
+    wakeMonitor(paths, container);
+  } else {
+    send(container, process_.pid, signal);
+    // As docker: a signal that is to end it is not kept for later.
+    if (number === 9 || number === signalNumber(container.stopSignal)) letGo(container);
+  }
+  recordContainerEvent(paths, container, "kill", { signal: String(number) });
 }
 
 /**
- * The stop signal, then SIGKILL after `timeoutSeconds` (-1: never). A container that does not run is left as it is.
- * Returns when its monitor has cleaned up. Error: `container-not-ending`.
+ * The stop signal, then SIGKILL after `timeoutSeconds` (-1: never). A container that does not run is left as it is; one
+ * that waits to be run again ends. Returns when its monitor has cleaned up. Error: `container-not-ending`.
  */
 export function stopContainer(
   container: Container,
@@ -32,19 +55,60 @@ export function stopContainer(
   deps: EndDeps,
 ): void {
   const { paths, helperPath } = deps;
-  const running = runningProcess(paths, container);
-  if (running !== undefined) {
-    const kill = (name: string): void => {
-      send(container, running.pid, name);
-      letGo(container);
-      recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(name) ?? 15) });
-    };
-    kill(signal ?? container.stopSignal);
-    const wait = timeoutSeconds < 0 ? -1 : timeoutSeconds * 1000;
-    if (!awaitProcess(running, helperPath, wait)) kill("SIGKILL");
+  if (!monitorLives(paths, container)) return;
+  refuseRestart(paths, container);
+  const kill = (pid: number, name: string): void => {
+    send(container, pid, name);
+    letGo(container);
+    recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(name) ?? 15) });
+  };
+  const deadline = performance.now() + patienceMilliseconds;
+  for (;;) {
+    const running = runningProcess(paths, container);
+    if (running !== undefined) {
+      kill(running.pid, signal ?? container.stopSignal);
+      const wait = timeoutSeconds < 0 ? -1 : timeoutSeconds * 1000;
+      if (!awaitProcess(running, helperPath, wait)) kill(running.pid, "SIGKILL");
+      awaitEnd(container, deps);
+      break;
+    }
+    // It has no process yet, or none between two runs: the monitor itself is told.
+    wakeMonitor(paths, container);
+    if (awaitMonitor(paths, container, helperPath, 100)) break;
+    if (performance.now() > deadline) throw notEnding(paths, container);
   }
-  awaitEnd(container, deps);
-  if (running !== undefined) recordContainerEvent(paths, container, "stop");
+  recordContainerEvent(paths, container, "stop");
+}
+
+/**
+ * From now on its monitor does not run it again. The file first, then a look for a process: the monitor looks for the
+ * file after its process can be found, so one of the two sees the other.
+ */
+export function refuseRestart(paths: EnginePaths, container: Container): void {
+  try {
+    fs.writeFileSync(stopFile(paths, container.id), "", { mode: 0o600 });
+  } catch (error) {
+    // Its state is gone: it has ended.
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+  if (container.restart === undefined) return;
+  try {
+    fs.writeFileSync(stoppedFile(paths, container.id), "", { mode: 0o600 });
+  } catch {
+    // A full disk: it ends all the same, and only a boot would start it again.
+  }
+}
+
+/** Ends the wait of a monitor between two runs, and a setup. */
+export function wakeMonitor(paths: EnginePaths, container: Container): void {
+  const status = stateOf(paths, container).status;
+  const monitor = monitorOf(paths, container);
+  if (monitor === undefined || (status !== "restarting" && status !== "created")) return;
+  try {
+    process.kill(monitor.pid, "SIGTERM");
+  } catch {
+    // It ended between the look and the signal.
+  }
 }
 
 /** One that stands still hears no signal (on v1 not even SIGKILL): let it go on. */
@@ -57,9 +121,12 @@ const patienceMilliseconds = 10_000;
 
 /** Error: `container-not-ending`. */
 export function awaitEnd(container: Container, { paths, helperPath }: EndDeps): void {
-  if (awaitMonitor(paths, container, helperPath, patienceMilliseconds)) return;
+  if (!awaitMonitor(paths, container, helperPath, patienceMilliseconds)) throw notEnding(paths, container);
+}
+
+export function notEnding(paths: EnginePaths, container: Container): VitrineError {
   const pid = monitorOf(paths, container)?.pid;
-  throw new VitrineError("unavailable", `the monitor of container ${container.name} does not end`, {
+  return new VitrineError("unavailable", `the monitor of container ${container.name} does not end`, {
     code: "container-not-ending",
     operand: container.name,
     hint: `its process is ${pid}: see 'ps -o stat,wchan ${pid}'`,

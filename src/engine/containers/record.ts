@@ -13,6 +13,7 @@ import {
   writeFileAtomically,
 } from "../../base/mod.ts";
 import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
+import type { RestartPolicy } from "../options.ts";
 import type { KeptMount } from "../spec/user-mounts.ts";
 
 /** The process that holds a container. */
@@ -39,6 +40,10 @@ export interface Container extends ContainerRecord {
    * detached or started again, RUNROOT/containers/ID/monitor names the process (`monitorOf`).
    */
   readonly monitor?: MonitorProcess;
+  /** Absent: `no`. */
+  readonly restart?: RestartPolicy;
+  /** It has a health check, whose state is in `healthFile`. */
+  readonly healthcheck?: true;
   /** Whose ids its files have. */
   readonly ids: StoreIds;
   /** No other container may get them (`--userns=auto`). */
@@ -91,6 +96,43 @@ export function frozenMark(paths: EnginePaths, id: string): string {
 
 export function logFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/log`;
+}
+
+export function healthFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/health`;
+}
+
+export function healthPlanFile(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/health-plan`;
+}
+
+/** A symbolic link to /proc/PID of the container's first process, which is not known when the plan is made. */
+export function processLink(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/process`;
+}
+
+/** Whoever makes it ends the container for good. */
+export function stopFile(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/stop`;
+}
+
+/** Holds the exit record of its last run while a container waits to be run again. */
+export function restartingFile(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/restarting`;
+}
+
+export function restartCountFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/restarts`;
+}
+
+/** POLICY RETRIES that were given since it was started (`policyText`). */
+export function policyFile(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/restart-policy`;
+}
+
+/** A user ended it: it stays so at the next boot, with `unless-stopped`. */
+export function stoppedFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/stopped`;
 }
 
 /**

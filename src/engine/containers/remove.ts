@@ -1,9 +1,9 @@
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VitrineError } from "../../base/mod.ts";
-import { letGo } from "./end.ts";
+import { letGo, notEnding, refuseRestart, wakeMonitor } from "./end.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./record.ts";
-import { monitorLives, monitorOf, stateOf } from "./state.ts";
+import { monitorLives, runningProcess } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
 
 /** How long the monitor may take to clean up after its process was killed. */
@@ -35,25 +35,22 @@ export async function removeContainer(
 /** Kills the program; its monitor then does the rest and ends. */
 async function end(paths: EnginePaths, container: Container): Promise<void> {
   const deadline = performance.now() + patienceMilliseconds;
+  refuseRestart(paths, container);
   while (monitorLives(paths, container)) {
-    const state = stateOf(paths, container);
-    try {
-      if (state.status === "running") {
-        process.kill(state.pid, "SIGKILL");
-        letGo(container);
-      }
-      if (state.status === "created") process.kill(monitorOf(paths, container)!.pid, "SIGTERM");
-    } catch {
-      // It ended between the look and the signal.
-    }
-    if (performance.now() > deadline) {
-      throw new VitrineError("unavailable", `the monitor of container ${container.name} does not end`, {
-        code: "container-not-ending",
-        operand: container.name,
-        hint: `its process is ${monitorOf(paths, container)?.pid}: see 'ps -o stat,wchan -p PID'`,
-      });
-    }
+    const process_ = runningProcess(paths, container);
+    if (process_ === undefined) wakeMonitor(paths, container);
+    else kill(container, process_.pid);
+    if (performance.now() > deadline) throw notEnding(paths, container);
     await sleep(10);
+  }
+}
+
+function kill(container: Container, pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+    letGo(container);
+  } catch {
+    // It ended between the look and the signal.
   }
 }
 

@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { processStartTime } from "../../base/mod.ts";
 import {
+  type ExitRecord,
   isAlive,
   isFrozen,
   liveCgroup,
@@ -14,8 +15,11 @@ import {
   type EnginePaths,
   exitFile,
   type MonitorProcess,
+  restartCountFile,
+  restartingFile,
   runDirectory,
   startedFile,
+  stoppedFile,
 } from "./record.ts";
 
 export type ContainerState =
@@ -28,22 +32,63 @@ export type ContainerState =
       readonly code: number;
       /** Milliseconds since the epoch. */
       readonly finished: number;
+      /** The kernel killed a process of it for want of memory. */
+      readonly oomKilled?: true;
     }
+  /** It ended, and its monitor waits before it runs it again, or does so now. */
+  | { readonly status: "restarting"; readonly code: number; readonly finished: number }
   /** Its monitor was killed: how its process ended is not known. */
   | { readonly status: "lost" };
 
 export function stateOf(paths: EnginePaths, container: Container): ContainerState {
   const file = exitFile(paths, container.id);
   const before = exited(file);
-  if (before !== undefined) return before;
+  if (before !== undefined) return restarting(paths, container) ?? before;
   // The monitor may have ended between the two looks at its file.
   if (!monitorLives(paths, container)) {
     return exited(file) ?? { status: wasStarted(paths, container) ? "lost" : "created" };
   }
   const process = readPidFile(`${runDirectory(paths, container.id)}/pid`);
-  return process !== undefined && isAlive(process)
-    ? { status: "running", pid: process.pid, paused: isPaused(container) }
-    : { status: "created" };
+  if (process !== undefined && isAlive(process)) {
+    return { status: "running", pid: process.pid, paused: isPaused(container) };
+  }
+  return restarting(paths, container) ?? { status: "created" };
+}
+
+/** How it ended last, where its monitor is to run it again. */
+function restarting(paths: EnginePaths, container: Container): ContainerState | undefined {
+  if (!comesBack(container)) return undefined;
+  const last = lastExit(paths, container);
+  if (last === undefined || !monitorLives(paths, container)) return undefined;
+  return { status: "restarting", code: last.code, finished: last.time };
+}
+
+/** Of the run before this one: the monitor keeps it from the first restart on. */
+export function lastExit(paths: EnginePaths, container: Container): ExitRecord | undefined {
+  try {
+    return readExitFile(restartingFile(paths, container.id));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Its monitor may run it again; a policy or a health check says so. */
+export function comesBack({ restart, healthcheck }: Container): boolean {
+  return restart !== undefined || healthcheck === true;
+}
+
+/** How often its monitor ran it again since somebody started it. */
+export function restartCount(paths: EnginePaths, { id }: Container): number {
+  try {
+    return Number(fs.readFileSync(restartCountFile(paths, id), "latin1"));
+  } catch {
+    return 0;
+  }
+}
+
+/** A user ended it, and nobody has started it since. */
+export function wasStopped(paths: EnginePaths, { id }: Container): boolean {
+  return fs.existsSync(stoppedFile(paths, id));
 }
 
 /** Its processes stand still. */
@@ -60,7 +105,9 @@ export function runningProcess(paths: EnginePaths, container: Container): Runnin
 
 function exited(file: string): ContainerState | undefined {
   const record = readExitFile(file);
-  return record === undefined ? undefined : { status: "exited", code: record.code, finished: record.time };
+  if (record === undefined) return undefined;
+  const { code, time: finished } = record;
+  return { status: "exited", code, finished, ...(record.oomKilled ? { oomKilled: true } : {}) };
 }
 
 /**
@@ -89,8 +136,12 @@ export function monitorOf(paths: EnginePaths, container: Container): MonitorProc
 /** When it was started last, in milliseconds since the epoch. undefined: never. */
 export function startedAt(paths: EnginePaths, container: Container): number | undefined {
   try {
-    const text = fs.readFileSync(startedFile(paths, container.id), "latin1");
-    return Number(text);
+    // Whoever started it wrote down when; its monitor leaves it to the date of this file.
+    if (comesBack(container) && restartCount(paths, container) > 0) {
+      const pid = fs.statSync(`${runDirectory(paths, container.id)}/pid`, { throwIfNoEntry: false });
+      if (pid !== undefined) return pid.mtimeMs;
+    }
+    return Number(fs.readFileSync(startedFile(paths, container.id), "latin1"));
   } catch {
     return container.monitor === undefined ? undefined : container.created;
   }

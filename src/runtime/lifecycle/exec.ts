@@ -28,6 +28,10 @@ export interface ExecInput {
   readonly cgroups: readonly string[];
   /** The container's first process, as we see it. */
   readonly pid: number;
+  /** Its directory in /proc where it is not to be found by `pid`: a link that will lead there. */
+  readonly processDirectory?: string;
+  /** The program is killed when its monitor is. */
+  readonly dieWithMonitor?: boolean;
   /** Its namespaces that are not ours. */
   readonly namespaces: readonly NamespaceType[];
   /** /proc/PID/setgroups says deny. */
@@ -47,13 +51,14 @@ const joinOrder: readonly NamespaceType[] = [
 
 /** Pure, as `compile`. Errors: those of `compile` about `process`. */
 export function compileExec(input: ExecInput): Plan {
+  const directory = input.processDirectory ?? `/proc/${input.pid}`;
   const draft = new Draft({
     config: {
       ...input.config,
       process: input.process,
       linux: {
         ...input.config.linux,
-        namespaces: input.namespaces.map((type) => ({ type, path: `/proc/${input.pid}/ns/${type}` })),
+        namespaces: input.namespaces.map((type) => ({ type, path: `${directory}/ns/${type}` })),
       },
     },
     origins: new Map(),
@@ -73,18 +78,23 @@ export function compileExec(input: ExecInput): Plan {
   const affinity = input.process.execCPUAffinity;
   explainFailures(draft);
   guardTerminal(draft);
-  enterFromMonitor(draft, input);
-  draft.monitor({ op: "clone", flags: 0n, dieWithMonitor: false }, ours);
+  enterFromMonitor(draft, input, directory);
+  draft.monitor({ op: "clone", flags: 0n, dieWithMonitor: input.dieWithMonitor ?? false }, ours);
 
   setAffinity(draft, affinity, "initial");
-  for (const directory of input.cgroups) {
+  for (const cgroup of input.cgroups) {
     draft.init(
-      { op: "cgroupAttach", path: { base: "host", path: directory } },
-      { pointer: "/linux/cgroupsPath", section: "config-linux.md#control-groups" },
+      { op: "cgroupAttach", path: { base: "host", path: cgroup } },
+      {
+        pointer: "/linux/cgroupsPath",
+        section: "config-linux.md#control-groups",
+        // Who plans ahead cannot see which of them are made.
+        ...(input.processDirectory === undefined ? {} : { tolerate: ["ENOENT"] as const }),
+      },
     );
   }
   setAffinity(draft, affinity, "final");
-  enterFromInit(draft, input);
+  enterFromInit(draft, input, directory);
   setOomScore(draft);
   draft.init({ op: "setRoot", path: { base: "host", path: "/" } }, ours);
   openStreams(draft, false);
@@ -118,12 +128,12 @@ function withSetgroups(host: HostFacts, denied: boolean): HostFacts {
 }
 
 /** A pid namespace is entered by children alone, and an unprivileged user must first be in its user namespace. */
-function enterFromMonitor(draft: Draft, input: ExecInput): void {
+function enterFromMonitor(draft: Draft, input: ExecInput, directory: string): void {
   if (input.namespaces.includes("pid")) {
     if (userFirst(input)) {
-      join(draft, "monitor", "user", input.pid);
+      join(draft, "monitor", "user", directory);
     }
-    join(draft, "monitor", "pid", input.pid);
+    join(draft, "monitor", "pid", directory);
   }
 }
 
@@ -131,13 +141,13 @@ function userFirst({ namespaces, host }: ExecInput): boolean {
   return namespaces.includes("user") && host.identity.euid !== 0;
 }
 
-function enterFromInit(draft: Draft, input: ExecInput): void {
-  const { namespaces, pid } = input;
+function enterFromInit(draft: Draft, input: ExecInput, directory: string): void {
+  const { namespaces } = input;
   const inUser = namespaces.includes("pid") && userFirst(input);
   for (const type of joinOrder) {
     if (namespaces.includes(type) && type !== "pid") {
       if (!(type === "user" && inUser)) {
-        join(draft, "init", type, pid);
+        join(draft, "init", type, directory);
       }
       if (type === "user") {
         draft.init(
@@ -149,12 +159,12 @@ function enterFromInit(draft: Draft, input: ExecInput): void {
   }
 }
 
-function join(draft: Draft, stage: "monitor" | "init", type: NamespaceType, pid: number): void {
+function join(draft: Draft, stage: "monitor" | "init", type: NamespaceType, directory: string): void {
   const names: Partial<Record<NamespaceType, string>> = { network: "net", mount: "mnt" };
   draft[stage](
     {
       op: "joinNamespace",
-      path: { base: "host", path: `/proc/${pid}/ns/${names[type] ?? type}` },
+      path: { base: "host", path: `${directory}/ns/${names[type] ?? type}` },
       type: type === "pid" ? CLONE_NEWPID : cloneBit(type),
     },
     { pointer: "/linux/namespaces", section },

@@ -1,0 +1,241 @@
+/** Restart policies: the monitor runs its plan again, until somebody ends the container for good. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { makeLiveWorld, until } from "../support/live.ts";
+
+const world = makeLiveWorld("restart");
+const { vitrine, detached, inspect } = world;
+after(() => world.end());
+
+const status = (name: string): string => inspect(name, ".State.Status");
+const settled = (name: string): Promise<true> =>
+  until(() => (status(name) === "exited" ? true : undefined), `${name} to end`);
+/** A zombie is not: nothing is left of it but a number. */
+const alive = (pid: string): boolean =>
+  fs.existsSync(`/proc/${pid}/cmdline`) && fs.readFileSync(`/proc/${pid}/cmdline`).length > 0;
+const events = (name: string): readonly string[] =>
+  vitrine("events", "--stream=false", "--filter", `container=${name}`, "--format", "{{.Action}}").split("\n");
+
+test("on-failure: so many times, counted, and the last status is told", async () => {
+  detached(["--name", "fails", "--restart", "on-failure:2"], "echo run; exit 3");
+  await settled("fails");
+  assert.equal(inspect("fails", ".RestartCount"), "2");
+  assert.equal(inspect("fails", ".State.ExitCode"), "3");
+  assert.equal(inspect("fails", ".HostConfig.RestartPolicy.Name"), "on-failure");
+  assert.equal(inspect("fails", ".HostConfig.RestartPolicy.MaximumRetryCount"), "2");
+  assert.equal(vitrine("logs", "fails"), "run\nrun\nrun");
+  assert.equal(vitrine("wait", "fails"), "3");
+  const told = events("fails");
+  assert.deepEqual(
+    told.filter((action) => action !== "restart"),
+    ["create", "start", "die", "start", "die", "start", "die"],
+  );
+  assert.equal(told.filter((action) => action === "restart").length, 2);
+  // Started again by hand it counts anew.
+  vitrine("start", "fails");
+  await settled("fails");
+  assert.equal(inspect("fails", ".RestartCount"), "2");
+  assert.deepEqual(
+    world.remains().filter((entry) => entry.startsWith(world.runroot)),
+    [],
+  );
+  vitrine("rm", "fails");
+});
+
+test("on-failure leaves a success alone; always does not", async () => {
+  detached(["--name", "fine", "--restart", "on-failure"], "exit 0");
+  await settled("fine");
+  assert.equal(inspect("fine", ".RestartCount"), "0");
+  vitrine("rm", "fine");
+  detached(["--name", "ever", "--restart", "always"], "exit 0");
+  await until(() => (Number(inspect("ever", ".RestartCount")) >= 2 ? true : undefined), "two restarts");
+  vitrine("stop", "ever");
+  assert.equal(status("ever"), "exited");
+  vitrine("rm", "ever");
+});
+
+test("between two runs: restarting in ps and inspect, not removed without force, started already", async () => {
+  const id = detached(["--name", "again", "--restart", "always"], "exit 5");
+  // The third wait is 400 ms long.
+  await until(
+    () =>
+      Number(inspect("again", ".RestartCount")) >= 4 && status("again") === "restarting" ? true : undefined,
+    "a long wait",
+  );
+  const monitor = inspect("again", ".State.ConmonPid");
+  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Restarting \(5\) .*ago$/);
+  assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "status=restarting"), id);
+  assert.equal(inspect("again", ".State.Restarting"), "true");
+  assert.equal(inspect("again", ".State.Running"), "true");
+  assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "restart-policy=always"), id);
+  assert.equal(vitrine("ps", "-aq", "--filter", "restart-policy=no"), "");
+  assert.notEqual(world.run(["rm", "again"]).status, 0);
+  assert.equal(vitrine("start", "again"), "again");
+  assert.equal(alive(monitor), true);
+  const before = performance.now();
+  vitrine("rm", "-f", "again");
+  assert.ok(performance.now() - before < 5000);
+  assert.equal(alive(monitor), false);
+});
+
+for (const end of [["stop"], ["stop", "-t", "0"], ["kill"], ["kill", "-s", "TERM"]]) {
+  test(`${end.join(" ")} ends it for good, while it runs and while it waits`, async () => {
+    const [verb = "", ...flags] = end;
+    detached(
+      ["--name", "runs", "--restart", "always"],
+      'trap "exit 9" TERM; echo up; while :; do sleep 0.02; done',
+    );
+    await until(() => (vitrine("logs", "runs").includes("up") ? true : undefined), "the program");
+    vitrine(verb, ...flags, "runs");
+    await settled("runs");
+    detached(["--name", "waits", "--restart", "unless-stopped"], "exit 1");
+    await until(
+      () =>
+        Number(inspect("waits", ".RestartCount")) >= 3 && status("waits") === "restarting" ? true : undefined,
+      "a wait",
+    );
+    vitrine(verb, ...flags, "waits");
+    await settled("waits");
+    const count = inspect("waits", ".RestartCount");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.equal(status("waits"), "exited");
+    assert.equal(inspect("waits", ".RestartCount"), count);
+    assert.equal(status("runs"), "exited");
+    vitrine("rm", "runs", "waits");
+  });
+}
+
+test("a signal that is not to end it does not keep it from coming back", async () => {
+  detached(
+    ["--name", "hup", "--restart", "always"],
+    'trap "exit 4" HUP; echo up; while :; do sleep 0.02; done',
+  );
+  await until(() => (vitrine("logs", "hup").includes("up") ? true : undefined), "the program");
+  vitrine("kill", "-s", "HUP", "hup");
+  await until(() => (vitrine("logs", "hup") === "up\nup" ? true : undefined), "the second run");
+  vitrine("rm", "-f", "hup");
+});
+
+test("many stops at the moment of a restart: none is lost", async () => {
+  for (let round = 0; round < 12; round++) {
+    detached(["--name", "race", "--restart", "always"], "exit 1");
+    // The second wait takes 200 ms: stops fall before, into and after it.
+    await until(() => (inspect("race", ".RestartCount") === "1" ? true : undefined), "a restart");
+    await new Promise((resolve) => setTimeout(resolve, 60 + round * 20));
+    vitrine("stop", "-t", "0", "race");
+    assert.equal(status("race"), "exited", `round ${round}`);
+    assert.equal(
+      fs.existsSync(path.join(world.runroot, "containers")) &&
+        fs.readdirSync(path.join(world.runroot, "containers")).length > 0,
+      false,
+    );
+    vitrine("rm", "race");
+  }
+});
+
+test("wait: as docker, until the program ends, though it is run again", async () => {
+  detached(["--name", "w", "--restart", "always"], "sleep 0.5; exit 6");
+  assert.equal(vitrine("wait", "w"), "6");
+  vitrine("rm", "-f", "w");
+});
+
+test("a setup that fails is not tried again", () => {
+  const done = world.run([
+    "run",
+    "-d",
+    "-q",
+    "--restart",
+    "always",
+    "--name",
+    "none",
+    "probe",
+    "no-such-program",
+  ]);
+  assert.equal(done.status, 127);
+  assert.equal(status("none"), "exited");
+  assert.equal(inspect("none", ".RestartCount"), "0");
+  vitrine("rm", "none");
+});
+
+test("in the foreground the caller goes with the first run, with its status and output", async () => {
+  const done = world.run([
+    "run",
+    "-q",
+    "--name",
+    "fg",
+    "--restart",
+    "always",
+    "probe",
+    "sh",
+    "-c",
+    "echo out; echo err >&2; exit 3",
+  ]);
+  assert.equal(done.status, 3);
+  assert.equal(done.stdout, "out\n");
+  assert.equal(done.stderr, "err\n");
+  await until(() => (Number(inspect("fg", ".RestartCount")) >= 1 ? true : undefined), "a restart");
+  vitrine("rm", "-f", "fg");
+});
+
+test("what the container wrote is there in the next run, and its limits and streams as well", async () => {
+  detached(
+    ["--name", "keeps", "--restart", "on-failure:2", "-t", "-v", "/data", "--cgroups", "enabled"],
+    'echo line >> /data/file; echo line >> /file; echo "$(wc -l < /data/file) $(wc -l < /file)"; test -t 1 && exit 1',
+  );
+  await settled("keeps");
+  assert.equal(vitrine("logs", "keeps").replaceAll("\r", ""), "1 1\n2 2\n3 3");
+  vitrine("rm", "keeps");
+});
+
+test("--rm and bad policies are refused", () => {
+  for (const flags of [
+    ["--rm", "--restart", "always"],
+    ["--restart", "sometimes"],
+    ["--restart", "always:3"],
+    ["--restart", "on-failure:x"],
+    ["--restart", "on-failure:-1"],
+  ]) {
+    const done = world.run(["run", "-d", ...flags, "probe", "true"]);
+    assert.equal(done.status, 125, flags.join(" "));
+    assert.match(done.stderr, /--restart/);
+  }
+  assert.equal(vitrine("run", "--rm", "-q", "--restart", "no", "probe", "echo", "fine"), "fine");
+});
+
+test("after a boot those are started that are to run: always, and unless-stopped that nobody stopped", () => {
+  for (const [name, policy] of [
+    ["boot-always", "always"],
+    ["boot-unless", "unless-stopped"],
+    ["boot-stopped", "unless-stopped"],
+    ["boot-no", "no"],
+  ] as const) {
+    detached(["--name", name, "--restart", policy], "sleep 1000");
+  }
+  vitrine("stop", "-t", "0", "boot-stopped", "boot-always");
+  // The machine goes down.
+  for (const name of ["boot-unless", "boot-no"]) {
+    process.kill(Number(inspect(name, ".State.ConmonPid")), "SIGKILL");
+  }
+  fs.rmSync(world.runroot, { recursive: true, force: true });
+  assert.deepEqual(vitrine("start", "--filter", "restart-policy=always", "--all").split("\n").length, 1);
+  vitrine("start", "--all", "--filter", "should-start-on-boot=true");
+  const running = vitrine("ps", "--format", "{{.Names}}").split("\n").sort();
+  assert.deepEqual(running, ["boot-always", "boot-unless"]);
+  vitrine("rm", "-f", "-a");
+});
+
+test("a monitor that is killed between two runs leaves what the next command clears", async () => {
+  detached(["--name", "orphan", "--restart", "always"], "exit 2");
+  await until(
+    () =>
+      Number(inspect("orphan", ".RestartCount")) >= 3 && status("orphan") === "restarting" ? true : undefined,
+    "a wait",
+  );
+  process.kill(Number(inspect("orphan", ".State.ConmonPid")), "SIGKILL");
+  await settled("orphan");
+  assert.equal(inspect("orphan", ".State.ExitCode"), "2");
+  vitrine("start", "orphan");
+  vitrine("rm", "-f", "orphan");
+});
