@@ -35,6 +35,11 @@ export const rootHost: HostFacts = {
       controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"],
       writable: true,
       delegated: true,
+      division: {
+        directory: "/sys/fs/cgroup",
+        controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"],
+        occupied: false,
+      },
     },
   },
   limits: { nofile: { soft: 20000n, hard: 20000n }, nproc: { soft: 96365n, hard: 96365n } },

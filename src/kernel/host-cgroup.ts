@@ -1,11 +1,12 @@
 /** Which cgroup hierarchies there are, where they are mounted and where in them this process is. */
 
-import type { CgroupFacts, CgroupHierarchy, CgroupUnified } from "./host-facts.ts";
+import type { CgroupDivision, CgroupFacts, CgroupHierarchy, CgroupUnified } from "./host-facts.ts";
 
 /** The part of `HostReader` needed here. */
 interface CgroupReader {
   read(path: string): string | undefined;
   writable(path: string): boolean;
+  exists(path: string): boolean;
 }
 
 interface CgroupMount {
@@ -39,7 +40,59 @@ export function parseCgroups(reader: CgroupReader): CgroupFacts {
       if (each.mountPoint === mount.mountPoint && !hierarchies.includes(each)) hierarchies.push(each);
     }
   }
-  return { mode: modeOf(hierarchies, unified), hierarchies, unified };
+  const mode = modeOf(hierarchies, unified);
+  if (mode !== "v2" || unified === undefined) return { mode, hierarchies, unified };
+  const division = divisionOf(unified, reader);
+  return { mode, hierarchies, unified: division === undefined ? unified : { ...unified, division } };
+}
+
+/** The child of a delegated directory that takes the processes which were in it. */
+export const cgroupLeaf = "vitrine-self";
+
+/**
+ * Who may write to the whole tree uses its root. Others get what was delegated to them: with systemd the cgroup that
+ * they are in (what lies above is its own to divide, cgroups(7)); else the topmost one that is theirs and empty.
+ */
+function divisionOf(unified: CgroupUnified, reader: CgroupReader): CgroupDivision | undefined {
+  const { mountPoint, ownDirectory } = unified;
+  const isOurs = (directory: string) =>
+    reader.writable(directory) &&
+    reader.writable(`${directory}/cgroup.procs`) &&
+    reader.writable(`${directory}/cgroup.subtree_control`);
+  if (isOurs(mountPoint)) return describe(mountPoint, reader);
+  const ours: string[] = [];
+  for (
+    let at = ownDirectory;
+    at.startsWith(`${mountPoint}/`) && isOurs(at);
+    at = at.slice(0, at.lastIndexOf("/"))
+  ) {
+    ours.push(at);
+  }
+  const [own, above] = ours;
+  if (own === undefined) return undefined;
+  const empty = reader.exists("/run/systemd/system")
+    ? undefined
+    : ours.findLast((directory) => !isOccupied(directory, reader));
+  const inLeaf = own.endsWith(`/${cgroupLeaf}`) && above !== undefined;
+  return describe(empty ?? (inLeaf ? above : own), reader);
+}
+
+function describe(directory: string, reader: CgroupReader): CgroupDivision {
+  return {
+    directory,
+    controllers: controllersOf(directory, reader),
+    // The machine's own root may have processes; only there `cgroup.type` is missing.
+    occupied: reader.exists(`${directory}/cgroup.type`) && isOccupied(directory, reader),
+  };
+}
+
+function isOccupied(directory: string, reader: CgroupReader): boolean {
+  return (reader.read(`${directory}/cgroup.procs`) ?? "").trim() !== "";
+}
+
+function controllersOf(directory: string, reader: CgroupReader): readonly string[] {
+  const words = (reader.read(`${directory}/cgroup.controllers`) ?? "").trim().split(" ");
+  return words.filter((word) => word !== "");
 }
 
 function modeOf(
@@ -83,15 +136,11 @@ function unifiedAt(
   if (mount === undefined) return undefined;
   const ownDirectory = directoryOf(mount, ownPath);
   const writable = !mount.readOnly && ownDirectory !== "" && reader.writable(ownDirectory);
-  const controllers = ownDirectory === "" ? undefined : reader.read(`${ownDirectory}/cgroup.controllers`);
   return {
     mountPoint: mount.mountPoint,
     ownPath,
     ownDirectory,
-    controllers: (controllers ?? "")
-      .trim()
-      .split(" ")
-      .filter((word) => word !== ""),
+    controllers: ownDirectory === "" ? [] : controllersOf(ownDirectory, reader),
     writable,
     delegated:
       writable &&

@@ -96,6 +96,16 @@ export interface CgroupUnified {
   readonly writable: boolean;
   /** Writable, and cgroup.procs and cgroup.subtree_control are too: the directory is ours to divide. */
   readonly delegated: boolean;
+  /** Where cgroups may be made; absent where nowhere, or where v1 has the controllers. */
+  readonly division?: CgroupDivision;
+}
+
+/** A directory of the v2 tree that is ours to divide: the mount point, or what was delegated. */
+export interface CgroupDivision {
+  readonly directory: string;
+  readonly controllers: readonly string[];
+  /** It has processes: they must go to a child before controllers can be passed on (cgroup-v2.rst, "No Internal Process"). */
+  readonly occupied: boolean;
 }
 
 export interface CgroupFacts {

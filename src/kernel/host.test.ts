@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type HostReader, type HostSelf, kernelAtLeast, parseKernelRelease, probeHost } from "./host.ts";
+import { cgroupLeaf } from "./host-cgroup.ts";
 
 const root: HostSelf = {
   release: "6.1.0-18-amd64",
@@ -66,8 +67,56 @@ test("cgroup v2 delegated to a user", () => {
       controllers: ["cpu", "memory", "pids"],
       writable: true,
       delegated: true,
+      division: { directory: own, controllers: ["cpu", "memory", "pids"], occupied: false },
     },
   });
+});
+
+test("which directory of cgroup v2 may be divided", () => {
+  const files = ["", "/cgroup.procs", "/cgroup.subtree_control"];
+  const division = (own: string, ours: readonly string[], more: Readonly<Record<string, string>> = {}) =>
+    probeHost(
+      machineOf(
+        {
+          "/proc/self/mountinfo": cgroup2Mount,
+          "/proc/self/cgroup": `0::${own}\n`,
+          ...Object.fromEntries(ours.map((each) => [`/sys/fs/cgroup${each}/cgroup.type`, "domain\n"])),
+          ...more,
+        },
+        ours.flatMap((each) => files.map((file) => `/sys/fs/cgroup${each}${file}`)),
+      ),
+      alice,
+    ).cgroup.unified?.division;
+  const procs = (path: string) => ({ [`/sys/fs/cgroup${path}/cgroup.procs`]: "12\n" });
+  const systemd = { "/run/systemd/system": "" };
+  // The topmost that is ours and empty, where nobody else divides it.
+  assert.equal(division("/a/b/c", ["/a/b", "/a/b/c"], procs("/a/b/c"))?.directory, "/sys/fs/cgroup/a/b");
+  // With systemd the unit that we are in, which has our processes.
+  assert.deepEqual(division("/a/b/c", ["/a/b", "/a/b/c"], { ...procs("/a/b/c"), ...systemd }), {
+    directory: "/sys/fs/cgroup/a/b/c",
+    controllers: [],
+    occupied: true,
+  });
+  // What was moved into the leaf finds the directory that it was moved out of.
+  const leaf = `/a/b/${cgroupLeaf}`;
+  const inLeaf = division(leaf, ["/a", "/a/b", leaf], { ...procs(leaf), ...systemd });
+  assert.deepEqual(inLeaf, { directory: "/sys/fs/cgroup/a/b", controllers: [], occupied: false });
+  // All is occupied: its own is taken.
+  assert.equal(division("/a", ["/a"], procs("/a"))?.occupied, true);
+  // In a container with a cgroup namespace the root is an ordinary cgroup; the machine's own may have processes.
+  assert.equal(division("/", [""], procs(""))?.occupied, true);
+  const machine = { "/sys/fs/cgroup/cgroup.procs": "1\n", "/proc/self/cgroup": "0::/x\n" };
+  assert.equal(
+    probeHost(
+      machineOf(
+        { "/proc/self/mountinfo": cgroup2Mount, ...machine },
+        files.map((file) => `/sys/fs/cgroup${file}`),
+      ),
+      root,
+    ).cgroup.unified?.division?.occupied,
+    false,
+  );
+  assert.equal(division("/a/b", []), undefined);
 });
 
 test("cgroup v2 in a login session that root owns is not delegated", () => {

@@ -23,6 +23,7 @@ export {
   systemReader,
   systemSelf,
 } from "./host.ts";
+export { cgroupLeaf } from "./host-cgroup.ts";
 export type * from "./host-facts.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";

@@ -1,4 +1,5 @@
 /** What both versions of cgroups have in writing limits down. */
+import type { HostFacts } from "../kernel/mod.ts";
 import type { Reason } from "./draft.ts";
 
 /** One write to a control file. */
@@ -10,6 +11,11 @@ export interface CgroupWrite {
   /** The same limit in another file, where that one is not there. */
   readonly other?: { readonly file: string; readonly data: string };
   readonly reason: Reason;
+}
+
+/** Controllers of v2 that containers can have. */
+export function controllersAvailable({ cgroup }: HostFacts): readonly string[] {
+  return cgroup.unified?.division?.controllers ?? [];
 }
 
 /** The spec's -1 is the kernel's `max` (v2) or -1 (v1). */

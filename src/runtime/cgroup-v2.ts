@@ -1,6 +1,6 @@
 /** resources of config.json as control files of cgroup v2. What v2 has no file for is an error. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
-import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
+import { type CgroupWrite, controllersAvailable, limitReason, orMax, resources } from "./cgroup-limits.ts";
 import { checkPageSize, rdmaLines, refuseKernelMemory, refuseLeafWeight, swapOf } from "./cgroup-v1.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
@@ -207,7 +207,7 @@ function writeOthers(wanted: LinuxResources, write: Write): void {
 }
 
 function writeUnified(unified: Readonly<Record<string, string>>, write: Write, draft: Draft): void {
-  const available = draft.input.host.cgroup.unified?.controllers ?? [];
+  const available = controllersAvailable(draft.input.host);
   for (const [file, value] of Object.entries(unified)) {
     const pointer = `${resources}/unified/${pointerSegment(file)}`;
     // Beneath the container's own directory and nowhere else; without a dot it names no control file.

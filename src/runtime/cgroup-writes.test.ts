@@ -25,7 +25,11 @@ function inputOf(version: 1 | 2, resources: LinuxResources): CompileInput {
               ...v2Host.cgroup,
               unified: {
                 ...v2Host.cgroup.unified!,
-                controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"],
+                division: {
+                  directory: "/cg",
+                  controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"],
+                  occupied: false,
+                },
               },
             },
           }

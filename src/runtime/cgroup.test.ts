@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { cgroupLeaf } from "../kernel/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
 import { deviceRules, textOf } from "./cgroup-devices.ts";
 import { weightOfShares } from "./cgroup-v2.ts";
 import { compile } from "./compile.ts";
-import { rootHost, rootInput, userHost, v2Host, withConfig } from "./fixtures.ts";
+import { rootHost, rootInput, userHost, userInput, v2Host, withConfig } from "./fixtures.ts";
 import { mountPointOf } from "./gather.ts";
 
 const lines = (rules: Parameters<typeof deviceRules>[0]) => {
@@ -52,6 +53,34 @@ test("where to count", () => {
   assert.equal(decideCgroup(userHost, "abc").mode, "none");
   assert.equal(decideCgroup(rootHost, "abc", "../../../etc").mode, "v1");
   assert.throws(() => decideCgroup(rootHost, "abc", "/.."), { code: "cgroup-path-root" });
+});
+
+test("a user has what was delegated of v2; its processes move out of the way where a limit needs it", () => {
+  const directory = "/sys/fs/cgroup/user.slice/x.scope";
+  const division = { directory, controllers: ["memory", "pids"], occupied: true };
+  const host = {
+    ...userHost,
+    cgroup: { ...v2Host.cgroup, unified: { ...v2Host.cgroup.unified!, division } },
+  };
+  const cgroup = decideCgroup(host, "abc", "/vitrine/abc");
+  assert.deepEqual(cgroup, { mode: "v2", root: directory, path: "/vitrine/abc", occupied: true });
+  const planned = (resources: object) =>
+    compile({
+      ...withConfig(userInput, { linux: { resources } }),
+      host,
+      container: { ...userInput.container, cgroup },
+    }).ops.flatMap(({ op, stage }) => (stage === "monitor" ? [op] : []));
+  const limited = planned({ pids: { limit: 5n } });
+  const [made, vacated, passed] = limited.slice(limited.findIndex(({ op }) => op === "makeDirectory"));
+  assert.equal(made?.op === "makeDirectory" && made.path.path, `${directory}/${cgroupLeaf}`);
+  assert.deepEqual(vacated, {
+    op: "cgroupVacate",
+    from: { base: "host", path: directory },
+    to: { base: "host", path: `${directory}/${cgroupLeaf}` },
+  });
+  assert.equal(passed?.op, "makeDirectory");
+  assert.ok(!planned({}).some(({ op }) => op === "cgroupVacate"));
+  assert.throws(() => planned({ cpu: { cpus: "0" } }), { code: "cgroup-controller-missing" });
 });
 
 test("v2: a limit needs its controller, and v1's own settings are refused", () => {

@@ -1,9 +1,9 @@
 /** The container's cgroup: where, made, filled, removed (config-linux.md#control-groups). */
 
-import type { HostFacts, Op } from "../kernel/mod.ts";
+import { cgroupLeaf, type HostFacts, type Op } from "../kernel/mod.ts";
 import { bytesOf } from "./bytes.ts";
 import { hasDeviceProgram, hierarchyOf, programOf, rulesOf } from "./cgroup-devices.ts";
-import type { CgroupWrite } from "./cgroup-limits.ts";
+import { type CgroupWrite, controllersAvailable } from "./cgroup-limits.ts";
 import { writesOfV1 } from "./cgroup-v1.ts";
 import { writesOfV2 } from "./cgroup-v2.ts";
 import { type Draft, type Reason, unsupported } from "./draft.ts";
@@ -18,22 +18,26 @@ const pathReason: Reason = { pointer: "/linux/cgroupsPath", section: "config-lin
 const removalMilliseconds = 2000;
 
 /**
- * Proposes where to count: v2, else v1, below `/vitrine` unless `linux.cgroupsPath` says where. An unprivileged user has none:
- * a v2 directory delegated to them holds their own processes, and controllers go to empty directories only.
+ * Proposes where to count: v2, else v1, below `/vitrine` unless `linux.cgroupsPath` says where. An unprivileged user has what
+ * of v2 is delegated to them; v1 cannot be delegated.
  */
 export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): CgroupDecision {
   const path = absolute(cgroupsPath, "/vitrine");
   const { mode, hierarchies, unified } = host.cgroup;
-  if (host.identity.euid !== 0 || !host.userNamespace.initial) {
-    return { mode: "none", reason: "an unprivileged user has no cgroup to divide" };
-  }
+  const privileged = host.identity.euid === 0 && host.userNamespace.initial;
   if (path === "/") {
     throw unsupported("cgroup-path-root", pathReason.pointer, "the root cgroup is the machine's");
   }
   if (mode === "v2" && unified !== undefined) {
-    return unified.writable
-      ? { mode: "v2", root: unified.mountPoint, path }
-      : { mode: "none", reason: `${unified.mountPoint} is read-only` };
+    const { division } = unified;
+    if (division !== undefined) {
+      return { mode: "v2", root: division.directory, path, ...(division.occupied ? { occupied: true } : {}) };
+    }
+    const reason = privileged ? `${unified.mountPoint} is read-only` : "no cgroup is delegated to the user";
+    return { mode: "none", reason };
+  }
+  if (!privileged) {
+    return { mode: "none", reason: "an unprivileged user has no cgroup to divide" };
   }
   const controllers = hierarchies.filter((hierarchy) => hierarchy.controllers.length > 0);
   if (controllers.length === 0) {
@@ -64,6 +68,7 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
     return;
   }
   const made: string[] = [];
+  vacate(draft, plan);
   for (const { directory } of plan.prepare) {
     if (!made.includes(directory)) {
       made.push(directory);
@@ -89,6 +94,20 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
  */
 function movesItself(draft: Draft): boolean {
   return draft.input.container.cgroup.mode === "v1" && !draft.inUserNamespace;
+}
+
+/** Controllers go to the children of an empty directory only. */
+function vacate(draft: Draft, { prepare }: CgroupPlan): void {
+  const { cgroup } = draft.input.container;
+  if (cgroup.mode !== "v2" || cgroup.occupied !== true || prepare.length === 0) {
+    return;
+  }
+  const leaf = `${cgroup.root}/${cgroupLeaf}`;
+  makeDirectory(draft, leaf);
+  draft.monitor(
+    { op: "cgroupVacate", from: { base: "host", path: cgroup.root }, to: { base: "host", path: leaf } },
+    { ...pathReason, origin: { by: "host", note: "the delegated cgroup has processes" } },
+  );
 }
 
 function enforceDevices(draft: Draft, { directories, deviceProgram }: CgroupPlan): void {
@@ -260,7 +279,7 @@ function inherited(directory: string, file: string, data: string): CgroupWrite {
 function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }): CgroupPlan {
   const directory = cgroup.root + cgroup.path;
   const { writes, controllers } = writesOfV2(draft, directory);
-  const available = draft.input.host.cgroup.unified?.controllers ?? [];
+  const available = controllersAvailable(draft.input.host);
   for (const [controller, pointer] of controllers) {
     if (!available.includes(controller)) {
       throw unsupported(

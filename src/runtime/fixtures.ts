@@ -62,6 +62,11 @@ export const v2Host: HostFacts = {
       controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"],
       writable: true,
       delegated: true,
+      division: {
+        directory: "/sys/fs/cgroup",
+        controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"],
+        occupied: false,
+      },
     },
   },
 };

@@ -62,6 +62,8 @@ export type CgroupDecision =
       readonly path: string;
       /** Every controller that can be had, limited or not. */
       readonly everywhere?: boolean;
+      /** `root` has processes of its own: they move to its child `cgroupLeaf` before controllers are passed on. */
+      readonly occupied?: boolean;
     };
 
 export interface TerminalSize {

@@ -24,7 +24,15 @@ before(() => {
   if (usable) fs.mkdirSync(directory);
 });
 after(() => {
-  if (usable) fs.rmdirSync(directory);
+  // The last process in it may still be on its way out.
+  for (let tries = 0; usable && fs.existsSync(directory); tries++) {
+    try {
+      fs.rmdirSync(directory);
+    } catch (error) {
+      if (tries > 500) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    }
+  }
 });
 
 function put(policy: DevicePolicy): void {

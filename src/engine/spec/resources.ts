@@ -52,6 +52,6 @@ function pids(input: SpecInput, notebook: Notebook): Pick<LinuxResources, "pids"
 function hasPidsController(input: SpecInput): boolean {
   const { unified, hierarchies } = input.host.cgroup;
   return input.cgroup.mode === "v2"
-    ? (unified?.controllers.includes("pids") ?? false)
+    ? (unified?.division?.controllers.includes("pids") ?? false)
     : hierarchies.some(({ controllers }) => controllers.includes("pids"));
 }
