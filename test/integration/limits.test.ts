@@ -1,79 +1,15 @@
 /**
- * Limits, pauses, statistics and updates: the same assertions on cgroup v1 and v2 (here, and in the machines of test/vm), as root
- * and where a cgroup v2 is delegated as a user. What differs between the two is in the tables.
+ * Limits: the same assertions on cgroup v1 and v2 (here, and in the machines of test/vm), as root and where a cgroup v2 is
+ * delegated as a user. What differs between the two is in the table.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { after, test } from "node:test";
-import { makeRunWorld, until } from "./run-support.ts";
-import { cannotRun, isRoot, type Result } from "./support.ts";
+import { test } from "node:test";
+import { makeLimitWorld, mebibyte, own, version, why } from "./limits-support.ts";
+import { until } from "./run-support.ts";
+import { cannotRun, isRoot } from "./support.ts";
 
-const world = makeRunWorld("limits");
-after(async () => {
-  world.run(["rm", "--all", "--force"]);
-  await until(() => (ours().length === 0 ? true : undefined), "the end of all that is ours").catch(() =>
-    assert.deepEqual(ours(), []),
-  );
-  await world[Symbol.asyncDispose]();
-});
-
-/** Every container that was made here, by its id. */
-const ids = new Set<string>();
-
-/** What is left of them on the machine: cgroups of any hierarchy, processes that name this world. */
-function ours(): readonly string[] {
-  const found: string[] = [];
-  const visit = (directory: string, depth: number): void => {
-    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      const path = `${directory}/${entry.name}`;
-      if ([...ids].some((id) => entry.name.includes(id))) found.push(path);
-      else if (depth > 0) visitIfThere(path, depth - 1);
-    }
-  };
-  const visitIfThere = (directory: string, depth: number): void => {
-    try {
-      visit(directory, depth);
-    } catch {
-      // It went meanwhile, or is not ours to look into.
-    }
-  };
-  visitIfThere("/sys/fs/cgroup", 6);
-  for (const pid of fs
-    .readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))) {
-    try {
-      const words = fs.readFileSync(`/proc/${pid}/cmdline`, "latin1");
-      if (words.includes(world.directory) && !/ Z /.test(fs.readFileSync(`/proc/${pid}/stat`, "latin1"))) {
-        found.push(`${pid} ${words}`);
-      }
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return found;
-}
-
-const version = fs.existsSync("/sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
-/** A user's limits need a cgroup that is theirs: its directory is given by the session or by who made the machine. */
-const limited = isRoot || (version === 2 && world.probe(["-m", "64m"], "true").status === 0);
-const why = "no cgroup is delegated to the user of this lane";
-
-function good(done: Result): string {
-  assert.equal(done.status, 0, done.stderr);
-  return done.stdout.replace(/\n$/, "");
-}
-
-const vitrine = (...args: readonly string[]): string => good(world.run(args));
-const detached = (flags: readonly string[], script: string): string => {
-  const id = vitrine("run", "-d", "-q", ...flags, "probe", "sh", "-c", script);
-  ids.add(id);
-  return id;
-};
-const inspect = (name: string, field: string): string => vitrine("inspect", "-f", `{{${field}}}`, name);
-
-/** A file of the container's own cgroup, as it sees it; the names are v1's and v2's. */
-const own = (v1: string, v2: string): string => `/sys/fs/cgroup/${version === 1 ? v1 : v2}`;
+const { world, limited, vitrine, detached, inspect } = makeLimitWorld("limits");
 
 interface Row {
   readonly flags: readonly string[];
@@ -82,7 +18,6 @@ interface Row {
   readonly v2: readonly (readonly [file: string, content: string])[] | string;
 }
 
-const mebibyte = 1 << 20;
 const written: readonly Row[] = [
   {
     flags: ["-m", "64m", "--memory-reservation", "32m"],
@@ -255,188 +190,6 @@ test("device rules: what is not allowed cannot be opened, though its node can be
     /Operation not permitted\nfine$/,
   );
   assert.match(world.sh(["--privileged"], script), /No such device or address\nfine$/);
-});
-
-test("a paused container stands still, and goes on where it was", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  detached(["--name", "still"], "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done");
-  const lines = (): number => vitrine("logs", "still").split("\n").length;
-  await until(() => (lines() > 3 ? true : undefined), "the first lines");
-  assert.equal(vitrine("pause", "still"), "still");
-  assert.deepEqual(
-    [".State.Status", ".State.Paused", ".State.Running"].map((field) => inspect("still", field)),
-    ["paused", "true", "true"],
-  );
-  assert.equal(
-    vitrine("ps", "--filter", "status=paused", "--format", "{{.Names}} {{.State}}"),
-    "still paused",
-  );
-  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Up .* \(Paused\)$/);
-  const before = lines();
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.equal(lines(), before);
-  const refused = world.run(["exec", "still", "true"]);
-  assert.equal(refused.status, 125);
-  assert.match(refused.stderr, /container still is paused/);
-  const again = world.run(["pause", "still"]);
-  assert.equal(again.status, 125);
-  assert.match(again.stderr, /is paused/);
-  assert.equal(vitrine("unpause", "still"), "still");
-  assert.equal(inspect("still", ".State.Status"), "running");
-  await until(() => (lines() > before ? true : undefined), "more lines");
-  assert.match(world.run(["unpause", "still"]).stderr, /is not paused/);
-  vitrine("rm", "-f", "still");
-});
-
-test("what exec started, and its children, stand still as well", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  detached(["--name", "many"], "sleep 1000");
-  const second = "while :; do date +%s%N > /beat; (sleep 0.01); done";
-  vitrine("exec", "-d", "many", "sh", "-c", second);
-  const beat = (): string => vitrine("exec", "many", "cat", "/beat");
-  await until(() => (world.run(["exec", "many", "cat", "/beat"]).status === 0 ? true : undefined), "a beat");
-  const upper = `${world.root}/containers/${inspect("many", ".Id")}/upper/beat`;
-  const look = (): string | undefined => (fs.existsSync(upper) ? fs.readFileSync(upper, "utf8") : undefined);
-  vitrine("pause", "many");
-  const first = look();
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  assert.equal(look(), first);
-  vitrine("unpause", "--all");
-  const after_ = beat();
-  await until(() => (beat() === after_ ? undefined : true), "another beat");
-  vitrine("rm", "-f", "many");
-});
-
-test("a paused container can be stopped, killed and removed", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  const script = 'trap "exit 7" TERM; echo ready; while :; do sleep 0.02; done';
-  for (const [verb, expected] of [
-    [["stop", "-t", "20"], "7"],
-    [["kill"], "137"],
-    [["kill", "-s", "TERM"], "7"],
-  ] as const) {
-    detached(["--name", "asleep"], script);
-    await until(() => (vitrine("logs", "asleep").includes("ready") ? true : undefined), "the trap");
-    vitrine("pause", "asleep");
-    vitrine(...verb, "asleep");
-    assert.equal(vitrine("wait", "asleep"), expected, verb.join(" "));
-    vitrine("rm", "asleep");
-  }
-  detached(["--name", "asleep"], script);
-  vitrine("pause", "asleep");
-  assert.notEqual(world.run(["rm", "asleep"]).status, 0);
-  vitrine("rm", "-f", "asleep");
-});
-
-test("a paused container whose monitor is killed leaves nothing", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  detached(["--name", "lost"], "while :; do sleep 0.02; done");
-  vitrine("pause", "lost");
-  process.kill(Number(inspect("lost", ".State.ConmonPid")), "SIGKILL");
-  await until(() => (inspect("lost", ".State.Status") === "exited" ? true : undefined), "its end");
-  vitrine("rm", "lost");
-});
-
-test("stats: columns, JSON, templates, those that do not run", (t) => {
-  if (!limited) return cannotRun(t, why);
-  const id = detached(["--name", "seen", "-m", "64m", "--pids-limit", "10"], "sleep 1000 & wait");
-  const [heading, row] = vitrine("stats", "--no-stream")
-    .split("\n")
-    .map((line) => line.split(/ {2,}/));
-  assert.deepEqual(heading, [
-    ...["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"],
-  ]);
-  assert.equal(row?.[0], id.slice(0, 12));
-  assert.match(row?.[3] ?? "", /^[\d.]+[KM]?i?B \/ 64MiB$/);
-  assert.equal(row?.[7], "2");
-  const found = JSON.parse(
-    vitrine("stats", "--no-stream", "--format", "json", "--no-trunc", "seen"),
-  ) as Record<string, string>;
-  assert.equal(found["ID"], id);
-  assert.equal(found["NetIO"], "0B / 0B");
-  assert.match(found["CPUPerc"]!, /^\d+\.\d\d%$/);
-  const memory = /^([\d.]+)(KiB|MiB|B) /.exec(found["MemUsage"]!);
-  const bytes = Number(memory?.[1]) * ({ B: 1, KiB: 1024, MiB: mebibyte }[memory?.[2] ?? ""] ?? 0);
-  assert.ok(bytes > 16 * 1024 && bytes < 20 * mebibyte, String(found["MemUsage"]));
-  const other = vitrine("create", "--name", "idle", "probe", "true");
-  assert.doesNotMatch(vitrine("stats", "--no-stream", "--format", "{{.Name}}"), /idle/);
-  assert.match(vitrine("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.PIDs}}"), /^idle 0$/m);
-  assert.equal(vitrine("stats", "--no-stream", "--format", "{{.Name}}", "seen", other), "seen\nidle");
-  assert.equal(world.run(["stats", "--no-stream", "nobody"]).status, 125);
-  vitrine("rm", "-f", "seen", "idle");
-});
-
-test("stats goes on until those that were named have ended", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  detached(["--name", "short"], "sleep 1000");
-  const child = world.start(["stats", "-i", "0", "--format", "{{.Name}}", "short"]);
-  let text = "";
-  child.stdout!.on("data", (data: Buffer) => {
-    text += data.toString();
-  });
-  await until(() => (text.split("\n").length > 3 ? true : undefined), "three looks");
-  const ended = new Promise((resolve) => child.once("close", resolve));
-  vitrine("rm", "-f", "short");
-  assert.equal(await ended, 0);
-});
-
-test("update changes a running container, and what it changed holds when it starts again", (t) => {
-  if (!limited) return cannotRun(t, why);
-  const limits = `cat ${own("memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us", "memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max")}`;
-  const read = (): string => vitrine("exec", "changed", "sh", "-c", limits);
-  const expected = (memory: number, pids: number, quota: number): string =>
-    `${memory * mebibyte}\n${pids}\n${quota}${version === 1 ? "" : " 100000"}`;
-  detached(["--name", "changed", "-m", "64m", "--pids-limit", "20"], "sleep 1000");
-  assert.equal(vitrine("update", "-m", "96m", "--cpus", "0.5", "--pids-limit", "30", "changed"), "changed");
-  assert.equal(read(), expected(96, 30, 50_000));
-  // More than memory and swap together: both must be given.
-  const refused = world.run(["update", "-m", "256m", "changed"]);
-  assert.equal(refused.status, 125);
-  assert.match(refused.stderr, /--memory-swap/);
-  assert.equal(read(), expected(96, 30, 50_000));
-  vitrine("update", "-m", "256m", "--memory-swap", "-1", "changed");
-  assert.equal(read(), expected(256, 30, 50_000));
-  vitrine("restart", "-t", "0", "changed");
-  assert.equal(read(), expected(256, 30, 50_000));
-  assert.equal(inspect("changed", ".HostConfig.Memory"), String(256 * mebibyte));
-  assert.equal(inspect("changed", ".HostConfig.MemorySwap"), "-1");
-  assert.equal(inspect("changed", ".HostConfig.NanoCpus"), "500000000");
-  const launch = `${world.root}/containers/${inspect("changed", ".Id")}/launch.json`;
-  assert.match(fs.readFileSync(launch, "utf8"), /"--pids-limit"/, "explain names the flag");
-  vitrine("rm", "-f", "changed");
-});
-
-test("update of a container that does not run holds at its start", (t) => {
-  if (!limited) return cannotRun(t, why);
-  const file = own("pids/pids.max", "pids.max");
-  vitrine("create", "--name", "later", "probe", "cat", file);
-  vitrine("update", "--pids-limit", "44", "later");
-  assert.equal(vitrine("start", "-a", "later"), "44");
-  assert.equal(world.run(["update", "later"]).status, 125);
-  vitrine("rm", "later");
-});
-
-test("a container of run --rm in the foreground is counted, limited and paused when somebody asks", async (t) => {
-  if (!limited) return cannotRun(t, why);
-  const script = `while [ ! -e /end ]; do sleep 0.02; done; cat ${own("memory/memory.limit_in_bytes", "memory.max")} || true`;
-  const child = world.start(["run", "--rm", "-q", "--name", "front", "probe", "sh", "-c", script]);
-  let text = "";
-  child.stdout!.on("data", (data: Buffer) => {
-    text += data.toString();
-  });
-  await until(() => (world.run(["exec", "front", "true"]).status === 0 ? true : undefined), "its start");
-  vitrine("pause", "front");
-  assert.equal(inspect("front", ".State.Status"), "paused");
-  vitrine("unpause", "front");
-  vitrine("update", "-m", "64m", "front");
-  assert.match(
-    vitrine("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "front"),
-    /^[\d.]+[KM]?i?B \/ 64MiB [12]$/,
-  );
-  vitrine("exec", "front", "touch", "/end");
-  assert.equal(await new Promise((resolve) => child.once("close", resolve)), 0);
-  // On v1 the container sees the hierarchies that it was in when it started.
-  if (version === 2) assert.equal(text, `${64 * mebibyte}\n`);
 });
 
 test("a user without a delegated cgroup is told so", (t) => {
