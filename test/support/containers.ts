@@ -24,9 +24,11 @@ export interface Ended {
 export class Bench {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), "vt-helper-"));
   readonly rootfs = path.join(this.directory, "rootfs");
+  readonly program: string;
   #plans = 0;
 
-  constructor() {
+  constructor(program: string = testedHelper) {
+    this.program = program;
     fs.chmodSync(this.directory, 0o755);
     fs.mkdirSync(this.rootfs);
     const tar = spawnSync("tar", [
@@ -50,7 +52,7 @@ export class Bench {
   }
 
   run(ops: readonly WireOp[], input: string | Uint8Array = "", env: NodeJS.ProcessEnv = {}): Ended {
-    const done = spawnSync(testedHelper, ["run", this.write(ops)], {
+    const done = spawnSync(this.program, ["run", this.write(ops)], {
       input,
       env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0", ...env },
       timeout: 60_000,
@@ -62,7 +64,7 @@ export class Bench {
   }
 
   start(ops: readonly WireOp[]) {
-    return spawn(testedHelper, ["run", this.write(ops)], {
+    return spawn(this.program, ["run", this.write(ops)], {
       stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
     });
