@@ -5,7 +5,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { makeRunWorld, until } from "./run-support.ts";
-import { cannotRun, findProgram, isRoot, type Result } from "./support.ts";
+import { isRoot, type Result } from "./support.ts";
 
 const world = makeRunWorld("volumes");
 after(async () => {
@@ -431,69 +431,21 @@ test("export and import: files, owners, links, and over what is there", () => {
   volume("prune", "-af");
 });
 
-test("podman reads what was exported, and we what podman exported", (t) => {
-  if (!isRoot || findProgram("podman") === undefined) return cannotRun(t, "podman as root is the witness");
-  const storage = path.join(world.directory, "podman");
-  const podman = (...args: readonly string[]): string => {
-    const done = spawnSync(
-      "podman",
-      ["--root", `${storage}/root`, "--runroot", `${storage}/run`, "--tmpdir", `${storage}/tmp`, ...args],
-      { encoding: "utf8" },
-    );
-    assert.equal(done.status, 0, done.stderr);
-    return done.stdout.trim();
-  };
-  world.sh(["-v", "ours:/f"], "mkdir /f/d; echo x >/f/d/x; chown 5:6 /f/d/x");
-  const archive = path.join(world.directory, "ours.tar");
-  volume("export", "--output", archive, "ours");
-  podman("volume", "create", "theirs");
-  podman("volume", "import", "theirs", archive);
-  const place = podman("volume", "inspect", "-f", "{{.Mountpoint}}", "theirs");
-  assert.deepEqual([fs.statSync(`${place}/d/x`).uid, fs.readFileSync(`${place}/d/x`, "utf8")], [5, "x\n"]);
-  const back = path.join(world.directory, "theirs.tar");
-  podman("volume", "export", "--output", back, "theirs");
-  volume("create", "again");
-  volume("import", "again", back);
-  assert.equal(world.sh(["-v", "again:/a"], "stat -c %u:%g /a/d/x; cat /a/d/x"), "5:6\nx");
-  // The same questions, the same answers.
-  for (const [command, ...args] of [
-    ["create", "same"],
-    ["exists", "same"],
-    ["exists", "other"],
-    ["rm", "same"],
-    ["rm", "same"],
-    ["create", "--", "-bad"],
-  ] as const) {
-    const ours = world.run(["volume", command, ...args]);
-    const theirs = spawnSync(
-      "podman",
-      [
-        "--root",
-        `${storage}/root`,
-        "--runroot",
-        `${storage}/run`,
-        "--tmpdir",
-        `${storage}/tmp`,
-        "volume",
-        command,
-        ...args,
-      ],
-      { encoding: "utf8" },
-    );
-    assert.deepEqual(
-      [ours.status === 0, ours.stdout],
-      [theirs.status === 0, theirs.stdout],
-      `${command} ${args.join(" ")}`,
-    );
+test("a removal and a container that takes the volume, at once: who has a container has its volume", async () => {
+  const ended = (child: ReturnType<typeof world.start>): Promise<unknown> =>
+    new Promise((resolve) => child.on("close", resolve));
+  for (let round = 0; round < 12; round++) {
+    volume("create", "wanted");
+    const [made] = await Promise.all([
+      ended(world.start(["create", "--name", "wants", "-v", "wanted:/w", "probe", "true"])),
+      ended(world.start(["volume", "rm", "wanted"])),
+    ]);
+    assert.equal(made, 0);
+    volume("inspect", "wanted");
+    vitrine("start", "-a", "wants");
+    vitrine("rm", "wants");
+    volume("rm", "wanted");
   }
-  const fields = (text: string): string[] => Object.keys((JSON.parse(text) as object[])[0]!);
-  const missing = ["Name", "Driver", "Mountpoint", "CreatedAt", "Labels", "Scope", "Options"].filter(
-    (field) =>
-      !fields(podman("volume", "inspect", "theirs")).includes(field) ||
-      !fields(volume("inspect", "again")).includes(field),
-  );
-  assert.deepEqual(missing, []);
-  volume("prune", "-af");
 });
 
 test("kill -9 at any time: the next command finds the volume whole, or finishes it", async () => {
