@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,6 +104,7 @@ int main(int argc, char **argv) {
   static char path[PATH_MAX];
   static char *room[4096];
   static char without_jit[] = "BUN_JSC_useJIT=0";
+  static char more_threads[] = "UV_THREADPOOL_SIZE=8";
 
   ssize_t length = readlink("/proc/self/exe", path, sizeof path - 64);
   char *name = NULL;
@@ -120,7 +122,11 @@ int main(int argc, char **argv) {
     argv = with_runtime(argc, argv);
     argc++;
   }
-  if (argc < 2 || is_quick(argv + 1)) environment = with_variable(without_jit, room, sizeof room / sizeof *room);
+  if (argc < 2 || is_quick(argv + 1))
+    environment = with_variable(without_jit, room, sizeof room / sizeof *room);
+  /* One for each processor is the default: a flush of a large file would hold half of them while others have work. */
+  else if (getenv("UV_THREADPOOL_SIZE") == NULL)
+    environment = with_variable(more_threads, room, sizeof room / sizeof *room);
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
     if (argc > 2 && strcmp(argv[1], "runtime") == 0) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, VitrineError } from "./errors.ts";
-import { type ByteStream, writeStream } from "./streams.ts";
+import { type ByteStream, writeChunks, writeStream } from "./streams.ts";
 
 /** Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), undefined when it is gone. */
 export function processStartTime(pid: number): string | undefined {
@@ -181,6 +181,8 @@ export class TemporaryFile {
   readonly path: string;
   private readonly file: fs.promises.FileHandle;
   private open = true;
+  private flushed: Promise<void> = Promise.resolve();
+  private flushing = false;
 
   private constructor(file: fs.promises.FileHandle, filePath: string) {
     this.file = file;
@@ -204,6 +206,26 @@ export class TemporaryFile {
     return writeStream(this.file, source);
   }
 
+  /** Appends chunks with one call where the system takes them. */
+  append(chunks: readonly Uint8Array[]): Promise<void> {
+    return writeChunks(this.file, chunks);
+  }
+
+  /**
+   * Begins to flush what was written, beside what comes: the disk works while the rest is still on its way, and `commit` has
+   * less to wait for. Its error is thrown by `commit`.
+   */
+  flushEarly(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    this.flushed = this.flushed
+      .then(() => this.file.datasync())
+      .finally(() => {
+        this.flushing = false;
+      });
+    this.flushed.catch(() => undefined);
+  }
+
   /** Closes it and gives it another name as it is, for a later `adopt`. */
   async keepAs(target: string): Promise<void> {
     await this.close();
@@ -215,6 +237,8 @@ export class TemporaryFile {
     const { mode = 0o644, sync = true } = options;
     try {
       await this.file.chmod(mode);
+      // The system tells an error of the disk once: to whoever flushed first.
+      await this.flushed;
       if (sync) await this.file.datasync();
       await this.close();
       await fs.promises.rename(this.path, target);
@@ -237,6 +261,7 @@ export class TemporaryFile {
 
   private async close(): Promise<void> {
     this.open = false;
+    await this.flushed.catch(() => undefined);
     await this.file.close();
   }
 }

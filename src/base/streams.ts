@@ -229,3 +229,27 @@ export async function writeStream(file: fs.FileHandle, source: ByteStream): Prom
   }
   return bytes;
 }
+
+/** Writes chunks to the end of an open file, or to `position`. */
+export async function writeChunks(
+  file: fs.FileHandle,
+  chunks: readonly Uint8Array[],
+  position?: number,
+): Promise<void> {
+  let at = position;
+  let rest = chunks;
+  while (rest.length > 0) {
+    const { bytesWritten } = await file.writev([...rest], at);
+    if (at !== undefined) at += bytesWritten;
+    rest = after(rest, bytesWritten);
+  }
+}
+
+function after(chunks: readonly Uint8Array[], written: number): readonly Uint8Array[] {
+  let left = written;
+  for (const [index, chunk] of chunks.entries()) {
+    if (left < chunk.length) return [chunk.subarray(left), ...chunks.slice(index + 1)];
+    left -= chunk.length;
+  }
+  return [];
+}

@@ -30,7 +30,8 @@ export async function openPartial(
   const name = nameOf(digest);
   const kept = path.join(directoryOf(context), name);
   const found = resume ? fs.statSync(kept, { throwIfNoEntry: false })?.size : undefined;
-  if (found !== undefined && found < size) {
+  // All of it may be there: of a process that was killed before it could verify it.
+  if (found !== undefined && found <= size) {
     try {
       const file = await TemporaryFile.adopt(kept, context.temporary, prefix + name);
       return { file, held: fs.statSync(file.path).size };

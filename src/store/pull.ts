@@ -1,7 +1,7 @@
 /** From a network into the store: fetched, verified, kept and unpacked in one pass. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type ByteStream, readFileStream, streamOf, VitrineError, verified } from "../base/mod.ts";
+import { type ByteStream, readFileStream, type TemporaryFile, VitrineError, verified } from "../base/mod.ts";
 import {
   blobMissing,
   expectedContent,
@@ -130,7 +130,7 @@ class Pull {
       held === 0 || resume === undefined
         ? this.source.openBlob(descriptor)
         : joined(readFileStream(file.path, { length: held }), resume(descriptor, held));
-    let written = held;
+    const writing = new WriteBehind(context, file);
     let passed = 0;
     let state: "running" | "ended" | "corrupt" = "running";
     try {
@@ -138,12 +138,10 @@ class Pull {
         // What came from the file itself is there.
         const fresh = passed >= held ? chunk : chunk.subarray(Math.min(chunk.length, held - passed));
         passed += chunk.length;
-        const writing = guardedAsync(context, () => file.write(streamOf(fresh)));
-        // Unpacked while it is written; a failure to write is thrown below.
-        writing.catch(() => undefined);
+        await writing.add(fresh);
         yield chunk;
-        written += await writing;
       }
+      await writing.end();
       state = "ended";
       await guardedAsync(context, () => file.commit(target));
       this.tell(descriptor, "done");
@@ -151,9 +149,61 @@ class Pull {
       if (error instanceof VitrineError && error.kind === "corrupt") state = "corrupt";
       throw error;
     } finally {
+      if (state !== "ended") await writing.end().catch(() => undefined);
       if (state === "corrupt") await file.discard();
-      else if (state === "running") await closePartial(context, descriptor.digest, file, written);
+      else if (state === "running")
+        await closePartial(context, descriptor.digest, file, held + writing.written);
     }
+  }
+}
+
+/** Bytes that are written together; as many are gathered meanwhile. */
+const writeBytes = 1024 * 1024;
+/** After so many the disk begins to work on what it has. */
+const flushBytes = 32 * 1024 * 1024;
+
+/** Writes a file beside what else is done with its bytes: `add` waits only when the disk is slower. Errors: those of the disk. */
+class WriteBehind {
+  written = 0;
+  private readonly context: StoreContext;
+  private readonly file: TemporaryFile;
+  private gathered: Uint8Array[] = [];
+  private bytes = 0;
+  private unflushed = 0;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(context: StoreContext, file: TemporaryFile) {
+    this.context = context;
+    this.file = file;
+  }
+
+  async add(chunk: Uint8Array): Promise<void> {
+    this.gathered.push(chunk);
+    this.bytes += chunk.length;
+    if (this.bytes < writeBytes) return;
+    await this.running;
+    this.begin();
+  }
+
+  async end(): Promise<void> {
+    await this.running;
+    if (this.bytes > 0) this.begin();
+    await this.running;
+  }
+
+  private begin(): void {
+    const { gathered, bytes } = this;
+    this.gathered = [];
+    this.bytes = 0;
+    this.running = guardedAsync(this.context, () => this.file.append(gathered)).then(() => {
+      this.written += bytes;
+      this.unflushed += bytes;
+      if (this.unflushed < flushBytes) return;
+      this.unflushed = 0;
+      this.file.flushEarly();
+    });
+    // Thrown by whoever waits for it.
+    this.running.catch(() => undefined);
   }
 }
 

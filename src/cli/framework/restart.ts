@@ -20,6 +20,8 @@ export function restartCompiled(args: readonly string[], environment: NodeJS.Pro
   for (const [name, value] of Object.entries(environment)) {
     if (value !== undefined && name !== interpretedVariable) env[name] = value;
   }
+  // As the launcher starts long commands.
+  env["UV_THREADPOOL_SIZE"] ??= "8";
   try {
     execve.call(process, process.execPath, ["vitrine", ...args], env);
   } catch {

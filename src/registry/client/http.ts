@@ -148,7 +148,7 @@ function responseOf(
   const stream = async function* (): AsyncGenerator<Uint8Array, void> {
     watch.resume();
     try {
-      for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
+      for await (const chunk of gathered(incoming)) {
         watch.add(chunk.length);
         // A slow consumer is not a slow registry.
         watch.pause();
@@ -178,6 +178,52 @@ function responseOf(
       }
     },
   };
+}
+
+/** What came is handed on in one piece, up to about so much; beyond it the connection is paused. */
+const gatherBytes = 512 * 1024;
+
+/**
+ * The body in large pieces where the reader is slower than the network: all that is done for each piece is done less often then.
+ */
+async function* gathered(incoming: IncomingMessage): AsyncGenerator<Uint8Array, void> {
+  let chunks: Uint8Array[] = [];
+  let bytes = 0;
+  let failure: { readonly error: unknown } | undefined;
+  let ended = false;
+  let wake = (): void => undefined;
+  incoming.on("data", (chunk: Uint8Array) => {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= gatherBytes) incoming.pause();
+    wake();
+  });
+  incoming.once("error", (error) => {
+    failure = { error };
+    wake();
+  });
+  const end = (): void => {
+    ended = true;
+    wake();
+  };
+  incoming.once("end", end);
+  // Broken off: the caller sees that it is not complete.
+  incoming.once("close", end);
+  while (true) {
+    if (failure !== undefined) throw failure.error;
+    if (bytes > 0) {
+      const all = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
+      chunks = [];
+      bytes = 0;
+      incoming.resume();
+      yield all;
+      continue;
+    }
+    if (ended) return;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
 }
 
 /**

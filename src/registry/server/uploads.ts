@@ -12,6 +12,7 @@ import {
   type Hasher,
   readFileStream,
   VitrineError,
+  writeChunks,
 } from "../../base/mod.ts";
 import type { DigestAlgorithm } from "../../oci/mod.ts";
 import { type Digest, formatDigest } from "../../oci/mod.ts";
@@ -19,6 +20,8 @@ import { type Digest, formatDigest } from "../../oci/mod.ts";
 const idGrammar = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Bytes gathered before they are written together. */
 const writeBytes = 1024 * 1024;
+/** After so many the disk begins to work on what it has. */
+const flushBytes = 16 * 1024 * 1024;
 
 export class UploadArea {
   private readonly directory: string;
@@ -66,7 +69,7 @@ export class UploadArea {
 
   /** Closes the files; the uploads stay for the next process. */
   async close(): Promise<void> {
-    for (const upload of [...this.open.values()]) await upload.release();
+    for (const upload of [...this.open.values()]) await upload.release().catch(() => undefined);
   }
 
   private async reopen(id: string): Promise<Upload | undefined> {
@@ -122,6 +125,9 @@ export class Upload {
   private bytes: number;
   private user: { readonly stop: () => void; readonly done: Promise<void> } | undefined;
   private closed = false;
+  private unflushed = 0;
+  private flushed: Promise<void> = Promise.resolve();
+  private flushing = false;
 
   constructor(
     id: string,
@@ -228,14 +234,23 @@ export class Upload {
   }
 
   private async write(chunks: Uint8Array[], position: number, bytes: number): Promise<void> {
-    let at = position;
-    let rest = chunks;
-    while (rest.length > 0) {
-      const { bytesWritten } = await this.file.writev(rest, at);
-      at += bytesWritten;
-      rest = unwritten(rest, bytesWritten);
-    }
+    await writeChunks(this.file, chunks, position);
     this.bytes = position + bytes;
+    this.unflushed += bytes;
+    if (this.unflushed >= flushBytes) this.flushEarly();
+  }
+
+  /** The disk works while the rest is still on its way. Its error is thrown by `release`. */
+  private flushEarly(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    this.unflushed = 0;
+    this.flushed = this.flushed
+      .then(() => this.file.datasync())
+      .finally(() => {
+        this.flushing = false;
+      });
+    this.flushed.catch(() => undefined);
   }
 
   /** The digest of what it holds; no byte may follow. */
@@ -252,26 +267,22 @@ export class Upload {
 
   /** Ends it after its file was taken over, or with its file. */
   async discard(): Promise<void> {
-    await this.release();
+    await this.release().catch(() => undefined);
     await fs.rm(this.directory, { recursive: true, force: true });
   }
 
-  /** Closes the file only. */
+  /** Closes the file only. Throws when bytes in it did not reach the disk. */
   async release(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     this.onEnd();
-    await this.file.close();
+    try {
+      // The system tells an error of the disk once: to whoever flushed first.
+      await this.flushed;
+    } finally {
+      await this.file.close();
+    }
   }
-}
-
-function unwritten(chunks: readonly Uint8Array[], written: number): Uint8Array[] {
-  let left = written;
-  for (const [index, chunk] of chunks.entries()) {
-    if (left < chunk.length) return [chunk.subarray(left), ...chunks.slice(index + 1)];
-    left -= chunk.length;
-  }
-  return [];
 }
 
 function tooLarge(maxBytes: number): VitrineError {

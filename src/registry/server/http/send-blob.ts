@@ -1,13 +1,21 @@
 /**
- * A blob onto a connection: the next piece is read from disk while the last one is sent, in buffers that are reused. A
- * new buffer for each piece would cost more than the copy, and the collector would let them pile up.
+ * A blob onto a connection: inside the kernel where that can be, else the next piece is read from disk while the last one is
+ * sent, in buffers that are reused. A new buffer for each piece would cost more than the copy, and the collector would let
+ * them pile up.
  */
 import type { ServerResponse } from "node:http";
 import { VitrineError } from "../../../base/mod.ts";
 import type { BlobReader } from "../storage/types.ts";
 import type { Exchange } from "./exchange.ts";
+import { type Conveyor, openConveyor } from "./sendfile.ts";
 
 const pieceBytes = 512 * 1024;
+/** Less is not worth looking for the connection. */
+const conveyedBytes = 1024 * 1024;
+/** What is written as usual between two turns of the kernel's. */
+const handedBytes = 16 * 1024;
+/** One connection's share before the others come. */
+const turnBytes = 4 * 1024 * 1024;
 const mostIdleBuffers = 32;
 const idleBuffers: Uint8Array[] = [];
 
@@ -19,8 +27,61 @@ export async function sendBlob(
   length: number,
 ): Promise<void> {
   exchange.working = false;
-  if (reader.read === undefined || length < pieceBytes) await sendStream(exchange, reader, first, length);
-  else await sendPieces(exchange, reader.read, first, length);
+  const { read, descriptor } = reader;
+  if (read === undefined || length < pieceBytes) return sendStream(exchange, reader, first, length);
+  const socket = exchange.request.socket;
+  const conveyor =
+    descriptor === undefined || length < conveyedBytes || socket === null
+      ? undefined
+      : await openConveyor(socket);
+  if (conveyor === undefined || descriptor === undefined) await sendPieces(exchange, read, first, length);
+  else await sendConveyed(exchange, conveyor, { read, descriptor }, first, length);
+}
+
+/**
+ * The kernel sends as much as the connection takes; then one small piece is written as usual, which waits until it takes more.
+ * The first piece comes with the headers and the last ends the response, so that the runtime sees both.
+ */
+async function sendConveyed(
+  exchange: Exchange,
+  conveyor: Conveyor,
+  file: { readonly read: NonNullable<BlobReader["read"]>; readonly descriptor: number },
+  first: number,
+  length: number,
+): Promise<void> {
+  const { response } = exchange;
+  const end = first + length;
+  const closed = whenClosed(response);
+  const buffer = takeBuffer();
+  for (let position = first; position < end; ) {
+    const bytes = await file.read(buffer.subarray(0, Math.min(handedBytes, end - position)), position);
+    if (bytes === 0) throw truncated(end - position);
+    if (response.destroyed) return;
+    position += bytes;
+    exchange.sentBytes += bytes;
+    const piece = buffer.subarray(0, bytes);
+    const last = position === end;
+    const gone = new Promise<void>((resolve) => {
+      if (last) response.end(piece, () => resolve());
+      else response.write(piece, () => resolve());
+    });
+    await Promise.race([gone, closed]);
+    if (last) break;
+    for (let turn = 0; position < end - handedBytes && !response.destroyed; ) {
+      const wanted = Math.min(pieceBytes, end - handedBytes - position);
+      const sent = conveyor.send(file.descriptor, position, wanted);
+      if (sent === 0) break;
+      position += sent;
+      exchange.sentBytes += sent;
+      turn += sent;
+      if (turn < turnBytes) continue;
+      // Others want their turn.
+      turn = 0;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    if (response.destroyed) return;
+  }
+  if (!response.destroyed) giveBuffer(buffer);
 }
 
 async function sendPieces(

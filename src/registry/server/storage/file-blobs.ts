@@ -43,6 +43,7 @@ export class FileBlobs implements BlobStore {
           const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
           return bytesRead;
         },
+        descriptor: handle.fd,
         close: () => handle.close(),
       };
     } catch (error) {

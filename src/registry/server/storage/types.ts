@@ -20,6 +20,8 @@ export interface BlobReader extends BlobStat {
    * Undefined where the engine has no random access.
    */
   readonly read?: (buffer: Uint8Array, position: number) => Promise<number>;
+  /** The open file, where it is one and all of it may be sent as it is. */
+  readonly descriptor?: number;
   close(): Promise<void>;
 }
 

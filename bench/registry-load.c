@@ -1,0 +1,168 @@
+/*
+ * Clients of a registry that cost next to nothing themselves, so that the server is what is measured: bodies of answers are
+ * counted and thrown away by the kernel (as `iperf3 --skip-rx-copy` does), bodies of requests come from one buffer.
+ *
+ *   registry-load PORT SECONDS CLIENTS get PATH
+ *   registry-load PORT SECONDS CLIENTS put NAME BYTES DIGEST…
+ *
+ * `get` asks for PATH over and over. `put` uploads blobs (POST, then PUT): client N sends BYTES bytes of the value N+1, whose
+ * digest is the Nth. Prints the bytes of bodies a second and the requests a second.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 16384, PIECE_BYTES = 1 << 20, MOST_CLIENTS = 64 };
+
+static const char *path, *const *digests;
+static long long upload_bytes;
+static struct sockaddr_in address = {.sin_family = AF_INET};
+static unsigned long long body_bytes, requests;
+
+static void fail(const char *what)
+{
+	perror(what);
+	_exit(1);
+}
+
+static void send_all(int fd, const char *bytes, size_t length)
+{
+	while (length > 0) {
+		ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+		if (sent <= 0)
+			fail("send");
+		bytes += sent;
+		length -= (size_t)sent;
+	}
+}
+
+static int ask(int fd, const char *format, ...)
+{
+	char text[2048];
+	va_list arguments;
+	va_start(arguments, format);
+	int length = vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	send_all(fd, text, (size_t)length);
+	return fd;
+}
+
+/* Reads an answer; its body is thrown away. `head` keeps the headers. */
+static void answer(int fd, char *head, int status)
+{
+	size_t have = 0;
+	char *end;
+	do {
+		ssize_t got = recv(fd, head + have, HEAD_BYTES - 1 - have, 0);
+		if (got <= 0)
+			fail("answer");
+		have += (size_t)got;
+		head[have] = 0;
+	} while ((end = strstr(head, "\r\n\r\n")) == NULL);
+	if (atoi(head + 9) != status) {
+		fprintf(stderr, "registry-load: %s\n", head);
+		_exit(1);
+	}
+	char *length = strcasestr(head, "\r\ncontent-length:");
+	long long left = (length == NULL ? 0 : atoll(length + 17)) - (long long)(head + have - (end + 4));
+	unsigned long long counted = (unsigned long long)(head + have - (end + 4));
+	while (left > 0) {
+		ssize_t got = recv(fd, NULL, (size_t)(left < PIECE_BYTES ? left : PIECE_BYTES), MSG_TRUNC);
+		if (got <= 0)
+			fail("body");
+		left -= got;
+		__atomic_add_fetch(&body_bytes, counted + (unsigned long long)got, __ATOMIC_RELAXED);
+		counted = 0;
+	}
+	__atomic_add_fetch(&body_bytes, counted, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&requests, 1, __ATOMIC_RELAXED);
+}
+
+static void get(int fd, char *head)
+{
+	ask(fd, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n", path);
+	answer(fd, head, 200);
+}
+
+static void put(int fd, char *head, long client, const char *piece)
+{
+	ask(fd, "POST /v2/%s/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", path);
+	answer(fd, head, 202);
+	char *location = strcasestr(head, "\r\nlocation:");
+	if (location == NULL)
+		fail("no location");
+	location += strlen("\r\nlocation:");
+	location += strspn(location, " ");
+	location[strcspn(location, "\r")] = 0;
+	if (strncmp(location, "http://", 7) == 0)
+		location = strchr(location + 7, '/');
+	ask(fd, "PUT %s%cdigest=%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %lld\r\n\r\n",
+	    location, strchr(location, '?') == NULL ? '?' : '&', digests[client], upload_bytes);
+	for (long long left = upload_bytes; left > 0; left -= PIECE_BYTES) {
+		size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+		send_all(fd, piece, count);
+		__atomic_add_fetch(&body_bytes, count, __ATOMIC_RELAXED);
+	}
+	answer(fd, head, 201);
+}
+
+static void *run(void *number)
+{
+	long client = (long)number;
+	char *head = malloc(HEAD_BYTES), *piece = malloc(PIECE_BYTES);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (head == NULL || piece == NULL || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		fail("connect");
+	memset(piece, (int)client + 1, PIECE_BYTES);
+	for (;;) {
+		if (digests == NULL)
+			get(fd, head);
+		else
+			put(fd, head, client, piece);
+	}
+	return NULL;
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 6)
+		return 2;
+	int seconds = atoi(argv[2]), clients = atoi(argv[3]);
+	path = argv[5];
+	address.sin_port = htons((unsigned short)atoi(argv[1]));
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (clients < 1 || clients > MOST_CLIENTS)
+		return 2;
+	if (strcmp(argv[4], "put") == 0) {
+		if (argc < 7 + clients)
+			return 2;
+		upload_bytes = atoll(argv[6]);
+		digests = (const char *const *)argv + 7;
+	}
+	double start = now();
+	for (long client = 0; client < clients; client++) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, run, (void *)client) != 0)
+			return 1;
+	}
+	sleep((unsigned)seconds);
+	double took = now() - start;
+	printf("%.0f %.0f\n", (double)body_bytes / took, (double)requests / took);
+	fflush(stdout);
+	_exit(0);
+}
