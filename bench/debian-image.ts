@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { type LayerFile, shell, writeLayout } from "./oci-layout.ts";
 
 export interface DebianImage {
   /** The OCI layout. */
@@ -28,67 +28,24 @@ const layers: readonly (readonly string[])[] = [
 export function makeDebianImage(work: string, tarball: string): DebianImage | undefined {
   if (!fs.existsSync(tarball) && !bootstrap(tarball)) return undefined;
   const directory = path.join(work, "debian");
-  const blobs = path.join(directory, "blobs/sha256");
   const tree = path.join(work, "debian-tree");
-  fs.mkdirSync(blobs, { recursive: true });
   fs.mkdirSync(tree);
   shell(`tar -C ${tree} -xf ${tarball} --exclude='./dev/*'`);
   const made = [...layers].reverse().map((paths, at) => makeLayer(work, tree, paths, layers.length - 1 - at));
   spawnSync("rm", ["-rf", tree]);
-  const write = (value: unknown): { readonly digest: string; readonly size: number } => {
-    const text = JSON.stringify(value);
-    const hex = createHash("sha256").update(text).digest("hex");
-    fs.writeFileSync(path.join(blobs, hex), text);
-    return { digest: `sha256:${hex}`, size: Buffer.byteLength(text) };
-  };
-  const oci = "application/vnd.oci.image";
-  const config = write({
-    architecture: process.arch === "x64" ? "amd64" : process.arch,
-    os: "linux",
-    config: { Cmd: ["bash"] },
-    rootfs: { type: "layers", diff_ids: made.map(({ diffID }) => diffID) },
-  });
-  const descriptors = made.map(({ file }) => {
-    const hex = shell(`sha256sum < ${file}`).slice(0, 64);
-    fs.renameSync(file, path.join(blobs, hex));
-    return {
-      mediaType: `${oci}.layer.v1.tar+gzip`,
-      digest: `sha256:${hex}`,
-      size: fs.statSync(path.join(blobs, hex)).size,
-    };
-  });
-  const manifest = write({
-    schemaVersion: 2,
-    mediaType: `${oci}.manifest.v1+json`,
-    config: { mediaType: `${oci}.config.v1+json`, ...config },
-    layers: descriptors,
-  });
   const tag = "debian";
-  fs.writeFileSync(path.join(directory, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-  const annotations = { "org.opencontainers.image.ref.name": tag };
-  fs.writeFileSync(
-    path.join(directory, "index.json"),
-    JSON.stringify({
-      schemaVersion: 2,
-      manifests: [{ mediaType: `${oci}.manifest.v1+json`, ...manifest, annotations }],
-    }),
-  );
-  const sorted = [...descriptors].sort((a, b) => b.size - a.size);
+  const blobs = writeLayout(directory, tag, "tar+gzip", made);
+  const sorted = [...blobs].sort((a, b) => b.size - a.size);
   return {
     directory,
     tag,
-    blobs: sorted.map(({ digest }) => path.join(blobs, digest.slice("sha256:".length))),
-    bytes: descriptors.reduce((sum, { size }) => sum + size, 0),
+    blobs: sorted.map((blob) => blob.path),
+    bytes: blobs.reduce((sum, { size }) => sum + size, 0),
   };
 }
 
 /** A layer as a build makes it: the files, and the directories above them. */
-function makeLayer(
-  work: string,
-  tree: string,
-  paths: readonly string[],
-  at: number,
-): { readonly file: string; readonly diffID: string } {
+function makeLayer(work: string, tree: string, paths: readonly string[], at: number): LayerFile {
   const tar = path.join(work, `layer${at}.tar`);
   const above = new Set(paths.flatMap((one) => parentsOf(one)));
   const others = layers.slice(0, at).flatMap((one) => one.map((name) => `--exclude=${name}`));
@@ -115,10 +72,4 @@ function bootstrap(tarball: string): boolean {
   if (done.status === 0) fs.renameSync(part, tarball);
   else fs.rmSync(part, { force: true });
   return done.status === 0;
-}
-
-function shell(command: string): string {
-  const done = spawnSync("sh", ["-c", command], { encoding: "utf8", maxBuffer: 1024 * 1024 });
-  if (done.status !== 0) throw new Error(`${command}: ${done.stderr}`);
-  return done.stdout;
 }

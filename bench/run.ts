@@ -13,12 +13,13 @@ import { report, table } from "./report.ts";
 import { lifecycle } from "./subjects/lifecycle.ts";
 import { memory } from "./subjects/memory.ts";
 import { parallel } from "./subjects/parallel.ts";
+import { registry } from "./subjects/registry.ts";
 import { run } from "./subjects/run.ts";
 import { unpack } from "./subjects/unpack.ts";
 import { verbs } from "./subjects/verbs.ts";
 
 /** A new subject is a file in subjects/ and a line here. */
-const subjects: readonly Subject[] = [run, verbs, lifecycle, memory, parallel, unpack];
+const subjects: readonly Subject[] = [run, verbs, lifecycle, memory, parallel, unpack, registry];
 
 const repository = path.resolve(import.meta.dirname, "..");
 const wanted = process.env["SUBJECTS"]?.split(",");

@@ -25,6 +25,15 @@ static const char *const quick_commands[] = {
   "tag", "untag", "info", "version", "help", "runtime", "__failed", "__complete", NULL,
 };
 
+/*
+ * Commands through which large content passes. Their garbage is buffers: the collector, which by default takes its time on a
+ * machine with much memory, is told of a small one, so that resident memory stays flat. And a flush of a large file may not
+ * hold one of few threads while others have work.
+ */
+static const char *const streaming_commands[] = {
+  "pull", "push", "copy", "sync", "load", "save", "image", "artifact", "registry", NULL,
+};
+
 /* The global options whose value is the next word. */
 static const char *const valued_options[] = {"--root", "--runroot", "--log-level", "--storage-driver", NULL};
 
@@ -37,12 +46,13 @@ static bool among(const char *word, const char *const *words) {
 
 static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
 
-static bool is_quick(char **words) {
+/* The first word that is no global option; "help" without one. */
+static const char *command_of(char **words) {
   for (; *words != NULL; words++) {
-    if (**words != '-') return among(*words, quick_commands);
+    if (**words != '-') return *words;
     if (among(*words, valued_options) && words[1] != NULL) words++;
   }
-  return true;
+  return "help";
 }
 
 /* Names that Bun, its JavaScript engine or its allocator read. The container gets none of them either way. */
@@ -62,16 +72,14 @@ static void clean_environment(void) {
   *kept = NULL;
 }
 
-/* The environment and one variable more. */
-static char **with_variable(char *variable, char **room, size_t size) {
+/* The environment with one variable more; `room` has place for it. */
+static void add_variable(char **room, size_t size, char *variable) {
   size_t count = 0;
-  for (; environ[count] != NULL; count++) {
-    if (count + 2 >= size) return environ;
-    room[count + 1] = environ[count];
-  }
+  while (environ[count] != NULL) count++;
+  if (count + 2 > size) return;
+  memmove(room + 1, environ, (count + 1) * sizeof *room);
   room[0] = variable;
-  room[count + 1] = NULL;
-  return room;
+  environ = room;
 }
 
 /* As vitrine-runtime it is `vitrine runtime`: engines start an OCI runtime by one path, without a word of their own. */
@@ -105,6 +113,7 @@ int main(int argc, char **argv) {
   static char *room[4096];
   static char without_jit[] = "BUN_JSC_useJIT=0";
   static char more_threads[] = "UV_THREADPOOL_SIZE=8";
+  static char little_memory[] = "BUN_JSC_forceRAMSize=67108864";
 
   ssize_t length = readlink("/proc/self/exe", path, sizeof path - 64);
   char *name = NULL;
@@ -117,20 +126,20 @@ int main(int argc, char **argv) {
   /* Bun does not start in a directory that was removed, as engines do with the bundle they clean up after. */
   char directory[PATH_MAX];
   if (getcwd(directory, sizeof directory) == NULL && chdir("/") != 0) return 125;
-  char **environment = environ;
   if (argc > 0 && is_runtime(argv[0])) {
     argv = with_runtime(argc, argv);
     argc++;
   }
-  if (argc < 2 || is_quick(argv + 1))
-    environment = with_variable(without_jit, room, sizeof room / sizeof *room);
-  /* One for each processor is the default: a flush of a large file would hold half of them while others have work. */
-  else if (getenv("UV_THREADPOOL_SIZE") == NULL)
-    environment = with_variable(more_threads, room, sizeof room / sizeof *room);
+  const char *command = argc < 2 ? "help" : command_of(argv + 1);
+  if (among(command, quick_commands)) add_variable(room, sizeof room / sizeof *room, without_jit);
+  if (among(command, streaming_commands)) {
+    add_variable(room, sizeof room / sizeof *room, little_memory);
+    if (getenv("UV_THREADPOOL_SIZE") == NULL) add_variable(room, sizeof room / sizeof *room, more_threads);
+  }
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
     if (argc > 2 && strcmp(argv[1], "runtime") == 0) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
-    execve(path, argv, environment);
+    execve(path, argv, environ);
     if (errno != ENOENT) break;
   }
   complain(path, strerror(errno));

@@ -81,7 +81,7 @@ async function decompressed(
 }
 
 /** Default chunks of 16 KiB halve the speed. The high water mark lets the next input wait in the queue. */
-const streamOptions = { chunkSize: chunkBytes, writableHighWaterMark: 2 * chunkBytes };
+const streamOptions = { chunkSize: chunkBytes / 2, writableHighWaterMark: chunkBytes };
 
 function corrupt(compression: string, name: string | undefined, cause: unknown): VitrineError {
   const reason = cause instanceof Error ? cause.message : String(cause);

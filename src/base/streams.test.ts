@@ -155,7 +155,7 @@ test("files are read whole and in ranges", async () => {
     // Leaving early closes the file: more rounds than descriptors would otherwise run out of them.
     for (let round = 0; round < 50; round++) {
       for await (const chunk of readFileStream(file)) {
-        assert.equal(chunk.length, chunkBytes);
+        assert.ok(chunk.length > 0 && chunk.length <= chunkBytes);
         break;
       }
     }

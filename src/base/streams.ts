@@ -4,7 +4,7 @@ import { createHasher, type HashAlgorithm } from "./hash.ts";
 
 /**
  * Bytes in order. A chunk belongs to whoever received it: producers here never reuse a buffer. Chunks are about
- * `chunkBytes` long where a producer here chooses; consumers must accept any length.
+ * `chunkBytes` long at most where a producer here chooses; consumers must accept any length.
  */
 export type ByteStream = AsyncIterable<Uint8Array>;
 
@@ -171,7 +171,10 @@ export interface FileRange {
   readonly length?: number;
 }
 
-/** A file, or a range of it, in chunks of 1 MiB; the next chunk is read while the last one is used. */
+/** Two are in memory for each file that is read. */
+const readBytes = 512 * 1024;
+
+/** A file, or a range of it, in chunks of half a MiB; the next chunk is read while the last one is used. */
 export async function* readFileStream(path: string, range: FileRange = {}): AsyncGenerator<Uint8Array, void> {
   const file = await fs.open(path, "r");
   try {
@@ -190,7 +193,7 @@ export async function* readHandleStream(
   let position = range.start ?? 0;
   let remaining = range.length ?? Number.POSITIVE_INFINITY;
   const readNext = async (): Promise<Uint8Array> => {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, remaining));
+    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, remaining));
     const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
     position += bytesRead;
     remaining -= bytesRead;

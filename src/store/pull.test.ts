@@ -70,19 +70,26 @@ test("a kept part that is damaged never becomes a blob, and is not kept again", 
   assert.equal(store.resolve("app").id, made.config.digest);
 });
 
-test("what a killed pull left is gone on from", async () => {
-  const store = newStore();
-  const made = await image();
-  const layer = [...made.blobs.keys()][0]!;
-  const all = made.blobs.get(layer)!;
-  const temporary = store.temporaryDirectory();
-  const dead = path.join(temporary, `partial-sha256-${layer.slice(7)}.4194304-1-${namespace()}-a.tmp`);
-  fs.writeFileSync(dead, all.subarray(0, 100_000));
-  const { source, asked } = fragile(made, 1_000_000);
-  await store.pull(source);
-  assert.deepEqual(asked, [100_000]);
-  assert.deepEqual(fs.readFileSync(blobFile(store, layer)), Buffer.from(all));
-});
+for (const [what, part] of [
+  ["a part", 100_000],
+  ["all of it, not yet verified", undefined],
+] as const) {
+  test(`what a killed pull left is gone on from: ${what}`, async () => {
+    const store = newStore();
+    const made = await image();
+    const layer = [...made.blobs.keys()][0]!;
+    const all = made.blobs.get(layer)!;
+    const left = part ?? all.length;
+    const temporary = store.temporaryDirectory();
+    const dead = path.join(temporary, `partial-sha256-${layer.slice(7)}.4194304-1-${namespace()}-a.tmp`);
+    fs.writeFileSync(dead, all.subarray(0, left));
+    const { source, asked } = fragile(made, 1_000_000);
+    await store.pull(source);
+    assert.deepEqual(asked, [left]);
+    assert.deepEqual(fs.readFileSync(blobFile(store, layer)), Buffer.from(all));
+    assert.deepEqual(fs.readdirSync(path.join(store.root, "tmp/partials")), []);
+  });
+}
 
 function namespace(): string {
   return /\d+/.exec(fs.readlinkSync("/proc/self/ns/pid"))![0];

@@ -158,7 +158,7 @@ class Pull {
 }
 
 /** Bytes that are written together; as many are gathered meanwhile. */
-const writeBytes = 1024 * 1024;
+const writeBytes = 512 * 1024;
 /** After so many the disk begins to work on what it has. */
 const flushBytes = 32 * 1024 * 1024;
 

@@ -19,7 +19,7 @@ import { type Digest, formatDigest } from "../../oci/mod.ts";
 
 const idGrammar = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Bytes gathered before they are written together. */
-const writeBytes = 1024 * 1024;
+const writeBytes = 512 * 1024;
 /** After so many the disk begins to work on what it has. */
 const flushBytes = 16 * 1024 * 1024;
 
