@@ -95,15 +95,35 @@ static int copy_metadata(int from, int to, const struct stat *st) {
   return futimens(to, times);
 }
 
-static int copy_file(struct copy *copy, int parent, int to, const char *name, const struct stat *st) {
-  int from = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  if (from < 0) return -1;
+static int copy_opened(struct copy *copy, int from, int to, const char *name, const struct stat *st) {
   int fd = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   int result = fd < 0 ? -1 : copy_data(copy, from, fd, st->st_size);
   if (result == 0) result = copy_metadata(from, fd, st);
   int saved = errno;
-  close(from);
   if (fd >= 0) close(fd);
+  errno = saved;
+  return result;
+}
+
+static int copy_file(struct copy *copy, int parent, int to, const char *name, const struct stat *st) {
+  int from = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (from < 0) return -1;
+  int result = copy_opened(copy, from, to, name, st);
+  int saved = errno;
+  close(from);
+  errno = saved;
+  return result;
+}
+
+int copy_one_file(int from, int to, const char *name) {
+  struct stat st;
+  struct copy *copy = calloc(1, sizeof *copy);
+  if (copy == NULL) return -1;
+  copy->buffer = malloc(COPY_BYTES);
+  int result = copy->buffer == NULL || fstat(from, &st) != 0 ? -1 : copy_opened(copy, from, to, name, &st);
+  int saved = errno;
+  free(copy->buffer);
+  free(copy);
   errno = saved;
   return result;
 }

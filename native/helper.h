@@ -104,6 +104,8 @@ int remove_tree(int parent, const char *name);
 /* Copies the content of one directory into another, and its owner, mode and times. `failed` gets the entry it stopped at. */
 #define COPY_FAILED_BYTES 160
 int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
+/* The file that is open as `from`, with all it has, to a new `name`. */
+int copy_one_file(int from, int to, const char *name);
 int copy_xattrs(int from, int to);
 /* The first use of a volume: see the op fillVolume. */
 int fill_directory(int from, int to, char failed[static COPY_FAILED_BYTES]);

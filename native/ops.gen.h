@@ -116,7 +116,8 @@ enum op_code {
   OP_READ_ENTRY = 117,
   OP_READ_TREE = 118,
   OP_DETACH_ROOT = 119,
-  OP_CODE_MAX = 119
+  OP_LAYER_COPY = 120,
+  OP_CODE_MAX = 120
 };
 
 struct args_join_namespace {
@@ -544,6 +545,10 @@ struct args_read_tree {
 struct args_detach_root {
   char none;
 };
+struct args_layer_copy {
+  struct path from;
+  struct str path;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -635,6 +640,7 @@ union op_args {
   struct args_read_entry read_entry;
   struct args_read_tree read_tree;
   struct args_detach_root detach_root;
+  struct args_layer_copy layer_copy;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -727,7 +733,8 @@ union op_args {
   X(answer, OP_ANSWER, "answer") \
   X(read_entry, OP_READ_ENTRY, "readEntry") \
   X(read_tree, OP_READ_TREE, "readTree") \
-  X(detach_root, OP_DETACH_ROOT, "detachRoot")
+  X(detach_root, OP_DETACH_ROOT, "detachRoot") \
+  X(layer_copy, OP_LAYER_COPY, "layerCopy")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -1135,6 +1142,10 @@ static const struct field fields_read_tree[] = {
   {ARG_STRS, offsetof(struct args_read_tree, exclude)},
   {ARG_BOOL, offsetof(struct args_read_tree, answered)},
 };
+static const struct field fields_layer_copy[] = {
+  {ARG_PATH, offsetof(struct args_layer_copy, from)},
+  {ARG_RAW, offsetof(struct args_layer_copy, path)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1225,6 +1236,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_READ_ENTRY] = {"readEntry", fields_read_entry, 2},
   [OP_READ_TREE] = {"readTree", fields_read_tree, 10},
   [OP_DETACH_ROOT] = {"detachRoot", NULL, 0},
+  [OP_LAYER_COPY] = {"layerCopy", fields_layer_copy, 2},
 };
 #endif
 #endif

@@ -237,6 +237,26 @@ int op_layer_data(struct helper *h, const struct args_layer_data *a) {
   return layer->file_end == layer->file_size ? finish_file(h) : 0;
 }
 
+int op_layer_copy(struct helper *h, const struct args_layer_copy *a) {
+  struct place place;
+  struct stat st;
+  int error = need_layer(h);
+  if (error == 0) error = layer_flush(h);
+  if (error == 0) error = layer_place(h, a->path, true, &place);
+  if (error != 0) return error;
+  if (!name_set_add(&h->layer->names, place.path)) return fail_as(h, ENOMEM, "%s", place.path);
+  int from = resolve(h, &a->from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+  if (from < 0) return fail(h, "open %s", a->from.path.at);
+  if (fstat(from, &st) != 0) error = fail(h, "fstat %s", a->from.path.at);
+  else if (!S_ISREG(st.st_mode)) error = fail_as(h, EINVAL, "%s is not a file", a->from.path.at);
+  if (error == 0 && copy_one_file(from, place.parent, place.name) != 0) {
+    error = errno == EEXIST ? clear_place(h, &place) : fail(h, "copy to %s", place.path);
+    if (error == 0 && copy_one_file(from, place.parent, place.name) != 0) error = fail(h, "copy to %s", place.path);
+  }
+  close(from);
+  return error;
+}
+
 /* --- what hides lower layers --- */
 
 int op_layer_whiteout(struct helper *h, const struct args_layer_whiteout *a) {

@@ -16,9 +16,14 @@ export const limits = {
   tarSparseRuns: 1_000_000,
   /** Apparent size of one file, holes included: what ext4 allows. */
   tarFileBytes: 16 * 1024 * 1024 * 1024 * 1024,
-  /** Uncompressed bytes of one layer, and how far it may exceed its compressed size. */
+  /** Uncompressed bytes of one layer. */
   layerBytes: 64 * 1024 * 1024 * 1024,
-  compressionRatio: 1100,
+  /**
+   * How many times its compressed size it may have when it is larger than `expansionFreeBytes`. Deflate reaches 1032, on
+   * nothing but zeros; what people ship stays below 20, save for sparse files, which the free bytes are for.
+   */
+  compressionRatio: 200,
+  expansionFreeBytes: 4 * 1024 * 1024 * 1024,
   xattrsPerEntry: 128,
   xattrBytes: 64 * 1024,
   runtimeConfigBytes: 4 * 1024 * 1024,

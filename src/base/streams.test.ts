@@ -133,6 +133,8 @@ test("bounded stops what expands too much", async () => {
   const { bytes, error } = await drain(bounded(streamed(chunks), limit));
   assert.ok(hasCode("bomb")(error));
   assert.ok(bytes.length <= 20_000 * 1100);
+  const free = await gather(bounded(streamed(chunks), { ...limit, freeBytes: 40 * chunkBytes }));
+  assert.equal(free.length, 40 * chunkBytes);
   input.bytes = 50_000;
   assert.equal((await gather(bounded(streamed(chunks), limit))).length, 40 * chunkBytes);
 });

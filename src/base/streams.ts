@@ -92,6 +92,8 @@ export interface Bound {
   /** No more than this many bytes for each byte of `input` so far (what a decompressor has been fed). */
   readonly maxRatio?: number;
   readonly input?: Readonly<Tally>;
+  /** So many bytes may have any ratio. Default: 16 MiB. */
+  readonly freeBytes?: number;
   readonly name?: string;
 }
 
@@ -100,13 +102,14 @@ const ratioFloorBytes = 16 * chunkBytes;
 
 /** Passes `source` on; throws `bomb` (kind invalid) before yielding bytes beyond a bound. */
 export async function* bounded(source: ByteStream, bound: Bound): AsyncGenerator<Uint8Array, void> {
+  const { freeBytes = ratioFloorBytes } = bound;
   let bytes = 0;
   for await (const chunk of source) {
     bytes += chunk.length;
     if (bytes > bound.maxBytes) {
       throw bomb(`content has more than the ${bound.maxBytes} bytes allowed`, bound.name);
     }
-    if (bound.maxRatio !== undefined && bound.input !== undefined && bytes > ratioFloorBytes) {
+    if (bound.maxRatio !== undefined && bound.input !== undefined && bytes > freeBytes) {
       if (bytes > bound.input.bytes * bound.maxRatio) {
         throw bomb(`content expands more than ${bound.maxRatio} times`, bound.name);
       }
@@ -119,7 +122,7 @@ function bomb(message: string, name: string | undefined): VitrineError {
   return new VitrineError("invalid", name === undefined ? message : `${name}: ${message}`, {
     code: "bomb",
     operand: name,
-    hint: "do not trust where it comes from: so much from so little is made to fill a disk",
+    hint: "do not trust where it comes from: so much from so little is made to fill a disk; of a layer that is meant to be so, VITRINE_EXPANSION_FREE=64g lets as much through",
   });
 }
 

@@ -300,6 +300,7 @@ const describers: Describer = {
   layerOpaque: (op) => [`hide what is below in ${text(layerPath(op.path))}`],
   layerEnd: (op) => ["utimensat", ...(op.sync ? ["syncfs"] : [])],
   layerOptions: () => [],
+  layerCopy: (op) => [`copy ${text(op.from.path)} to ${text(layerPath(op.path))}`],
   answer: () => [],
   readEntry: (op) => [`openat2(${text(op.path.path)}, O_PATH), fstat`],
   readTree: (op) => [`read ${text(op.path.path)} and all below it`],

@@ -197,6 +197,7 @@ async function readMembers(
   const stream = bounded(plain.stream, {
     maxBytes: limits.layerBytes,
     maxRatio: limits.compressionRatio,
+    freeBytes: limits.expansionFreeBytes,
     input: plain.input,
     name: descriptor.digest,
   });

@@ -180,6 +180,7 @@ class Job {
     const checked = bounded(plain.stream, {
       maxBytes: limits.layerBytes,
       maxRatio: limits.compressionRatio,
+      freeBytes: limits.expansionFreeBytes,
       input: plain.input,
       name: layer.digest,
     });

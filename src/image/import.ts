@@ -38,6 +38,8 @@ export interface ImportOptions {
   readonly names: readonly string[];
   /** Existing directory for the spooled layer. */
   readonly temporaryDirectory: string;
+  /** Default: `limits.expansionFreeBytes`. */
+  readonly expansionFreeBytes?: number;
 }
 
 /**
@@ -47,7 +49,7 @@ export interface ImportOptions {
  */
 export async function importRootfs(tarball: ByteStream, options: ImportOptions): Promise<ImageArchive> {
   const execution = options.changes.reduce(applyChange, {} as ExecutionConfig);
-  const { descriptor, diffID, spool } = await spoolLayer(tarball, options.temporaryDirectory);
+  const { descriptor, diffID, spool } = await spoolLayer(tarball, options);
   const created = new Date(options.created).toISOString().replace(/\.000Z$/, "Z");
   const comment = options.message === undefined ? {} : { comment: options.message };
   const configBytes = encodeImageConfig({
@@ -104,14 +106,15 @@ const layerTypes: Readonly<Partial<Record<Compression, string>>> = {
 };
 
 /** Spools first, so that the tarball is read in one go from wherever it comes; then inflates and checks it. */
-async function spoolLayer(tarball: ByteStream, directory: string): Promise<SpooledLayer> {
+async function spoolLayer(tarball: ByteStream, options: ImportOptions): Promise<SpooledLayer> {
+  const directory = options.temporaryDirectory;
   const raw = new Sum();
   const spool = await TemporaryFile.create(directory, "import");
   try {
     await spool.write(observed(tarball, (chunk) => raw.add(chunk)));
     const plain = new Sum();
     const input = await decompress(readFileStream(spool.path));
-    const checked = checkedTar(input, plain);
+    const checked = checkedTar(input, plain, options.expansionFreeBytes);
     const mediaType = layerTypes[input.compression];
     if (mediaType !== undefined) {
       for await (const _ of checked);
@@ -140,7 +143,11 @@ async function spoolLayer(tarball: ByteStream, directory: string): Promise<Spool
 }
 
 /** Passes the tar on, hashed, bounded, and known to be one at its end. */
-async function* checkedTar(input: Decompressed, sum: Sum): ByteStream {
+async function* checkedTar(
+  input: Decompressed,
+  sum: Sum,
+  freeBytes: number = limits.expansionFreeBytes,
+): ByteStream {
   let entries = 0;
   const parser = new TarParser({
     onEntry: () => {
@@ -152,6 +159,7 @@ async function* checkedTar(input: Decompressed, sum: Sum): ByteStream {
   const stream = bounded(input.stream, {
     maxBytes: limits.layerBytes,
     maxRatio: limits.compressionRatio,
+    freeBytes,
     input: input.input,
     name: "layer",
   });

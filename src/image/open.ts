@@ -80,6 +80,7 @@ async function openSpooled(input: ByteStream, options: OpenOptions, name: string
     const checked = bounded(plain.stream, {
       maxBytes: limits.layerBytes,
       maxRatio: limits.compressionRatio,
+      freeBytes: limits.expansionFreeBytes,
       input: plain.input,
       name: name === "" ? "standard input" : name,
     });

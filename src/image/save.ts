@@ -143,6 +143,7 @@ async function* plainLayer(
     bounded(plain.stream, {
       maxBytes: limits.layerBytes,
       maxRatio: limits.compressionRatio,
+      freeBytes: limits.expansionFreeBytes,
       input: plain.input,
       name: descriptor.digest,
     }),

@@ -629,6 +629,13 @@ export const opTable = {
     args: { ignoreOwner: "bool", ignoreXattrs: "bool", skipDevices: "bool", keepKinds: "bool" },
   },
 
+  layerCopy: {
+    code: 120,
+    calls: "openat2, copy_file_range | FICLONE, fsetxattr, fchown, fchmod, utimensat",
+    doc: "The file `from` of a layer below, with all it has, as `path` of this one: copied up, for a hard link to it.",
+    args: { from: "path", path: "raw" },
+  },
+
   // --- reading (stage apply, with an output) ---
   answer: {
     code: 116,

@@ -36,6 +36,8 @@ export interface StoreOptions {
   readonly widestIds?: StoreIds;
   /** Absolute path of `vitrine-helper`. */
   readonly helperPath: string;
+  /** Bytes of a layer that may come out of any number of compressed ones. Default: `limits.expansionFreeBytes`. */
+  readonly expansionFreeBytes?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** The platform chosen from an index where none is asked for. */

@@ -25,7 +25,7 @@ import { blobFile, type StoreContext } from "./context.ts";
 import { type DriverChoice, ensureDriver } from "./driver.ts";
 import { lookUp, treesOf } from "./image-view.ts";
 import { chainName, findChain, findLayer, layerName } from "./layers/rows.ts";
-import { LayerWriter, type WhiteoutStyle } from "./layers/writer.ts";
+import { LayerWriter, missingLink, type WhiteoutStyle } from "./layers/writer.ts";
 import { withLease } from "./leases.ts";
 import { giveToRoot, removeOwnedTree } from "./trees.ts";
 import type { LayerRow, StoredImage, StoredLayer, UnpackResult } from "./types.ts";
@@ -173,12 +173,13 @@ async function unpackLayer(
         session,
         choice.userxattr ? "user" : "trusted",
       );
-      const implied = writer.impliedDirectories();
-      if (implied.length > 0 && at > 0) {
+      const links = writer.linksBelow();
+      if (links.length > 0 || (writer.impliedDirectories().length > 0 && at > 0)) {
         await belowReady();
         const diffIDs = image.layers.slice(0, at).map(({ diffID }) => diffID);
-        if (inheritAttributes(context, writer, implied, diffIDs))
-          name = layerName(layer.diffID, chainIDs(diffIDs).at(-1)!);
+        const copied = copyUpLinks(context, writer, links, diffIDs);
+        const inherited = inheritAttributes(context, writer, writer.impliedDirectories(), diffIDs);
+        if (copied || inherited) name = layerName(layer.diffID, chainIDs(diffIDs).at(-1)!);
       }
       session.op({ op: "layerEnd", sync: true });
       const { skippedDevices } = await session.end();
@@ -248,7 +249,9 @@ async function pour(
   const stream = bounded(plain.stream, {
     maxBytes: limits.layerBytes,
     maxRatio: limits.compressionRatio,
-    input: plain.input,
+    freeBytes: context.expansionFreeBytes ?? limits.expansionFreeBytes,
+    // Of all of it, not of what came so far: a sparse file may stand at the beginning.
+    input: { bytes: descriptor.size },
     name: descriptor.digest,
   });
   const { algorithm, hex } = splitDigest(diffID);
@@ -323,6 +326,25 @@ function inheritAttributes(
     taken = true;
   }
   return taken;
+}
+
+/**
+ * A hard link to a file that only a layer below has. Returns whether there was one: the layer then holds a copy of what is below.
+ * Error: `layer-link-missing`.
+ */
+function copyUpLinks(
+  context: StoreContext,
+  writer: LayerWriter,
+  links: ReturnType<LayerWriter["linksBelow"]>,
+  below: readonly Digest[],
+): boolean {
+  const trees = links.length === 0 ? undefined : treesOf(context, below);
+  for (const link of links) {
+    const seen = trees === undefined ? undefined : lookUp(trees, link.target, false);
+    if (seen?.kind !== "file") throw missingLink(link.path, link.target);
+    writer.linkBelow(link, seen.file);
+  }
+  return links.length > 0;
 }
 
 function toContainer(context: StoreContext, id: number, kind: "uids" | "gids"): number | undefined {

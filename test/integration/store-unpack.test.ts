@@ -193,6 +193,64 @@ for (const driver of ["overlay", "copy"] as const) {
   });
 }
 
+/** A layer may link to what only a layer below has. */
+const linked: readonly (readonly TarInput[])[] = [
+  [
+    dir("d", { mode: 0o755, mtimeSeconds: 5 }),
+    file("d/one", "content of one", {
+      mode: 0o4755,
+      mtimeSeconds: 7,
+      xattrs: new Map([["user.note", Buffer.from("n")]]),
+    }),
+    file("d/two", "two"),
+    file("replaced", "old"),
+  ],
+  [
+    { path: "link-to-one", type: "hardlink", linkTarget: "d/one" },
+    { path: "e/again", type: "hardlink", linkTarget: "./d/one" },
+    { path: "link-to-old", type: "hardlink", linkTarget: "replaced" },
+    file("replaced", "new"),
+  ],
+];
+
+for (const driver of ["overlay", "copy"] as const) {
+  test(`hard links to files of the layers below (${driver})`, async () => {
+    using world = makeStore({ driver });
+    const made = await makeImage(linked, { names: ["linked"] });
+    await world.store.put(made.source);
+    const view = await viewOf(world, "linked");
+    assert.equal(view.get("link-to-one"), view.get("d/one"), "two names of one file");
+    assert.equal(view.get("e/again"), view.get("d/one"));
+    assert.match(view.get("d/one")!, /^file 4755 /);
+    const read = (name: string) =>
+      Buffer.from(world.store.readImageFile(world.store.resolve("linked"), name)!).toString();
+    assert.deepEqual(["/d/one", "/e/again", "/link-to-old", "/replaced"].map(read), [
+      "content of one",
+      "content of one",
+      "old",
+      "new",
+    ]);
+    if (isRoot && findProgram("umoci") !== undefined) {
+      const theirs = await byUmoci(world, "linked");
+      assert.deepEqual(differences(withoutTimes(view, "e"), withoutTimes(theirs, "e")), []);
+    }
+    // Over another layer below, the same layer is another tree.
+    const other = await makeImage([[dir("d"), file("d/one", "another"), file("replaced", "x")], linked[1]!], {
+      names: ["other"],
+    });
+    await world.store.put(other.source);
+    await world.store.unpack(world.store.resolve("other"));
+    const image = world.store.resolve("other");
+    assert.equal(Buffer.from(world.store.readImageFile(image, "/link-to-one")!).toString(), "another");
+    const broken = await makeImage([[dir("d")], linked[1]!], { names: ["broken"] });
+    await world.store.put(broken.source);
+    await assert.rejects(
+      world.store.unpack(world.store.resolve("broken")),
+      (error) => error instanceof VitrineError && ["layer-link-missing", "apply-failed"].includes(error.code),
+    );
+  });
+}
+
 test("umoci unpacks the same image to the same tree", async (t) => {
   if (!isRoot) return cannotRun(t, "umoci keeps owners only as root");
   if (findProgram("umoci") === undefined) return cannotRun(t, "umoci is not installed");

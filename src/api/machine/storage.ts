@@ -1,3 +1,4 @@
+import { parseBytes } from "../../engine/mod.ts";
 import { hostPlatform } from "../../image/mod.ts";
 import { openStore, type Store, type StoreIds } from "../../store/mod.ts";
 import { chooseMachineIds } from "./ids.ts";
@@ -15,7 +16,13 @@ export async function openMachineStore(machine: Machine, ids?: StoreIds): Promis
     widestIds: plain,
     // Listing images needs no helper: whoever does says that it is missing.
     helperPath: machine.expectedHelper(),
+    expansionFreeBytes: freeBytes(machine.environment["VITRINE_EXPANSION_FREE"]),
     now: machine.now,
     platform: hostPlatform(),
   });
+}
+
+/** For a layer that is rightly thousands of times as large as its blob: a sparse disk image. */
+function freeBytes(text: string | undefined): number | undefined {
+  return text === undefined || text === "" ? undefined : Number(parseBytes("VITRINE_EXPANSION_FREE", text));
 }

@@ -38,8 +38,12 @@ export class DirectoryNode {
   }
 }
 
-/** A link is known by its target; a file, device or FIFO is just there. */
-export type Node = DirectoryNode | { readonly link: string } | "other";
+/** A link is known by its target; a hard link to a file of a layer below by that file; a file, device or FIFO is just there. */
+export type Node = DirectoryNode | { readonly link: string } | BelowNode | "other";
+
+export interface BelowNode {
+  readonly below: string;
+}
 
 export interface Place {
   readonly parent: DirectoryNode;
@@ -139,7 +143,7 @@ export class LayerTree {
         this.set(node, name, made);
         this.onImplied(made, made.path());
         node = made;
-      } else if (next === "other") {
+      } else if (next === "other" || "below" in next) {
         throw pathError("layer-path-not-directory", whole, `${quoted(name)} in it is not a directory`);
       } else {
         links += 1;

@@ -210,10 +210,37 @@ test("a hard link to a symbolic link is one", async () => {
   assert.deepEqual(lines.at(-1), "file target/x");
 });
 
+test("hard links to files of the layers below: the file is copied up once, unless the layer has another of its name", async () => {
+  const { writer, lines, ops } = await apply([
+    hardlink("a", "below/x"),
+    hardlink("b", "below/x"),
+    hardlink("c", "replaced"),
+    file("replaced", "mine"),
+    hardlink("gone", "below/x"),
+    file("gone", "after all"),
+  ]);
+  const links = writer.linksBelow();
+  assert.deepEqual(links, [
+    { path: "a", target: "below/x" },
+    { path: "b", target: "below/x" },
+    { path: "c", target: "replaced" },
+  ]);
+  assert.ok(!lines.some((line) => line.startsWith("link")));
+  const before = ops.length;
+  for (const link of links) writer.linkBelow(link, `/layer/${link.target}`);
+  assert.deepEqual(
+    ops
+      .slice(before)
+      .map((op) => (op.op === "layerCopy" ? `copy ${op.from.path} ${String(op.path)}` : op.op)),
+    ["copy /layer/below/x below/x", "layerEntry", "layerEntry", "copy /layer/replaced c"],
+  );
+  assert.deepEqual(lines.slice(-2), ["link a -> below/x", "link b -> below/x"]);
+});
+
 test("loops, files as directories, and links to nothing are refused", async () => {
   await refused("layer-link-loop", [symlink("a", "b"), symlink("b", "a"), file("a/x")]);
   await refused("layer-path-not-directory", [file("a"), file("a/b")]);
-  await refused("layer-link-missing", [hardlink("a", "not/there")]);
+  await refused("layer-link-missing", [file(".wh.gone"), hardlink("a", "gone")]);
   await refused("layer-link-invalid", [dir("d"), hardlink("a", "d")]);
   await refused("layer-link-invalid", [hardlink("a", "/")]);
   await refused("layer-path-invalid", [symlink("./", "/etc")]);

@@ -12,7 +12,7 @@ import {
 } from "../../base/mod.ts";
 import type { Op } from "../../kernel/mod.ts";
 import type { RootEntry } from "../types.ts";
-import { DirectoryNode, LayerTree, type Node, type Place, pathError } from "./tree.ts";
+import { type BelowNode, DirectoryNode, LayerTree, type Node, type Place, pathError } from "./tree.ts";
 
 /** Where the ops go: an apply session, or a list in tests. */
 export interface LayerOps {
@@ -81,6 +81,8 @@ export class LayerWriter implements TarHandler {
   private readonly tree: LayerTree;
   private readonly implied: DirectoryNode[] = [];
   private readonly opaque: DirectoryNode[] = [];
+  private readonly belowLinks: { readonly place: Place; readonly node: BelowNode }[] = [];
+  private readonly copied = new Set<string>();
   private acceptsData = false;
 
   constructor(out: LayerOps, options: LayerWriterOptions) {
@@ -117,6 +119,34 @@ export class LayerWriter implements TarHandler {
   /** The directories in which nothing of the layers below is seen. */
   opaqueDirectories(): readonly string[] {
     return this.opaque.filter(isAttached).map((node) => node.path());
+  }
+
+  /** Hard links to files that only layers below have, in the order of the tar. */
+  linksBelow(): readonly { readonly path: string; readonly target: string }[] {
+    return this.belowLinks
+      .filter(({ place, node }) => place.parent.entries.get(place.name) === node && isAttached(place.parent))
+      .map(({ place, node }) => ({ path: place.path, target: node.below }));
+  }
+
+  /**
+   * Makes one of them, `file` being the target in its layer: it is copied up first, as an overlay does at link(2). What this
+   * layer itself has by the target's name came after the link, and is another file.
+   */
+  linkBelow(link: { readonly path: string; readonly target: string }, file: string): void {
+    const target = this.tree.place(link.target)!;
+    const from = { base: "host", path: file } as const;
+    const there = target.parent.entries.get(target.name);
+    if (there !== undefined && !this.copied.has(link.target)) {
+      this.out.op({ op: "layerCopy", from, path: raw(link.path) });
+      return;
+    }
+    if (there === undefined) {
+      this.out.op({ op: "layerCopy", from, path: raw(link.target) });
+      this.tree.put(target, "other");
+      this.copied.add(link.target);
+    }
+    const type = typeCodes.hardlink;
+    this.out.op({ ...emptyEntry, path: raw(link.path), type, linkTarget: raw(link.target) });
   }
 
   /** Gives an implied directory its attributes. */
@@ -200,6 +230,12 @@ export class LayerWriter implements TarHandler {
       this.createRoot(entry);
       return;
     }
+    const known = this.nodeOf(entry, place);
+    if (typeof known === "object" && "below" in known) {
+      this.tree.put(place, known);
+      this.belowLinks.push({ place, node: known });
+      return;
+    }
     const { names, values } = this.xattrsOf(entry);
     this.out.op({
       op: "layerEntry",
@@ -220,7 +256,7 @@ export class LayerWriter implements TarHandler {
     this.counts.fileBytes += entry.size;
     this.acceptsData = entry.type === "file";
     const before = place.parent.entries.get(place.name);
-    const node = this.tree.put(place, this.nodeOf(entry, place));
+    const node = this.tree.put(place, known);
     if (node !== before) this.coverHidden(place.parent, place.name, node);
   }
 
@@ -234,12 +270,11 @@ export class LayerWriter implements TarHandler {
     if (node instanceof DirectoryNode) {
       throw pathError("layer-link-invalid", place.path, "a hard link to a directory");
     }
-    if (node === undefined && this.options.style !== "remove") {
-      throw pathError(
-        "layer-link-missing",
-        place.path,
-        `the layer has no ${quoted(entry.linkTarget)} to link to`,
-      );
+    if (node === undefined && target !== undefined && this.options.style !== "remove") {
+      if (target.parent.coversLower() || target.parent.hidden?.has(target.name)) {
+        throw missingLink(place.path, entry.linkTarget);
+      }
+      return { below: target.path };
     }
     return node ?? "other";
   }
@@ -331,6 +366,10 @@ const emptyEntry = {
   xattrNames: [],
   xattrValues: noBytes,
 } as const;
+
+export function missingLink(path: string, target: string): VitrineError {
+  return pathError("layer-link-missing", path, `there is no ${quoted(target)} to link to`);
+}
 
 const noXattrs = { names: [], values: noBytes } as const;
 
