@@ -27,6 +27,10 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
       help: "where to keep what is pushed",
       completion: "directory",
     },
+    store: {
+      type: "boolean",
+      help: "serve vitrine's own images as they are, without a copy; read-only",
+    },
     config: {
       type: "string",
       value: "FILE",
@@ -67,6 +71,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
       command: "vitrine registry serve --mirror https://registry-1.docker.io",
       does: "a cache of Docker Hub",
     },
+    { command: "vitrine registry serve --store", does: "the images of 'vitrine images', for others to pull" },
   ],
   async run({ options, context }) {
     const file = options.config === undefined ? {} : await readConfig(options.config);
@@ -80,20 +85,20 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
       ...tlsOf(options["tls-cert"], options["tls-key"]),
       ...(options.auth.length > 0 && { auth: { ...file.auth, ...authOf(options.auth) } }),
     };
-    const root = registryRoot(context, options.root ?? config.root);
+    const store = options.store ? await ownStore(context, config, options.root) : undefined;
+    const root = store?.directory ?? registryRoot(context, options.root ?? config.root);
     await using served = await serveRegistry({
       ...config,
       root,
+      ...(store && { layout: store }),
       s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),
     });
     const { registry, collect, reopenLog } = served;
     context.err(`serving ${registry.url} from ${root}\n`);
     if (config.auth === undefined && isPublic(registry.address)) {
-      context.log(
-        "warn",
-        "everybody who reaches this address may push and delete; see --auth and --read-only",
-      );
+      const may = store === undefined && config.readOnly !== true ? "push and delete" : "pull every image";
+      context.log("warn", `everybody who reaches this address may ${may}; see --auth and --read-only`);
     }
     await untilSignal({
       SIGUSR2: () => {
@@ -107,6 +112,21 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
     return 0;
   },
 });
+
+/** The layout of the engine's store. */
+async function ownStore(context: Context, config: ServeConfig, root: string | undefined) {
+  const other =
+    root !== undefined ? "--root" : config.mirror !== undefined ? "--mirror" : config.s3 && "s3 of --config";
+  if (other) {
+    throw new VitrineError("invalid", `--store and ${other} exclude each other`, {
+      code: "flag-conflict",
+      operand: "--store",
+      hint: "--store serves what vitrine keeps already: 'vitrine images'",
+    });
+  }
+  const store = await context.store();
+  return { directory: path.join(store.root, "oci"), temporaryDirectory: store.temporaryDirectory() };
+}
 
 async function readConfig(file: string): Promise<ServeConfig> {
   return parseServeConfig(fs.readFileSync(file, "utf8"), file);

@@ -21,6 +21,8 @@ const webhookPatience = 5000;
 
 export interface ServeOptions extends ServeConfig {
   readonly root: string;
+  /** Serves this OCI image layout as it stands, read-only, instead of `root`. */
+  readonly layout?: { readonly directory: string; readonly temporaryDirectory: string };
   /** For `s3`. */
   readonly s3Credentials?: S3Credentials;
   /** Something went wrong that only the operator can mend. */
@@ -52,10 +54,11 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     metrics: () => metrics,
   });
   stack.defer(() => events.close(webhookPatience));
-  const storage = await openObjectStore(options);
+  const storage = await openStorage(options);
   const log = stack.use(openLog(options.accessLog));
   const registry = await startRegistry({
     ...options,
+    ...(options.layout && { readOnly: true, deletes: false }),
     storage,
     host,
     port,
@@ -87,8 +90,13 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   };
 }
 
-async function openObjectStore(options: ServeOptions): Promise<RegistryStorage | undefined> {
-  const { s3, s3Credentials: credentials } = options;
+/** Undefined: a directory of the registry's own. */
+async function openStorage(options: ServeOptions): Promise<RegistryStorage | undefined> {
+  const { layout, s3, s3Credentials: credentials } = options;
+  if (layout !== undefined) {
+    const { openLayoutStorage } = await import("./storage/layout.ts");
+    return openLayoutStorage(layout.directory, layout.temporaryDirectory);
+  }
   if (s3 === undefined) return undefined;
   if (credentials === undefined) {
     throw new VitrineError("invalid", "the object store's credentials are missing", {
@@ -106,6 +114,7 @@ function collector(registry: Registry, options: ServeOptions): () => Promise<Col
   const { repositories, policy, events, metrics, now } = registry.service;
   let running: Promise<CollectReport> | undefined;
   return () => {
+    if (options.layout !== undefined) return Promise.reject(layoutNotCollected(options.layout.directory));
     running ??= collectGarbage({
       repositories,
       policy,
@@ -124,8 +133,16 @@ function collector(registry: Registry, options: ServeOptions): () => Promise<Col
   };
 }
 
+function layoutNotCollected(directory: string): VitrineError {
+  return new VitrineError("unsupported", `${directory} is served as it stands: its owner collects it`, {
+    code: "registry-layout-not-collected",
+    operand: directory,
+    hint: "vitrine image prune",
+  });
+}
+
 function schedule(options: ServeOptions, collect: () => Promise<CollectReport>): Disposable {
-  const hours = options.collect?.everyHours ?? 24;
+  const hours = options.layout === undefined ? (options.collect?.everyHours ?? 24) : 0;
   if (hours === 0) return { [Symbol.dispose]: () => undefined };
   const timer = setInterval(
     () => {

@@ -6,12 +6,15 @@ import { type Digest, digestAlgorithms, isDigest, splitDigest } from "../../../o
 import type { DurableFiles } from "./file-writes.ts";
 import type { BlobReader, BlobStat, BlobStore } from "./types.ts";
 
+/** What changes of blobs need. */
+export type FileWriter = Pick<DurableFiles, "write" | "move" | "remove">;
+
 export class FileBlobs implements BlobStore {
   private readonly root: string;
-  private readonly files: DurableFiles;
+  private readonly files: FileWriter;
 
   /** `root`: the directory `blobs`. */
-  constructor(root: string, files: DurableFiles) {
+  constructor(root: string, files: FileWriter) {
     this.root = root;
     this.files = files;
   }
