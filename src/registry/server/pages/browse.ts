@@ -102,7 +102,7 @@ async function tagsPage(service: Service, exchange: Exchange, name: string): Pro
     const record = await repositories.tag(name, tag);
     if (record === undefined) continue;
     rows.push(
-      html`<tr><td><a href="/r/${name}/-/${tag}">${tag}</a></td><td><code title="${record.digest}">${short(record.digest)}</code></td><td>${kindOf(record.mediaType)}</td><td><time>${new Date(record.pushed).toISOString().slice(0, 16).replace("T", " ")}</time></td></tr>`,
+      html`<tr><td><a href="/r/${name}/-/${tag}">${tag}</a></td><td><code title="${record.digest}">${short(record.digest)}</code></td><td>${kindOf(record.mediaType)}</td><td>${pushedAt(record.pushed)}</td></tr>`,
     );
   }
   return page(
@@ -191,6 +191,12 @@ function more(shown: readonly string[], all: readonly string[], path: string): H
 function hostOf(exchange: Exchange): string {
   const host = exchange.header("host") ?? "";
   return /^[A-Za-z0-9.:[\]-]{1,255}$/.test(host) ? host : "REGISTRY";
+}
+
+/** Zero: it was never pushed, but stands in a layout that is served as it is. */
+function pushedAt(milliseconds: number): Html | string {
+  if (milliseconds === 0) return "";
+  return html`<time>${new Date(milliseconds).toISOString().slice(0, 16).replace("T", " ")}</time>`;
 }
 
 function kindOf(mediaType: string): string {

@@ -1,0 +1,306 @@
+/** What a served registry holds up against: its own engine's store, TLS, other clients, a full disk. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import * as http from "node:http";
+import * as path from "node:path";
+import { after, describe, it, type TestContext } from "node:test";
+import { serve } from "../support/served.ts";
+import { until } from "./run-support.ts";
+import { cannotRun, findProgram, fixtures, isRoot, makeWorld } from "./support.ts";
+
+const world = makeWorld("serve");
+const imported = world.run(["import", path.join(fixtures, "probe.tar"), "probe:1"]);
+assert.equal(imported.status, 0, imported.stderr);
+after(() => world[Symbol.asyncDispose]());
+
+const place = (name: string): string => path.join(world.directory, name);
+/** `secret`, bcrypt with cost 5. */
+const users = "alice:$2b$05$4kVXxJryfGRabyTQ5TIZjeWdeKCeN.ql6TrUKyTfbZ5R1T6uWwqj6\n";
+
+function tool(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return spawnSync(program, args, {
+    env: { PATH: process.env["PATH"], HOME: world.env["HOME"], XDG_RUNTIME_DIR: world.directory, ...env },
+    cwd: world.directory,
+    encoding: "utf8",
+    timeout: 120_000,
+  });
+}
+
+function succeeded(done: ReturnType<typeof tool>): string {
+  assert.equal(done.status, 0, `${done.stdout}\n${done.stderr}\n${done.error ?? ""}`);
+  return done.stdout;
+}
+
+function vitrine(...args: readonly string[]): string {
+  const done = world.run(args);
+  assert.equal(done.status, 0, `${args.join(" ")}: ${done.stderr}`);
+  return done.stdout.trim();
+}
+
+function missing(t: TestContext, ...programs: readonly string[]): boolean {
+  const absent = programs.filter((program) => findProgram(program) === undefined);
+  if (absent.length > 0) cannotRun(t, `${absent.join(", ")} missing`);
+  return absent.length > 0;
+}
+
+describe("the engine's own store", () => {
+  it("is served as it is, follows its names, and changes nothing", async (t) => {
+    await using registry = await serve(world, ["--store"]);
+    const blobs = path.join(world.root, "oci/blobs/sha256");
+    const before = fs.readdirSync(blobs).sort();
+    const url = `http://${registry.address}`;
+    const tags = async (name: string): Promise<unknown> =>
+      (await fetch(`${url}/v2/${name}/tags/list`)).json();
+    assert.deepEqual(await tags("library/probe"), { name: "library/probe", tags: ["1"] });
+    vitrine("tag", "probe:1", "registry.example:5000/team/probe:2");
+    assert.deepEqual(await tags("team/probe"), { name: "team/probe", tags: ["2"] });
+    assert.deepEqual(await tags("registry.example/team/probe"), {
+      name: "registry.example/team/probe",
+      tags: ["2"],
+    });
+    vitrine("untag", "probe:1", "registry.example:5000/team/probe:2");
+    assert.equal((await fetch(`${url}/v2/team/probe/tags/list`)).status, 404);
+    // Another store pulls from it.
+    const other = makeWorld("other");
+    const pulled = other.run(["pull", "-q", `${registry.address}/library/probe:1`]);
+    assert.equal(pulled.status, 0, pulled.stderr);
+    assert.equal(pulled.stdout.trim(), imported.stdout.trim());
+    await other[Symbol.asyncDispose]();
+    // Nothing gets in, nothing goes.
+    assert.equal((await fetch(`${url}/v2/library/probe/blobs/uploads/`, { method: "POST" })).status, 405);
+    assert.equal((await fetch(`${url}/v2/library/probe/manifests/1`, { method: "DELETE" })).status, 405);
+    registry.process.kill("SIGUSR2");
+    await until(
+      () => (registry.printed().includes("its owner collects it") ? true : undefined),
+      "the refusal",
+    );
+    assert.deepEqual(fs.readdirSync(blobs).sort(), before);
+    assert.equal(await registry.stop(), 0);
+    if (missing(t, "skopeo")) return;
+    assert.equal(world.run(["registry", "serve", "--store", "--root", place("x")]).status, 125);
+  });
+});
+
+describe("TLS", () => {
+  it("with a password: the certificate must be known, the password right, and docker's files say both", async (t) => {
+    if (missing(t, "openssl", "skopeo")) return;
+    const certificates = place("certs");
+    fs.mkdirSync(certificates);
+    succeeded(
+      tool("openssl", [
+        ...[
+          "req",
+          "-x509",
+          "-newkey",
+          "ec",
+          "-pkeyopt",
+          "ec_paramgen_curve:prime256v1",
+          "-nodes",
+          "-days",
+          "2",
+        ],
+        ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        ...["-keyout", path.join(certificates, "server.pem"), "-out", path.join(certificates, "ca.crt")],
+      ]),
+    );
+    fs.renameSync(path.join(certificates, "server.pem"), place("server.key"));
+    fs.writeFileSync(place("users"), users);
+    await using registry = await serve(world, [
+      ...["--root", place("tls"), "--auth", `htpasswd=${place("users")}`],
+      ...["--tls-cert", path.join(certificates, "ca.crt"), "--tls-key", place("server.key")],
+    ]);
+    const name = `${registry.address}/probe:tls`;
+    const push = (...flags: readonly string[]) => world.run(["push", "-q", ...flags, "probe:1", name]);
+    assert.match(push("--creds", "alice:secret").stderr, /certificate/);
+    assert.match(
+      push("--creds", "alice:wrong", "--cert-dir", certificates).stderr,
+      /who you are: status 401/,
+    );
+    assert.match(push("--cert-dir", certificates).stderr, /vitrine login/);
+    const login = world.run(
+      ["login", "--cert-dir", certificates, "-u", "alice", "--password-stdin", registry.address],
+      {
+        input: "secret\n",
+      },
+    );
+    assert.equal(login.status, 0, login.stderr);
+    const pushed = push("--cert-dir", certificates);
+    assert.equal(pushed.status, 0, pushed.stderr);
+    succeeded(
+      tool("skopeo", [
+        ...["--insecure-policy", "copy", "--src-cert-dir", certificates, "--src-creds", "alice:secret"],
+        ...[`docker://${name}`, `dir:${place("tls-back")}`],
+      ]),
+    );
+    // A client that speaks no TLS gets an answer that is none, and the server goes on.
+    const plain = await fetch(`http://${registry.address}/v2/`).catch((error: unknown) => error);
+    assert.ok(plain instanceof Error || (plain instanceof Response && plain.status >= 400));
+    assert.equal(push("--cert-dir", certificates).status, 0);
+    vitrine("logout", registry.address);
+  });
+});
+
+describe("buildah", () => {
+  it("pulls, changes and pushes; we run what it made", async (t) => {
+    if (missing(t, "buildah")) return;
+    await using registry = await serve(world, ["--root", place("buildah")]);
+    vitrine("push", "-q", "probe:1", `${registry.address}/probe:1`);
+    const base = place("buildah-store");
+    const flags = ["--root", `${base}/root`, "--runroot", `${base}/run`, "--storage-driver", "vfs"];
+    const buildah = (...args: readonly string[]): string =>
+      succeeded(
+        tool("buildah", [...flags, ...args], { BUILDAH_ISOLATION: "chroot", STORAGE_DRIVER: "vfs" }),
+      ).trim();
+    const policy = ["--signature-policy", place("policy.json")];
+    fs.writeFileSync(place("policy.json"), '{"default":[{"type":"insecureAcceptAnything"}]}');
+    const made = buildah("from", "--tls-verify=false", ...policy, `${registry.address}/probe:1`);
+    buildah("config", "--env", "MADE=buildah", made);
+    buildah("commit", ...policy, "--tls-verify=false", made, `docker://${registry.address}/probe:buildah`);
+    const ran = world.run([
+      "run",
+      "--rm",
+      "-q",
+      `${registry.address}/probe:buildah`,
+      "sh",
+      "-c",
+      "echo $MADE",
+    ]);
+    assert.equal(ran.stdout, "buildah\n", ran.stderr);
+    if (!isRoot) succeeded(tool("buildah", [...flags, "unshare", "rm", "-rf", base]));
+  });
+});
+
+describe("docker", () => {
+  it("logs in, pulls and pushes by its daemon; the bytes are the same", async (t) => {
+    if (!isRoot) return cannotRun(t, "dockerd needs root");
+    if (missing(t, "dockerd", "docker", "containerd")) return;
+    fs.writeFileSync(place("users"), users);
+    await using registry = await serve(world, [
+      "--root",
+      place("docker-registry"),
+      "--auth",
+      `htpasswd=${place("users")}`,
+    ]);
+    const name = `${registry.address}/team/probe`;
+    vitrine("push", "-q", "--creds", "alice:secret", "probe:1", `${name}:1`);
+    const directory = place("docker");
+    fs.mkdirSync(directory);
+    const host = `unix://${directory}/d.sock`;
+    const docker = (...args: readonly string[]) => tool("docker", ["-H", host, ...args]);
+    const daemon = spawn(
+      "dockerd",
+      [
+        ...[
+          "--data-root",
+          `${directory}/data`,
+          "--exec-root",
+          `${directory}/exec`,
+          "-H",
+          host,
+          "-p",
+          `${directory}/pid`,
+        ],
+        ...[
+          "--bridge",
+          "none",
+          "--iptables=false",
+          "--ip-forward=false",
+          "--ip-masq=false",
+          "--storage-driver",
+          "vfs",
+        ],
+      ],
+      { stdio: "ignore", env: { ...process.env, HOME: directory } },
+    );
+    try {
+      await until(() => (docker("version").status === 0 ? true : undefined), "dockerd", 60_000);
+      assert.notEqual(docker("pull", `${name}:1`).status, 0);
+      const login = spawnSync(
+        "docker",
+        ["-H", host, "login", "-u", "alice", "--password-stdin", registry.address],
+        {
+          env: { PATH: process.env["PATH"], HOME: world.env["HOME"] },
+          input: "secret",
+          encoding: "utf8",
+        },
+      );
+      assert.equal(login.status, 0, login.stderr);
+      succeeded(docker("pull", "-q", `${name}:1`));
+      succeeded(docker("tag", `${name}:1`, `${name}:docker`));
+      succeeded(docker("push", `${name}:docker`));
+      // Docker packs layers again, and keeps the config and what is in the layers.
+      vitrine("pull", "-q", "--creds", "alice:secret", `${name}:docker`);
+      const layers = (image: string): string =>
+        vitrine("inspect", "--format", "{{json .RootFS.Layers}}", image);
+      assert.equal(layers(`${name}:docker`), layers("probe:1"));
+      // What docker login wrote is ours to use: no --creds.
+      vitrine("rmi", `${name}:docker`);
+      vitrine("pull", "-q", `${name}:docker`);
+    } finally {
+      await ended(daemon);
+    }
+    assert.equal(await registry.stop(), 0);
+    vitrine("registry", "check", "--root", place("docker-registry"));
+  });
+});
+
+async function ended(daemon: ChildProcess): Promise<void> {
+  const gone = new Promise((resolve) => daemon.once("exit", resolve));
+  daemon.kill("SIGTERM");
+  await gone;
+}
+
+describe("a full disk", () => {
+  it("is told to the client, loses nothing that was acknowledged, and is over when there is room again", async (t) => {
+    if (!isRoot) return cannotRun(t, "only root mounts a small filesystem");
+    const root = place("small");
+    fs.mkdirSync(root, { mode: 0o700 });
+    succeeded(tool("mount", ["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", root]));
+    try {
+      await using registry = await serve(world, ["--root", root]);
+      vitrine("push", "-q", "probe:1", `${registry.address}/probe:1`);
+      const used = (): number => Number(fs.statfsSync(root).blocks) - Number(fs.statfsSync(root).bavail);
+      const before = used();
+      const big = randomBytes(16 * 1024 * 1024);
+      const digest = `sha256:${createHash("sha256").update(big).digest("hex")}`;
+      for (let round = 0; round < 3; round++) {
+        const status = await upload(registry.address, digest, big);
+        assert.ok(status === 507 || status === 500 || status === 503, `status ${status}`);
+      }
+      assert.equal((await fetch(`http://${registry.address}/v2/probe/blobs/${digest}`)).status, 404);
+      // What did not fit is not kept for long: an upload that failed is gone, or goes with the next sweep.
+      assert.ok(used() <= before + 16, `${used()} blocks are used, ${before} were before`);
+      const small = randomBytes(1024);
+      const its = `sha256:${createHash("sha256").update(small).digest("hex")}`;
+      assert.equal(await upload(registry.address, its, small), 201);
+      const other = makeWorld("after");
+      assert.equal(other.run(["pull", "-q", `${registry.address}/probe:1`]).status, 0);
+      await other[Symbol.asyncDispose]();
+      assert.equal(await registry.stop(), 0);
+      vitrine("registry", "check", "--root", root);
+    } finally {
+      succeeded(tool("umount", ["-l", root]));
+    }
+  });
+});
+
+/** One POST with everything in it; the status of the answer. */
+function upload(address: string, digest: string, bytes: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(
+      `http://${address}/v2/probe/blobs/uploads/?digest=${digest}`,
+      {
+        method: "POST",
+        headers: { "Content-Type": "application/octet-stream", "Content-Length": bytes.length },
+      },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode!);
+      },
+    );
+    request.on("error", reject);
+    request.end(bytes);
+  });
+}
