@@ -65,7 +65,7 @@ if [ "$(id -u)" = 0 ]; then
   # The unprivileged lane works on a copy that its user may read, whatever the mode of the checkout's parents is.
   copy=$(mktemp -d /tmp/vitrine-user-XXXXXX)
   mkdir -p "$copy/dist" "$copy/build" "$copy/node_modules"
-  cp -a package.json tsconfig.json README.md docs src test scripts "$copy/"
+  cp -a package.json tsconfig.json README.md docs native src test scripts "$copy/"
   cp -a dist/vitrine dist/vitrine-runtime dist/vitrine-engine dist/vitrine-helper dist/library "$copy/dist/"; cp -a build/probe build/fixtures build/hello-image.ts "$copy/build/"
   cp -a node_modules/. "$copy/node_modules/"
   chown -R vitrine-test: "$copy"; chmod 755 "$copy"
