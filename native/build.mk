@@ -86,9 +86,21 @@ helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic
 	@for helper in $^; do echo "$$helper"; VITRINE_TEST_HELPER=$(CURDIR)/$$helper node_modules/.bin/node --test \
 	  --test-timeout=120000 test/integration/helper.test.ts test/integration/helper-apply.test.ts || exit 1; done
 
+# config.json, mutated, all the way to the helper's decoder: test/fuzz/config.ts.
+.PHONY: config-fuzz plan-decoder
+plan-decoder: build/plan-decoder
+build/plan-decoder: native/test/decode.c native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS) native/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decode.c $(HELPER_DECODER)
+
+CONFIG_FUZZ_SECONDS ?= 40
+config-fuzz: build/plan-decoder
+	@VITRINE_FUZZ_SECONDS=$(CONFIG_FUZZ_SECONDS) node_modules/.bin/node test/fuzz/config.ts build/plan-decoder
+
 HELPER_FUZZ_SECONDS ?= 20
-helper-fuzz: native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS)
+helper-fuzz: config-fuzz native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS)
 	@mkdir -p build/fuzz-corpus
+	@cp test/fuzz/plans/* build/fuzz-corpus/
 	@if command -v $(CLANG) >/dev/null; then \
 	  $(CLANG) $(HELPER_DEFINES) -std=c11 -Inative -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	    -o build/helper-fuzz native/test/fuzz.c $(HELPER_DECODER) && \

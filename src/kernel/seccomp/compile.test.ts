@@ -554,3 +554,11 @@ test("what is unknown is left out with a warning, or refused", () => {
   assert.equal(code({ ...deny, architectures: ["SCMP_ARCH_S390X"] }), undefined);
   assert.equal(code({ ...deny, flags: ["TSYNC"] }), "seccomp-flag-unknown");
 });
+
+test("names that every object has are names of calls that there are not", () => {
+  const names = ["constructor", "__proto__", "toString", "read"];
+  const syscalls = [{ names, action: "SCMP_ACT_ALLOW" }] as const;
+  const architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"] as const;
+  const { warnings } = compileSeccomp({ defaultAction: "SCMP_ACT_ERRNO", architectures, syscalls }, "x86_64");
+  assert.equal(warnings.length, 1);
+});

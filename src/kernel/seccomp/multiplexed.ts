@@ -8,26 +8,29 @@ const socketCalls =
     " ",
   );
 
-const ipcCalls: Readonly<Record<string, bigint>> = {
-  semop: 1n,
-  semget: 2n,
-  semctl: 3n,
-  semtimedop: 4n,
-  msgsnd: 11n,
-  msgrcv: 12n,
-  msgget: 13n,
-  msgctl: 14n,
-  shmat: 21n,
-  shmdt: 22n,
-  shmget: 23n,
-  shmctl: 24n,
-};
+/** A profile may name a call `constructor`: a map has nothing but its own. */
+const ipcCalls: ReadonlyMap<string, bigint> = new Map(
+  Object.entries({
+    semop: 1n,
+    semget: 2n,
+    semctl: 3n,
+    semtimedop: 4n,
+    msgsnd: 11n,
+    msgrcv: 12n,
+    msgget: 13n,
+    msgctl: 14n,
+    shmat: 21n,
+    shmdt: 22n,
+    shmget: 23n,
+    shmctl: 24n,
+  }),
+);
 
 export function multiplexed(
   name: string,
 ): { readonly call: "socketcall" | "ipc"; readonly selector: bigint } | undefined {
   const socket = socketCalls.indexOf(name);
   if (socket >= 0) return { call: "socketcall", selector: BigInt(socket + 1) };
-  const selector = ipcCalls[name];
+  const selector = ipcCalls.get(name);
   return selector === undefined ? undefined : { call: "ipc", selector };
 }
