@@ -388,3 +388,61 @@ test("a copied tree has links, holes, modes and times of the first", () => {
   assert.equal(at("d").mode & 0o7777n, 0o750n);
   assert.equal(at("d").mtimeNs, 1_700_000_000_123_456_789n);
 });
+
+test("fillVolume: an empty directory once, an interrupted copy to its end, nothing where there is no directory", () => {
+  const { work, begin } = newWork();
+  runApply(options, [...begin, entry("d", "5", { mode: 0o750 }), ...file("d/f", "text"), end]);
+  fs.linkSync(path.join(work, "d/f"), path.join(work, "d/g"));
+  fs.symlinkSync("/etc/passwd", path.join(work, "d/link"));
+  const volume = path.join(directory, "volume");
+  const to = path.join(volume, "_data");
+  fs.mkdirSync(to, { recursive: true });
+  const fill = (from: string): void => {
+    runApply(options, [
+      { op: "setWork", path: { base: "host", path: work } },
+      {
+        op: "fillVolume",
+        from: { base: "work", path: from },
+        to: { base: "host", path: to },
+        lock: { base: "host", path: volume },
+      },
+    ]);
+  };
+  for (const nothing of ["none", "d/f"]) fill(nothing);
+  assert.deepEqual(fs.readdirSync(to), []);
+  fill("d");
+  assert.deepEqual(fs.readdirSync(to).sort(), ["f", "g", "link"]);
+  assert.equal(fs.statSync(path.join(to, "f")).ino, fs.statSync(path.join(to, "g")).ino);
+  assert.equal(fs.statSync(to).mode & 0o777, 0o750);
+  // The time of the directory is that of the first one, though a mark was in it meanwhile.
+  assert.equal(fs.statSync(to).mtimeMs, fs.statSync(path.join(work, "d")).mtimeMs);
+  fs.writeFileSync(path.join(to, "f"), "mine");
+  fill("d");
+  assert.equal(fs.readFileSync(path.join(to, "f"), "utf8"), "mine", "what is not empty is left alone");
+  fs.writeFileSync(path.join(to, ".vitrine-filling"), "");
+  fs.rmSync(path.join(to, "g"));
+  fs.mkdirSync(path.join(to, "g/in/the/way"), { recursive: true });
+  fill("d");
+  assert.deepEqual(fs.readdirSync(to).sort(), ["f", "g", "link"]);
+  assert.equal(fs.readFileSync(path.join(to, "g"), "utf8"), "text");
+});
+
+test("changeOwners: everything below, links themselves and not what they lead to", (t) => {
+  if (!isRoot) return t.skip("cannot run here: only root gives files away");
+  const { work, begin } = newWork();
+  runApply(options, [
+    ...begin,
+    entry("d", "5"),
+    entry("d/e", "5"),
+    ...file("d/e/f", "text"),
+    ...file("out", "text"),
+    end,
+  ]);
+  fs.symlinkSync(path.join(work, "out"), path.join(work, "d/link"));
+  runApply(options, [...begin, { op: "changeOwners", path: { base: "work", path: "d" }, uid: 7, gid: 8 }]);
+  for (const name of ["d", "d/e", "d/e/f", "d/link"]) {
+    const { uid, gid } = fs.lstatSync(path.join(work, name));
+    assert.deepEqual([uid, gid], [7, 8], name);
+  }
+  assert.equal(fs.statSync(path.join(work, "out")).uid, 0);
+});
