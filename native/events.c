@@ -51,6 +51,11 @@ void record_event(const struct monitor *m, const char *action, const char *add) 
   close(fd);
 }
 
+void record_start(const struct monitor *m) {
+  /* Of a further program the command that starts it tells what it is. */
+  if (m->events != NULL && *m->events->prefix == 0) record_event(m, "start", NULL);
+}
+
 void record_end(const struct monitor *m) {
   char add[96];
   if (m->events == NULL || m->began == 0) return;

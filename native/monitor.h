@@ -79,6 +79,7 @@ int64_t realtime_ns(void);
 /* --- events.c --- */
 /* `add`: members of a JSON object of digits and our own words, e.g. "exitCode":"1"; NULL without. */
 void record_event(const struct monitor *m, const char *action, const char *add);
+void record_start(const struct monitor *m);
 void record_end(const struct monitor *m);
 /* What the plan removed at its end. */
 void record_destroy(const struct monitor *m);

@@ -171,7 +171,7 @@ static void program_began(struct helper *h, const char *exit_file) {
   if (!m->executing) return;
   m->began = monotonic_ms();
   if (h->restarted) restart_done(h, exit_file);
-  record_event(m, "start", NULL);
+  record_start(m);
   if (m->health != NULL) health_begin(h);
 }
 

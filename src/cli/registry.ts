@@ -569,6 +569,19 @@ export const registry: readonly CommandEntry[] = [
   manifestCommands,
   artifactCommands,
   {
+    name: "healthcheck",
+    group: "Management",
+    summary: "Check the health of containers",
+    subcommands: [
+      {
+        name: "run",
+        group: "Management",
+        summary: "Run a container's health check",
+        load: () => import("./commands/healthcheck-run.ts"),
+      },
+    ],
+  },
+  {
     name: "system",
     group: "Management",
     summary: "Manage vitrine",

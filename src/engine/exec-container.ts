@@ -9,11 +9,13 @@ import { paused } from "./containers/pause.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./containers/record.ts";
 import { isPaused, runningProcess } from "./containers/state.ts";
 import { defaults } from "./defaults.ts";
-import { detachPlan } from "./detach-plan.ts";
+import { detachPlan, withMonitorOps } from "./detach-plan.ts";
+import { recordContainerEvent } from "./events/record.ts";
 import { cgroupOf } from "./health-plan.ts";
 import { readBeneath } from "./host-files.ts";
 import type { EnvironmentChange } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
+import { recordOp } from "./supervision.ts";
 import { type ResolvedUser, resolveUser } from "./users.ts";
 
 export interface ExecOptions {
@@ -49,6 +51,7 @@ export async function prepareExec(
   const process = processOf(config, options, pid);
   const seccomp = config.linux?.seccomp;
   const own = `${runDirectory(paths, id)}/${temporaryName("exec")}`;
+  const execID = randomId();
   const compiled = compileExec({
     config,
     process,
@@ -70,18 +73,24 @@ export async function prepareExec(
     setgroupsDenied: setgroupsDeniedFor(pid),
     ...(seccomp === undefined ? {} : { seccompFilter: await deps.seccomp.compile(seccomp) }),
   });
+  const watched = withMonitorOps(compiled, [recordOp(paths, container, "exec_", { execID })], {
+    by: "default",
+  });
   const plan = options.detach
-    ? detachPlan(compiled, {
+    ? detachPlan(watched, {
         monitorFile: "",
         announce: "",
         terminal: options.tty,
         input: options.interactive,
         once: false,
       })
-    : compiled;
+    : watched;
   fs.mkdirSync(own, { mode: 0o700 });
   fs.writeFileSync(`${own}/plan`, encodePlan(plan), { mode: 0o600 });
   fs.writeFileSync(`${own}/reasons.json`, encodeReasons(plan), { mode: 0o600 });
+  const command = options.command.join(" ").slice(0, 256);
+  recordContainerEvent(paths, container, `exec_create: ${command}`, { execID });
+  recordContainerEvent(paths, container, `exec_start: ${command}`, { execID });
   return { planFile: `${own}/plan`, discard: () => fs.rmSync(own, { recursive: true, force: true }) };
 }
 
@@ -163,4 +172,9 @@ function capabilitiesOf(
   const bounding = privileged ? capabilityNames : (base.capabilities?.bounding ?? []);
   if (privileged || uid === 0) return { bounding, effective: bounding, permitted: bounding };
   return uid === base.user.uid && base.capabilities !== undefined ? base.capabilities : { bounding };
+}
+
+/** Docker gives each exec an id of its own; here it only ties events together. */
+function randomId(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
 }

@@ -42,17 +42,29 @@ export function watchOps({
 }: SupervisionInput): readonly Op[] {
   const oom = oomFile(cgroups, host);
   return [
-    {
-      op: "recordEvents",
-      path: eventFile(paths),
-      prefix: "",
-      tail: new TextEncoder().encode(eventTail(containerEvent(container))),
-      maxBytes: BigInt(2 * eventFileBytes),
-      destroys: remove,
-    },
+    { ...recordOp(paths, container, ""), destroys: remove },
     ...(oom === undefined ? [] : [{ op: "countOom", file: oom } as const]),
     ...(health === undefined ? [] : [healthOp(paths, container, health)]),
   ];
+}
+
+/** What happens to the container's program; with `exec_` to a further one. */
+export function recordOp(
+  paths: EnginePaths,
+  container: Pick<Container, "id" | "name" | "image" | "labels">,
+  prefix: "" | "exec_",
+  more: Readonly<Record<string, string>> = {},
+) {
+  const event = containerEvent(container);
+  const attributes = { ...event.attributes, ...more };
+  return {
+    op: "recordEvents",
+    path: eventFile(paths),
+    prefix,
+    tail: new TextEncoder().encode(eventTail({ ...event, attributes })),
+    maxBytes: BigInt(2 * eventFileBytes),
+    destroys: false,
+  } as const;
 }
 
 function oomFile(cgroups: readonly string[], host: Pick<HostFacts, "cgroup">): string | undefined {

@@ -209,7 +209,7 @@ export const opTable = {
   recordEvents: {
     code: 23,
     calls: "open(O_APPEND), write",
-    doc: 'The monitor appends what happens to its program to the file `path`, a line each in one write: `{"timeNano":N,"action":"PREFIXstart","add":{…},` and `tail`, which ends the object and the line. `prefix` is empty or `exec_`. A file of `maxBytes` gets no more. With `destroys` what the cleanup ops removed is told as well.',
+    doc: 'The monitor appends what happens to its program to the file `path`, a line each in one write: `{"timeNano":N,"action":"PREFIXstart","add":{…},` and `tail`, which ends the object and the line. `prefix` is empty or `exec_`; with it the start is left to whoever starts it. A file of `maxBytes` gets no more. With `destroys` what the cleanup ops removed is told as well.',
     args: { path: "str", prefix: "str", tail: "bytes", maxBytes: "u64", destroys: "bool" },
   },
   countOom: {

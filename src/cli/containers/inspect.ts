@@ -155,7 +155,7 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
 
 function healthFields(paths: EnginePaths, container: Container) {
   const health = readHealth(paths, container);
-  if (health === undefined) return {};
+  if (health === undefined) return { Health: null };
   const time = (nanoseconds: bigint): string => {
     const seconds = new Date(Number(nanoseconds / 1_000_000n)).toISOString().slice(0, 19);
     return `${seconds}.${String(nanoseconds % 1_000_000_000n).padStart(9, "0")}Z`;

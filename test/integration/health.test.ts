@@ -1,0 +1,390 @@
+/** Health checks, events and what the kernel's OOM killer did: all of it is the monitor's to see and to tell. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, test } from "node:test";
+import { makeLiveWorld, until } from "../support/live.ts";
+import { cannotRun, fixtures, isRoot } from "./support.ts";
+
+const world = makeLiveWorld("health");
+const { vitrine, detached, inspect } = world;
+after(() => world.end());
+
+const health = (name: string): string => inspect(name, ".State.Health.Status");
+const becomes = (name: string, status: string): Promise<true> =>
+  until(() => (health(name) === status ? true : undefined), `${name} to be ${status}`);
+const quick = ["--health-interval", "100ms", "--health-retries", "2"];
+
+test("starting, unhealthy, healthy: by inspect, ps, filters, wait and events", async () => {
+  const id = detached(
+    [
+      "--name",
+      "h",
+      "--health-cmd",
+      "echo looked; test -e /ok",
+      ...quick,
+      "--health-start-period",
+      "1h",
+      "--health-start-interval",
+      "100ms",
+    ],
+    "sleep 1000",
+  );
+  // Failures do not count before it was well once.
+  await until(() => (inspect("h", "len .State.Health.Log") === "5" ? true : undefined), "five checks");
+  assert.equal(health("h"), "starting");
+  assert.equal(inspect("h", ".State.Health.FailingStreak"), "0");
+  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Up .* \(health: starting\)$/);
+  vitrine("exec", "h", "touch", "/ok");
+  assert.equal(vitrine("wait", "--condition", "healthy", "-i", "50ms", "h"), "-1");
+  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Up .* \(healthy\)$/);
+  assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "health=healthy"), id);
+  assert.equal(vitrine("ps", "-q", "--filter", "health=unhealthy"), "");
+  assert.equal(vitrine("healthcheck", "run", "h"), "");
+  vitrine("exec", "h", "rm", "/ok");
+  await becomes("h", "unhealthy");
+  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Up .* \(unhealthy\)$/);
+  assert.equal(world.run(["healthcheck", "run", "h"]).status, 1);
+  const log = JSON.parse(inspect("h", "json .State.Health.Log")) as readonly {
+    Output: string;
+    ExitCode: number;
+    Start: string;
+    End: string;
+  }[];
+  assert.equal(log.length, 5);
+  for (const { Output, Start, End } of log) {
+    assert.equal(Output, "looked\n");
+    assert.ok(Date.parse(Start) <= Date.parse(End));
+  }
+  assert.equal(log.at(-1)?.ExitCode, 1);
+  const told = vitrine(
+    "events",
+    "--stream=false",
+    "--filter",
+    "container=h",
+    "--filter",
+    "event=health_status",
+    "--format",
+    "{{.HealthStatus}}",
+  );
+  assert.deepEqual(told.split("\n"), ["healthy", "unhealthy"]);
+  // What it said last is there when the container has ended.
+  vitrine("kill", "h");
+  vitrine("wait", "h");
+  assert.equal(health("h"), "unhealthy");
+  vitrine("rm", "h");
+});
+
+/** True: a program `sleep NUMBER` runs. */
+function sleeper(number: string): true | undefined {
+  for (const pid of fs.readdirSync("/proc")) {
+    try {
+      if (/^\d+$/.test(pid) && fs.readFileSync(`/proc/${pid}/cmdline`, "latin1") === `sleep\0${number}\0`)
+        return true;
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return undefined;
+}
+
+test("the image's check, with flags over it; --no-healthcheck", async () => {
+  vitrine(
+    "import",
+    "-c",
+    'HEALTHCHECK --interval=100ms --retries=1 CMD ["false"]',
+    path.join(fixtures, "probe.tar"),
+    "checked",
+  );
+  vitrine("run", "-d", "-q", "--name", "image", "checked", "sleep", "1000");
+  await becomes("image", "unhealthy");
+  assert.equal(inspect("image", "json .Config.Healthcheck.Test"), '["CMD","false"]');
+  vitrine("run", "-d", "-q", "--name", "over", "--health-cmd", "true", "checked", "sleep", "1000");
+  await becomes("over", "healthy");
+  assert.equal(inspect("over", ".Config.Healthcheck.Interval"), "100000000");
+  vitrine("run", "-d", "-q", "--name", "without", "--no-healthcheck", "checked", "sleep", "1000");
+  assert.equal(inspect("without", "json .State.Health"), "null");
+  assert.equal(vitrine("ps", "--filter", "health=none", "--format", "{{.Names}}"), "without");
+  assert.notEqual(world.run(["healthcheck", "run", "without"]).status, 0);
+  vitrine("rm", "-f", "image", "over", "without");
+});
+
+test("a check sees what an exec sees: user, environment, limits; its output is bounded", async () => {
+  detached(
+    [
+      "--name",
+      "sees",
+      "-u",
+      "user",
+      "-e",
+      "MARK=1",
+      "--health-cmd",
+      "id -u; echo $MARK; hostname; head -c 100000 /dev/zero | tr '\\0' x; exit 3",
+      ...quick,
+    ],
+    "sleep 1000",
+  );
+  await becomes("sees", "unhealthy");
+  const [first] = JSON.parse(inspect("sees", "json .State.Health.Log")) as readonly {
+    Output: string;
+    ExitCode: number;
+  }[];
+  assert.equal(first?.ExitCode, 3);
+  assert.equal(first.Output.length, 4096);
+  const [uid, mark, hostname] = first.Output.split("\n");
+  assert.deepEqual([uid, mark, hostname], ["1000", "1", inspect("sees", ".Config.Hostname")]);
+  const monitor = inspect("sees", ".State.ConmonPid");
+  const resident = /VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${monitor}/status`, "utf8"))![1];
+  assert.ok(Number(resident) <= 1024, `${resident} kB`);
+  vitrine("rm", "-f", "sees");
+});
+
+test("a check that takes too long has failed, and is gone; one that is not there as well", async () => {
+  detached(
+    ["--name", "slow", "--health-cmd", "sleep 999", "--health-timeout", "100ms", ...quick],
+    "sleep 1000",
+  );
+  await becomes("slow", "unhealthy");
+  const log = JSON.parse(inspect("slow", "json .State.Health.Log")) as readonly {
+    Output: string;
+    ExitCode: number;
+  }[];
+  assert.equal(log.at(-1)?.ExitCode, -1);
+  assert.match(log.at(-1)!.Output, /exceeded timeout \(100ms\)/);
+  const sleeps = vitrine("top", "slow")
+    .split("\n")
+    .filter((line) => line.includes("999"));
+  // The one that runs now, at most.
+  assert.ok(sleeps.length <= 2, sleeps.join("\n"));
+  vitrine("rm", "-f", "slow");
+  detached(["--name", "none", "--health-cmd", '["/no-such-program"]', ...quick], "sleep 1000");
+  await becomes("none", "unhealthy");
+  const [missing] = JSON.parse(inspect("none", "json .State.Health.Log")) as readonly {
+    Output: string;
+    ExitCode: number;
+  }[];
+  assert.equal(missing?.ExitCode, 127);
+  assert.match(missing.Output, /no-such-program/);
+  vitrine("rm", "-f", "none");
+});
+
+test("what is done to an unhealthy container: kill, stop, restart", async () => {
+  const flags = (action: string): readonly string[] => [
+    "--health-cmd",
+    "false",
+    ...quick,
+    "--health-on-failure",
+    action,
+  ];
+  detached(["--name", "killed", ...flags("kill")], "sleep 1000");
+  assert.equal(vitrine("wait", "killed"), "137");
+  detached(
+    ["--name", "stopped", "--restart", "always", ...flags("stop")],
+    'trap "exit 5" TERM; while :; do sleep 0.02; done',
+  );
+  await until(
+    () => (inspect("stopped", ".State.Status") === "exited" ? true : undefined),
+    "it to be stopped",
+  );
+  assert.equal(inspect("stopped", ".State.ExitCode"), "5");
+  detached(["--name", "again", ...flags("restart")], "sleep 1000");
+  await until(() => (Number(inspect("again", ".RestartCount")) >= 2 ? true : undefined), "two restarts");
+  assert.equal(inspect("again", ".HostConfig.RestartPolicy.Name"), "no");
+  vitrine("stop", "-t", "0", "again");
+  assert.equal(inspect("again", ".State.Status"), "exited");
+  vitrine("rm", "killed", "stopped", "again");
+});
+
+test("a check that runs when the container ends does not hold it up, in the host's pid namespace neither", async () => {
+  for (const [flags, number] of [
+    [[], `${process.pid}1`],
+    [["--pid", "host"], `${process.pid}2`],
+  ] as const) {
+    detached(
+      ["--name", "ends", ...flags, "--health-cmd", `sleep ${number}`, "--health-interval", "50ms"],
+      "sleep 1000",
+    );
+    await until(() => sleeper(number), "the check");
+    const before = performance.now();
+    vitrine("kill", "ends");
+    assert.equal(vitrine("wait", "ends"), "137");
+    assert.ok(performance.now() - before < 5000);
+    assert.equal(sleeper(number), undefined);
+    vitrine("rm", "ends");
+  }
+});
+
+test("in the foreground as well", async () => {
+  const child = world.start([
+    "run",
+    "--rm",
+    "-q",
+    "--name",
+    "front",
+    "--health-cmd",
+    "true",
+    ...quick,
+    "probe",
+    "sleep",
+    "1000",
+  ]);
+  await until(() => {
+    const done = world.run(["inspect", "-f", "{{.State.Health.Status}}", "front"]);
+    return done.stdout === "healthy\n" ? true : undefined;
+  }, "it to be healthy");
+  child.kill("SIGKILL");
+  await until(() => (vitrine("ps", "-aq") === "" ? true : undefined), "it to be gone");
+});
+
+test("events: a container's life in order, and of images; followed as they happen", async () => {
+  const since = String(Date.now() / 1000);
+  const follower = world.start(["events", "--filter", "container=life", "--format", "{{.Action}}"]);
+  let followed = "";
+  follower.stdout!.on("data", (chunk) => {
+    followed += String(chunk);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  vitrine(
+    "create",
+    "--name",
+    "life",
+    "-l",
+    "a=b",
+    "probe",
+    "sh",
+    "-c",
+    'trap "exit 3" TERM; echo up; while :; do sleep 0.02; done',
+  );
+  vitrine("start", "life");
+  await until(() => (vitrine("logs", "life").includes("up") ? true : undefined), "the program");
+  vitrine("exec", "life", "true");
+  vitrine("rename", "life", "other");
+  vitrine("rename", "other", "life");
+  vitrine("stop", "life");
+  vitrine("rm", "life");
+  const actions = [
+    "create",
+    "start",
+    "exec_create: true",
+    "exec_start: true",
+    "exec_die",
+    "rename",
+    "kill",
+    "die",
+    "stop",
+    "destroy",
+  ];
+  const told = vitrine(
+    "events",
+    "--since",
+    since,
+    "--until",
+    "0s",
+    "--filter",
+    "container=life",
+    "--format",
+    "{{.Action}}",
+  ).split("\n");
+  assert.deepEqual(told, actions);
+  await until(
+    () => (followed.trim().split("\n").length === actions.length ? true : undefined),
+    "what was followed",
+  );
+  assert.deepEqual(followed.trim().split("\n"), actions);
+  follower.kill();
+  const die = JSON.parse(
+    vitrine("events", "--since", since, "--until", "0s", "--filter", "event=die", "--format", "json").split(
+      "\n",
+    )[0]!,
+  ) as {
+    Type: string;
+    Action: string;
+    status: string;
+    time: number;
+    timeNano: number;
+    Actor: { ID: string; Attributes: Record<string, string> };
+  };
+  assert.equal(die.Type, "container");
+  assert.equal(die.status, "die");
+  assert.deepEqual(
+    [die.Actor.Attributes["exitCode"], die.Actor.Attributes["a"], die.Actor.Attributes["image"]],
+    ["3", "b", "probe"],
+  );
+  assert.equal(Math.floor(die.timeNano / 1e9), die.time);
+  assert.match(
+    vitrine("events", "--since", since, "--until", "0s", "--filter", "label=a=b", "--filter", "event=start"),
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) container start [0-9a-f]{64} \(a=b, image=probe, name=life\)$/,
+  );
+  vitrine("tag", "probe", "copy:1");
+  vitrine("rmi", "copy:1");
+  assert.deepEqual(
+    vitrine(
+      "events",
+      "--since",
+      since,
+      "--until",
+      "0s",
+      "--filter",
+      "type=image",
+      "--format",
+      "{{.Action}}",
+    ).split("\n"),
+    ["tag", "untag"],
+  );
+  assert.notEqual(world.run(["events", "--filter", "what=x"]).status, 0);
+  assert.notEqual(world.run(["events", "--since", "yesterday"]).status, 0);
+});
+
+test("events of run --rm: its monitor tells the end", async () => {
+  const since = String(Date.now() / 1000);
+  assert.equal(world.run(["run", "--rm", "-q", "probe", "sh", "-c", "exit 4"]).status, 4);
+  assert.deepEqual(
+    vitrine(
+      "events",
+      "--since",
+      since,
+      "--until",
+      "0s",
+      "--format",
+      "{{.Action}} {{.ContainerExitCode}}",
+    ).split("\n"),
+    ["create 0", "start 0", "die 4", "destroy 0"],
+  );
+});
+
+test("the OOM killer: told by inspect and events", (t) => {
+  const since = String(Date.now() / 1000);
+  const done = world.run([
+    "run",
+    "-q",
+    "--name",
+    "oom",
+    "-m",
+    "8m",
+    "probe",
+    "sh",
+    "-c",
+    "head -c 60000000 /dev/zero | tail -c 50000000 > /dev/null; exit 9",
+  ]);
+  if (!isRoot && /limit|cgroup/.test(done.stderr)) {
+    cannotRun(t, "no cgroup is delegated to this user");
+    return;
+  }
+  assert.equal(inspect("oom", ".State.OOMKilled"), "true", done.stderr);
+  const told = vitrine(
+    "events",
+    "--since",
+    since,
+    "--until",
+    "0s",
+    "--filter",
+    "container=oom",
+    "--format",
+    "{{.Action}}",
+  ).split("\n");
+  assert.deepEqual(told, ["create", "start", "oom", "die"]);
+  vitrine("rm", "oom");
+  vitrine("run", "-q", "--name", "fine", "-m", "64m", "probe", "true");
+  assert.equal(inspect("fine", ".State.OOMKilled"), "false");
+  vitrine("rm", "fine");
+});
