@@ -53,18 +53,21 @@ export function readProcessState(files: {
 
 /** undefined: there is none. */
 export function readPidFile(path: string): RunningProcess | undefined {
-  const match = /^(\d+) (\d+)\n?$/.exec(readIfThere(path) ?? "");
+  // Read once: between two reads the file may come to be.
+  const text = readIfThere(path) ?? "";
+  const match = /^(\d+) (\d+)\n?$/.exec(text);
   if (match === null) {
-    return unlessCorrupt(path);
+    return unlessCorrupt(path, text);
   }
   return { pid: Number(match[1]), startTime: match[2] ?? "" };
 }
 
 /** undefined: there is none. */
 export function readExitFile(path: string): ExitRecord | undefined {
-  const match = /^(\d{1,3}) (\d{1,2}) (\d{1,20})( oom)?\n?$/.exec(readIfThere(path) ?? "");
+  const text = readIfThere(path) ?? "";
+  const match = /^(\d{1,3}) (\d{1,2}) (\d{1,20})( oom)?\n?$/.exec(text);
   if (match === null) {
-    return unlessCorrupt(path);
+    return unlessCorrupt(path, text);
   }
   const time = Number(BigInt(match[3] ?? 0) / 1_000_000n);
   return {
@@ -81,8 +84,8 @@ export function isAlive(process: RunningProcess): boolean {
 }
 
 /** An empty file is one that is being written. */
-function unlessCorrupt(path: string): undefined {
-  if ((readIfThere(path) ?? "") !== "") {
+function unlessCorrupt(path: string, text: string): undefined {
+  if (text !== "") {
     throw new VitrineError("corrupt", `${path} is not what the monitor writes`, {
       code: "state-file-corrupt",
       operand: path,
