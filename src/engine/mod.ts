@@ -20,7 +20,7 @@ export {
   policyFile,
   runDirectory,
 } from "./containers/record.ts";
-export { removeContainer, removeDamaged } from "./containers/remove.ts";
+export { beginEnding, removeContainer, removeDamaged } from "./containers/remove.ts";
 export {
   awaitMonitor,
   awaitProcess,
@@ -36,6 +36,7 @@ export {
   stateOf,
   wasStopped,
 } from "./containers/state.ts";
+export { type Survey, surveyContainers } from "./containers/survey.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { updateContainer } from "./containers/update.ts";
 export { cpuPercent, type Usage, usageOf } from "./containers/usage.ts";

@@ -4,8 +4,7 @@
  * `pid`: `PID STARTTIME\n`, field 22 of /proc/PID/stat. `exit`: `CODE SIGNAL TIME\n`, the time in nanoseconds since
  * 1970; a signal of 0 means that the program ended by itself; ` oom` after it that the kernel killed a process of it.
  */
-import { readFileSync } from "node:fs";
-import { errnoOf, processStartTime, VitrineError } from "../base/mod.ts";
+import { errnoOf, processStartTime, readSmallFile, VitrineError } from "../base/mod.ts";
 
 export interface RunningProcess {
   readonly pid: number;
@@ -97,7 +96,7 @@ function unlessCorrupt(path: string, text: string): undefined {
 
 function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path, "latin1");
+    return readSmallFile(path);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") {
       return undefined;

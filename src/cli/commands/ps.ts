@@ -4,11 +4,11 @@ import {
   type ContainerState,
   type EnginePaths,
   type Health,
-  listContainers,
   readHealth,
   restartCount,
+  type Survey,
   startedAt,
-  stateOf,
+  surveyContainers,
 } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { containerFilter, stateName } from "../containers/filters.ts";
@@ -16,6 +16,7 @@ import { sizeTexts } from "../containers/sizes.ts";
 import { goTime, humanAgo } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
 import { renderRows } from "../template/mod.ts";
 
 const headings = {
@@ -69,13 +70,12 @@ export const command = defineCommand({
     { command: "vitrine rm $(vitrine ps -aq)", does: "remove all that ended" },
   ],
   async run({ options, context }) {
-    await sweep(context);
     const count = options.latest ? 1 : options.last;
     const matches = containerFilter(options.filter, context.paths(), context.now());
     const sizes = options.size ? await sizeTexts(context) : () => "";
     const all =
       options.all || count >= 0 || options.filter.some((filter) => /^(status|exited)=/.test(filter));
-    const rows = rowsOf(context.paths(), all)
+    const rows = (await rowsOf(context, all))
       .filter(({ container, state }) => matches(container, state))
       .slice(0, count >= 0 ? count : undefined)
       .map((row) => ({ ...row, size: sizes(row.container) }));
@@ -105,17 +105,26 @@ export const command = defineCommand({
 });
 
 /** The newest first. */
-function rowsOf(paths: EnginePaths, all: boolean): readonly Row[] {
-  return listContainers(paths)
-    .map((container) => ({
+async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
+  const paths = context.paths();
+  return (await survey(context)).containers
+    .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
+    .map(({ container, state }) => ({
       container,
-      state: stateOf(paths, container),
+      state,
       started: startedAt(paths, container),
       health: readHealth(paths, container)?.status,
       size: "",
     }))
-    .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
     .sort((left, right) => right.container.created - left.container.created);
+}
+
+/** Most of the time there is nothing to sweep, and the look at all containers is not taken twice. */
+async function survey(context: Context): Promise<Survey> {
+  const first = surveyContainers(context.paths());
+  if (!first.untidy) return first;
+  await sweep(context);
+  return surveyContainers(context.paths());
 }
 
 const longestCommand = 20;

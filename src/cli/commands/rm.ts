@@ -1,5 +1,7 @@
 import { VitrineError } from "../../base/mod.ts";
 import {
+  beginEnding,
+  type Container,
   containerIds,
   type EnginePaths,
   findContainer,
@@ -44,6 +46,7 @@ export const command = defineCommand({
       });
     }
     const wanted = options.all ? allOf(paths, options.force) : positionals;
+    if (options.force && wanted.length > 1) beginEnding(paths, there(paths, wanted));
     let status = 0;
     // One that fails does not keep the others from being removed.
     for (const name of wanted) {
@@ -61,6 +64,17 @@ export const command = defineCommand({
     return status;
   },
 });
+
+function there(paths: EnginePaths, names: readonly string[]): readonly Container[] {
+  return names.flatMap((name) => {
+    try {
+      return findContainer(paths, name);
+    } catch {
+      // Told when its turn comes.
+      return [];
+    }
+  });
+}
 
 function allOf(paths: EnginePaths, running: boolean): readonly string[] {
   return listContainers(paths)

@@ -32,6 +32,16 @@ export async function removeContainer(
   await removeContainerFiles(paths, container, removeTree, options.volumes === true || container.remove);
 }
 
+/** Kills the programs of several at once, so that their monitors clean up side by side while each is removed in its turn. */
+export function beginEnding(paths: EnginePaths, containers: readonly Container[]): void {
+  for (const container of containers) {
+    const process_ = runningProcess(paths, container);
+    if (process_ === undefined) continue;
+    refuseRestart(paths, container);
+    kill(container, process_.pid);
+  }
+}
+
 /** Kills the program; its monitor then does the rest and ends. */
 async function end(paths: EnginePaths, container: Container): Promise<void> {
   const deadline = performance.now() + patienceMilliseconds;

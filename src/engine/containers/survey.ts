@@ -1,0 +1,60 @@
+/** All containers at a glance, for those who list them: few files of each are read, and each once. */
+import { processStatus } from "../../base/mod.ts";
+import { readPidFile } from "../../runtime/mod.ts";
+import {
+  type Container,
+  containerIds,
+  type EnginePaths,
+  readContainer,
+  runDirectory,
+  runningIds,
+} from "./record.ts";
+import { type ContainerState, freezerDirectory, isPaused, monitorLives, stateOf } from "./state.ts";
+
+export interface Surveyed {
+  readonly container: Container;
+  readonly state: ContainerState;
+}
+
+export interface Survey {
+  readonly containers: readonly Surveyed[];
+  /** A monitor was killed, or something was left half made: a sweep (`sweepLost`) has work to do. */
+  readonly untidy: boolean;
+}
+
+/**
+ * As `stateOf` each, but of a process that lives it is believed that its monitor does: that one takes it with it
+ * (PR_SET_PDEATHSIG), and so the monitor need not be looked at.
+ */
+export function surveyContainers(paths: EnginePaths): Survey {
+  const inThisBoot = new Set(runningIds(paths));
+  const containers: Surveyed[] = [];
+  let untidy = false;
+  for (const id of containerIds(paths)) {
+    const container = readContainer(paths, id);
+    const hasState = inThisBoot.delete(id);
+    if (container === undefined) continue;
+    const running = hasState ? runningState(paths, container) : undefined;
+    const state = running ?? stateOf(paths, container);
+    containers.push({ container, state });
+    if (running !== undefined || state.status === "restarting") continue;
+    const held = hasState && monitorLives(paths, container);
+    if (!held && (hasState || state.status === "lost" || (container.remove && state.status === "exited"))) {
+      untidy = true;
+    }
+  }
+  return { containers, untidy: untidy || inThisBoot.size > 0 };
+}
+
+function runningState(paths: EnginePaths, container: Container): ContainerState | undefined {
+  try {
+    const found = readPidFile(`${runDirectory(paths, container.id)}/pid`);
+    const status = found === undefined ? undefined : processStatus(found.pid);
+    if (found === undefined || status?.startTime !== found.startTime) return undefined;
+    // What v1's freezer holds is in the state D: of the others its files need not be read.
+    const asleep = freezerDirectory(container) !== undefined && status.state !== "D";
+    return { status: "running", pid: found.pid, paused: !asleep && isPaused(container) };
+  } catch {
+    return undefined;
+  }
+}
