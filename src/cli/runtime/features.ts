@@ -1,4 +1,7 @@
-/** features.md of the runtime spec: what is truly honoured (docs/runtime-coverage.md), on this machine. */
+/**
+ * features.md and features-linux.md of the runtime spec: what is truly honoured (docs/runtime-coverage.md). What is
+ * `enabled` does not say that this machine has it, but for what the kernel must know: capabilities and seccomp flags.
+ */
 import {
   type HostFacts,
   kernelAtLeast,
@@ -30,9 +33,14 @@ export const mountOptions: readonly string[] =
     " ",
   );
 
+/** seccomp(2): the first kernel that takes the flag. */
+const since: Readonly<Record<string, readonly [number, number]>> = {
+  SECCOMP_FILTER_FLAG_LOG: [4, 14],
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: [4, 17],
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: [5, 19],
+};
+
 export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
-  const v2 = host.cgroup.unified !== undefined;
-  const v1 = host.cgroup.hierarchies.some(({ controllers }) => controllers.length > 0);
   return {
     ociVersionMin: "1.0.0",
     ociVersionMax: runtimeSpecVersion,
@@ -41,23 +49,25 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
     linux: {
       namespaces: namespaceTypes,
       capabilities,
-      cgroup: { v1, v2, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
       seccomp: {
-        enabled: host.seccomp.available,
+        enabled: true,
         actions: seccompActions,
         operators: seccompOperators,
         archs: architectures,
         knownFlags: seccompFlags,
-        supportedFlags: seccompFlags,
+        supportedFlags: seccompFlags.filter((flag) =>
+          kernelAtLeast(host.kernel, ...(since[flag] ?? [3, 17])),
+        ),
       },
-      apparmor: { enabled: host.securityModules.apparmor },
-      selinux: { enabled: host.securityModules.selinux },
-      intelRdt: { enabled: false },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
       memoryPolicy: {
         modes: Object.keys(memoryPolicyModeNumbers),
         flags: Object.keys(memoryPolicyFlagBits),
       },
-      mountExtensions: { idmap: { enabled: kernelAtLeast(host.kernel, 5, 12) } },
+      mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: true },
     },
     annotations: {

@@ -8,7 +8,7 @@ import { signalNumber } from "./verbs/kill.ts";
 
 test("the template of spec is a valid config, for root and for a user", () => {
   for (const ids of [undefined, { uid: 1000, gid: 1000 }]) {
-    const { config, warnings } = validateRuntimeConfig(specTemplate(ids));
+    const { config, warnings } = validateRuntimeConfig(specTemplate(ids, true));
     assert.deepEqual(warnings, []);
     assert.equal(config.linux?.namespaces?.some(({ type }) => type === "user") ?? false, ids !== undefined);
   }

@@ -6,7 +6,6 @@ const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 const maskedPaths = [
   "/proc/acpi",
   "/proc/asound",
-  "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
@@ -14,7 +13,6 @@ const maskedPaths = [
   "/proc/timer_stats",
   "/proc/sched_debug",
   "/sys/firmware",
-  "/sys/devices/virtual/powercap",
   "/proc/scsi",
 ];
 
@@ -22,8 +20,14 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 
 const safe = ["nosuid", "noexec", "nodev"];
 
-/** With `rootless` the ids of a user who maps himself alone. */
-export function specTemplate(rootless: { readonly uid: number; readonly gid: number } | undefined) {
+/**
+ * With `rootless` the ids of a user who maps himself alone. A cgroup namespace is of no use on cgroup v1, whose
+ * mounts show the host's tree all the same.
+ */
+export function specTemplate(
+  rootless: { readonly uid: number; readonly gid: number } | undefined,
+  cgroupNamespace: boolean,
+) {
   const own = rootless !== undefined;
   const namespaces = [
     "pid",
@@ -31,7 +35,7 @@ export function specTemplate(rootless: { readonly uid: number; readonly gid: num
     "ipc",
     "uts",
     "mount",
-    "cgroup",
+    ...(cgroupNamespace ? ["cgroup"] : []),
     ...(own ? ["user"] : []),
   ];
   return {

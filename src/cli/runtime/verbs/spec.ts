@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, VitrineError } from "../../../base/mod.ts";
+import { probeHost } from "../../../kernel/mod.ts";
 import { specTemplate } from "../spec-template.ts";
 import { defineVerb } from "../verb.ts";
 
@@ -20,7 +21,8 @@ export const verb = defineVerb({
   positionals: [0, 0],
   run({ options, context }) {
     const file = path.resolve(options.bundle, "config.json");
-    const config = specTemplate(options.rootless ? { uid: context.uid, gid: context.gid } : undefined);
+    const ids = options.rootless ? { uid: context.uid, gid: context.gid } : undefined;
+    const config = specTemplate(ids, probeHost().cgroup.mode === "v2");
     try {
       fs.writeFileSync(file, `${JSON.stringify(config, undefined, "\t")}\n`, { mode: 0o666, flag: "wx" });
     } catch (cause) {
