@@ -71,6 +71,17 @@ export function sweepDead(
   options: { readonly now?: number; readonly remove?: (path: string) => void } = {},
 ): readonly string[] {
   const remove = options.remove ?? removeTree;
+  const dead = deadIn(dir, options.now);
+  for (const name of dead) remove(path.join(dir, name));
+  return dead;
+}
+
+/** Whether `sweepDead` would find anything. */
+export function hasDead(dir: string): boolean {
+  return deadIn(dir).length > 0;
+}
+
+function deadIn(dir: string, now = Date.now()): readonly string[] {
   let names: string[];
   try {
     names = fs.readdirSync(dir);
@@ -79,16 +90,14 @@ export function sweepDead(
     throw error;
   }
   const namespace = pidNamespace();
-  const dead = names.filter((name) => {
+  return names.filter((name) => {
     const match = temporaryPattern.exec(name);
     if (match === null) return false;
     const [, pid, startTime, itsNamespace] = match;
     if (itsNamespace === namespace) return processStartTime(Number(pid)) !== startTime;
     const stat = fs.lstatSync(path.join(dir, name), { throwIfNoEntry: false });
-    return stat !== undefined && (options.now ?? Date.now()) - stat.mtimeMs > foreignLifetimeMilliseconds;
+    return stat !== undefined && now - stat.mtimeMs > foreignLifetimeMilliseconds;
   });
-  for (const name of dead) remove(path.join(dir, name));
-  return dead;
 }
 
 /** Makes the names in a directory survive a power cut. */

@@ -585,7 +585,23 @@ export const registry: readonly CommandEntry[] = [
     name: "system",
     group: "Management",
     summary: "Manage vitrine",
-    subcommands: [df, events, info],
+    subcommands: [
+      df,
+      events,
+      info,
+      {
+        name: "prune",
+        group: "System",
+        summary: "Remove what nothing uses",
+        load: () => import("./commands/system-prune.ts"),
+      },
+      {
+        name: "check",
+        group: "System",
+        summary: "Find and mend damage of the store and the containers",
+        load: () => import("./commands/system-check.ts"),
+      },
+    ],
   },
   {
     name: "runtime",

@@ -138,3 +138,6 @@ export const loadVolumeArchives = () => import("./volumes/archive.ts");
 /** The files of containers, for the commands that need them: cp, diff, export, commit. */
 export const loadFiles = () => import("./files/files.ts");
 export { policyText } from "./supervision.ts";
+
+/** For `system check`. */
+export const loadCheck = () => import("./containers/check.ts");

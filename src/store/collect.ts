@@ -26,6 +26,11 @@ export async function collect(context: StoreContext): Promise<number> {
   return bytes;
 }
 
+/** What dead processes left in ROOT/tmp, and the collection that one of them owes. */
+export async function sweepLeftovers(context: StoreContext): Promise<void> {
+  await locked(context, () => sweepTemporary(context));
+}
+
 export interface Collected {
   /** Trees moved to ROOT/tmp, to be removed when the lock is released: that takes long. */
   readonly trash: readonly string[];

@@ -45,7 +45,7 @@ export function blobFile(context: StoreContext, digest: Digest): string {
   return path.join(context.layout, blobPath(digest));
 }
 
-const formatVersion = "1";
+export const formatVersion = "1";
 
 /** Makes the directories and the empty layout; checks the version of a store that is there. */
 export function initialize(context: StoreContext): void {

@@ -50,7 +50,7 @@ export function readIndex(context: StoreContext): readonly IndexEntry[] {
     parseIndex(bytes, mediaTypes.index, { maxBytes: limits.layoutIndexBytes, maxManifests: layoutEntries })
       .index.manifests;
   return manifests.map((descriptor) => ({
-    name: normalized(descriptor.annotations?.[annotationKeys.refName]),
+    name: normalizedName(descriptor.annotations?.[annotationKeys.refName]),
     root: withoutName(descriptor),
   }));
 }
@@ -93,7 +93,7 @@ function isPlainDescriptor(value: unknown): value is Descriptor {
 }
 
 /** Other tools write short names into the layout as well; what is no reference at all counts as no name. */
-function normalized(name: string | undefined): string | undefined {
+export function normalizedName(name: string | undefined): string | undefined {
   if (name === undefined || name === "") return undefined;
   if (isWhole(name)) return name;
   try {

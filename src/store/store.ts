@@ -64,6 +64,8 @@ export function openStore(options: StoreOptions): Store {
     remove: async (reference, removeOptions = {}) =>
       (await import("./remove.ts")).removeImage(context, reference, removeOptions),
     prune: async (pruneOptions = {}) => (await import("./remove.ts")).pruneImages(context, pruneOptions),
+    check: async (checkOptions) => (await import("./check.ts")).checkStore(context, checkOptions),
+    sweep: async () => (await import("./collect.ts")).sweepLeftovers(context),
     gc: async () => (await import("./collect.ts")).collect(context),
     removeTree: (path) => removeByHelper(context, path),
     giveToRoot: (paths) => giveToRoot(context, paths),

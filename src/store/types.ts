@@ -154,6 +154,38 @@ export interface PruneOptions {
   readonly labels?: readonly { readonly key: string; readonly value?: string; readonly negate?: boolean }[];
 }
 
+export interface CheckOptions {
+  /** Without reading all that is stored: sizes and records only. */
+  readonly quick: boolean;
+  readonly repair: boolean;
+  /** What nothing leads to is no damage before it is so old. */
+  readonly maxAgeMilliseconds: number;
+}
+
+/** Something that is not as it should be. */
+export interface Finding {
+  readonly kind:
+    | "lock"
+    | "version"
+    | "layout"
+    | "temporary"
+    | "index"
+    | "blob"
+    | "image"
+    | "layer"
+    | "garbage"
+    | "container"
+    | "name"
+    | "state";
+  /** A path below ROOT, a digest, or a name. */
+  readonly object: string;
+  readonly problem: string;
+  /** What mending does, or what the user can do where it is not ours to mend. */
+  readonly remedy: string;
+  readonly repairable: boolean;
+  readonly repaired: boolean;
+}
+
 export interface PruneResult {
   readonly removals: readonly Removal[];
   readonly reclaimedBytes: number;
@@ -301,6 +333,10 @@ export interface Store {
    */
   remove(reference: string, options?: RemoveOptions): Promise<readonly Removal[]>;
   prune(options?: PruneOptions): Promise<PruneResult>;
+  /** Looks for damage, and mends it with `repair`. Error: `store-busy`. */
+  check(options: CheckOptions): Promise<readonly Finding[]>;
+  /** Removes what dead processes left in ROOT/tmp. */
+  sweep(): Promise<void>;
   /** Removes blobs, layers and chains that nothing leads to, and what dead processes left. Returns bytes freed. */
   gc(): Promise<number>;
   /** Removes a tree whose files belong to mapped ids (a container's directory), through the helper. */

@@ -1,5 +1,5 @@
 /** Removal of containers' directories, and of what killed monitors left. */
-import { errnoOf, removeTree } from "../../base/mod.ts";
+import { errnoOf, hasDead, removeTree } from "../../base/mod.ts";
 import { type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
 import type { Machine } from "./machine.ts";
 
@@ -27,6 +27,7 @@ export async function sweep(machine: Machine, most?: number): Promise<void> {
   try {
     const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most);
     for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
+    if (most === undefined && hasDead(`${machine.paths().root}/tmp`)) await (await machine.store()).sweep();
   } catch (error) {
     machine.log("debug", `cannot remove what a killed monitor left: ${String(error)}`);
   }

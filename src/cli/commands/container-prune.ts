@@ -1,7 +1,6 @@
-import { listContainers, removeContainer, stateOf } from "../../engine/mod.ts";
-import { sweep, treeRemover } from "../container-trees.ts";
+import { sweep } from "../container-trees.ts";
 import { containerFilter } from "../containers/filters.ts";
-import { containerSizes } from "../containers/sizes.ts";
+import { pruneContainers } from "../containers/prune.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import { askLine } from "../framework/stdin.ts";
@@ -29,25 +28,8 @@ export const command = defineCommand({
       if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
     }
     await sweep(context);
-    const sizeOf = await containerSizes(context);
-    const remove = treeRemover(context);
-    let bytes = 0;
-    const removed: string[] = [];
-    for (const container of listContainers(paths)) {
-      const state = stateOf(paths, container);
-      if (state.status === "running" || state.status === "restarting" || !matches(container, state)) continue;
-      const { written } = sizeOf(container);
-      try {
-        await removeContainer(paths, container, { force: false }, remove);
-      } catch (error) {
-        // It was started, or removed by somebody else, meanwhile.
-        context.log("debug", `${container.name}: ${String(error)}`);
-        continue;
-      }
-      bytes += written;
-      removed.push(container.id);
-    }
-    if (removed.length > 0) context.out(`Deleted Containers:\n${removed.join("\n")}\n\n`);
+    const { ids, bytes } = await pruneContainers(context, matches);
+    if (ids.length > 0) context.out(`Deleted Containers:\n${ids.join("\n")}\n\n`);
     context.out(`Total reclaimed space: ${humanSize(bytes, 4)}\n`);
   },
 });

@@ -1,5 +1,6 @@
 import { printable } from "../../base/mod.ts";
 import {
+  type Container,
   type ContainerState,
   type EnginePaths,
   listContainers,
@@ -7,6 +8,7 @@ import {
   stateOf,
   usedVolumes,
   volumeSize,
+  volumeUsers,
 } from "../../engine/mod.ts";
 import type { DiskUsage } from "../../store/mod.ts";
 import { humanAgo, humanSize } from "../format/human.ts";
@@ -36,13 +38,18 @@ export const command = defineCommand({
     const store = await context.store();
     const usage = store.diskUsage();
     const containers = containerRows(context.paths(), usage);
+    const volumes = volumeRows(context.paths());
     if (options.verbose && options.format === undefined) {
-      context.out(details(usage, containers, context.now()));
+      context.out(details(usage, containers, volumes, context.now()));
       return;
     }
-    const rows = summary(usage, containers, volumeRows(context.paths()));
+    const rows = summary(usage, containers, volumes);
     if (options.format === "json") {
-      context.out(`${jsonText(options.verbose ? usage : rows, 4)}\n`);
+      const all = {
+        ...usage,
+        volumes: volumes.map(({ name, links, bytes }) => ({ name, links, size: bytes })),
+      };
+      context.out(`${jsonText(options.verbose ? all : rows, 4)}\n`);
       return;
     }
     context.out(
@@ -61,7 +68,8 @@ export const command = defineCommand({
 
 interface ContainerRow {
   readonly id: string;
-  readonly name: string;
+  /** undefined: its record is damaged. */
+  readonly container: Container | undefined;
   readonly bytes: number;
   readonly status: ContainerState["status"] | "damaged";
 }
@@ -72,13 +80,15 @@ function containerRows(paths: EnginePaths, usage: DiskUsage): readonly Container
   return usage.containers.map(({ id, size }) => {
     const container = known.get(id);
     const status = container === undefined ? "damaged" : stateOf(paths, container).status;
-    return { id, name: container?.name ?? "", bytes: size, status };
+    return { id, container, bytes: size, status };
   });
 }
 
 function volumeRows(paths: EnginePaths) {
   const used = usedVolumes(paths);
   return listVolumes(paths).map((volume) => ({
+    name: volume.name,
+    links: volumeUsers(paths, volume.name).length,
     used: used.has(volume.name),
     bytes: volumeSize(paths, volume),
   }));
@@ -123,7 +133,24 @@ function line(type: string, total: number, active: number, bytes: number, reclai
   };
 }
 
-function details(usage: DiskUsage, containers: readonly ContainerRow[], now: number): string {
+const containerHeadings = [
+  "CONTAINER ID",
+  "IMAGE",
+  "COMMAND",
+  "LOCAL VOLUMES",
+  "SIZE",
+  "CREATED",
+  "STATUS",
+  "NAMES",
+];
+
+/** Docker's tables. */
+function details(
+  usage: DiskUsage,
+  containers: readonly ContainerRow[],
+  volumes: ReturnType<typeof volumeRows>,
+  now: number,
+): string {
   const images = usage.images.map(({ row, sharedBytes, uniqueBytes, containers }) => {
     const { repository, tag } = nameParts(row.name);
     return [
@@ -147,15 +174,29 @@ function details(usage: DiskUsage, containers: readonly ContainerRow[], now: num
     "UNIQUE SIZE",
     "CONTAINERS",
   ];
-  const containerLines = containers.map(({ id, name, bytes, status }) => [
+  const containerLines = containers.map(({ id, container, bytes, status }) => [
     shortId(id),
+    printable(container?.image ?? ""),
+    printable(shortened(container?.command.join(" ") ?? "")),
+    String((container?.mounts ?? []).filter(({ kind }) => kind === "volume").length),
     humanSize(bytes, 4),
+    container === undefined ? "N/A" : humanAgo(container.created, now),
     status,
+    printable(container?.name ?? ""),
+  ]);
+  const volumeLines = volumes.map(({ name, links, bytes }) => [
     printable(name),
+    String(links),
+    humanSize(bytes, 4),
   ]);
   return [
     `Images space usage:\n\n${layTable([imageHeadings, ...images])}`,
-    `Containers space usage:\n\n${layTable([["CONTAINER ID", "SIZE", "STATUS", "NAMES"], ...containerLines])}`,
+    `Containers space usage:\n\n${layTable([containerHeadings, ...containerLines])}`,
+    `Local Volumes space usage:\n\n${layTable([["VOLUME NAME", "LINKS", "SIZE"], ...volumeLines])}`,
     `Blobs: ${humanSize(usage.blobBytes, 4)}  Unpacked layers: ${humanSize(usage.layerBytes, 4)}\n`,
   ].join("\n");
+}
+
+function shortened(command: string): string {
+  return command.length <= 20 ? command : `${command.slice(0, 19)}…`;
 }

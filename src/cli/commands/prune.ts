@@ -1,9 +1,7 @@
-import { VitrineError } from "../../base/mod.ts";
-import type { PruneOptions } from "../../store/mod.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import { askLine } from "../framework/stdin.ts";
-import { splitLabel, untilTime } from "../images/filters.ts";
+import { pruneRequest } from "../images/prune-request.ts";
 import { recordRemovals, removalLines } from "../images/removals.ts";
 
 export const command = defineCommand({
@@ -35,27 +33,3 @@ export const command = defineCommand({
     context.out(`${removalLines(removals)}Total reclaimed space: ${humanSize(reclaimedBytes, 4)}\n`);
   },
 });
-
-function pruneRequest(all: boolean, filters: readonly string[], now: number): PruneOptions {
-  let until: number | undefined;
-  const labels: { key: string; value?: string; negate?: boolean }[] = [];
-  for (const filter of filters) {
-    const match = /^(until|label!?)=(.+)$/s.exec(filter);
-    if (match === null) throw invalid(filter);
-    if (match[1] === "until") {
-      until = untilTime(match[2]!, now);
-      if (until === undefined) throw invalid(filter);
-    } else {
-      labels.push({ ...splitLabel(match[2]!), negate: match[1] === "label!" });
-    }
-  }
-  return { all, until, labels };
-}
-
-function invalid(filter: string): VitrineError {
-  return new VitrineError("invalid", `invalid filter ${JSON.stringify(filter)}`, {
-    code: "filter-invalid",
-    operand: filter,
-    hint: "until=24h, until=2026-01-31T12:00:00Z, label=KEY[=VALUE] or label!=KEY[=VALUE]",
-  });
-}
