@@ -1,7 +1,6 @@
 /**
- * The registry on an object store: any that S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY name, else fauxqs where it
- * is installed (`npm install --no-save fauxqs@2.4.1`, or its directory in FAUXQS), which this test starts. fauxqs checks no
- * signatures: those are held to the examples of Amazon's reference in signature.test.ts.
+ * The registry on an object store: any that S3_ENDPOINT, S3_BUCKET, S3_ACCESS_KEY and S3_SECRET_KEY name, else OpenStack Swift's S3
+ * interface, which this test starts.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -19,11 +18,12 @@ import {
 } from "../../src/registry/mod.ts";
 import { storageSuite } from "../../src/registry/server/storage/suite.ts";
 import { TestClient } from "../../src/registry/server/testing.ts";
-import { cannotRun, repository } from "./support.ts";
+import { startSwift, swiftPrograms } from "../support/swift.ts";
+import { cannotRun, findProgram } from "./support.ts";
 
 const named = process.env["S3_ENDPOINT"];
-const module = process.env["FAUXQS"] ?? path.join(repository, "node_modules/fauxqs");
-const credentials = {
+const missing = swiftPrograms.filter((name) => findProgram(name) === undefined);
+let credentials = {
   accessKey: process.env["S3_ACCESS_KEY"] ?? "test",
   secretKey: process.env["S3_SECRET_KEY"] ?? "test",
 };
@@ -35,24 +35,17 @@ let stop: () => Promise<unknown> = async () => undefined;
 let directory: string;
 let prefixes = 0;
 
-interface Fauxqs {
-  startFauxqs(options: {
-    port: number;
-    logger: boolean;
-  }): Promise<{ port: number; stop(): Promise<unknown> }>;
-}
-
-if (named === undefined && !fs.existsSync(module)) {
-  it("the registry on an object store", (t) => cannotRun(t, "no S3_ENDPOINT, and fauxqs is not installed"));
+if (named === undefined && missing.length > 0) {
+  it("the registry on an object store", (t) => cannotRun(t, `no S3_ENDPOINT, and no ${missing.join(", ")}`));
 } else {
   before(async () => {
     directory = fs.mkdtempSync(path.join(os.tmpdir(), "vt-s3-"));
     if (named !== undefined) return;
-    const { startFauxqs } = (await import(path.join(module, "dist/app.js"))) as Fauxqs;
-    const server = await startFauxqs({ port: 0, logger: false });
-    stop = () => server.stop();
-    endpoint = `http://127.0.0.1:${server.port}`;
-    assert.equal((await fetch(`${endpoint}/${bucket}`, { method: "PUT" })).status, 200);
+    const swift = await startSwift(path.join(directory, "swift"));
+    stop = async () => swift[Symbol.asyncDispose]();
+    await swift.makeBucket(bucket);
+    ({ endpoint } = swift);
+    credentials = { accessKey: swift.accessKey, secretKey: swift.secretKey };
   });
   after(async () => {
     await stop();
@@ -111,6 +104,10 @@ if (named === undefined && !fs.existsSync(module)) {
       await assert.rejects(openS3Storage({ ...options(), endpoint: "http://127.0.0.1:9" }), {
         code: "s3-unreachable",
       });
+    });
+    it("is refused with a wrong key", async () => {
+      const wrong = { ...credentials, secretKey: "wrong" };
+      await assert.rejects(openS3Storage({ ...options(), credentials: wrong }), /403/);
     });
   });
 }
