@@ -1,6 +1,6 @@
 /** The door of `api/`: the machine that every door opens on. The library's own door is library/mod.ts. */
 export { chooseMachineIds } from "./machine/ids.ts";
-export type { LogLevel, Machine, StatePaths, StorageDriver } from "./machine/machine.ts";
+export type { CgroupManager, LogLevel, Machine, StatePaths, StorageDriver } from "./machine/machine.ts";
 export {
   type PullEnds,
   type Pulled,

@@ -610,6 +610,13 @@ export const registry: readonly CommandEntry[] = [
     load: () => import("./runtime/mod.ts"),
   },
   {
+    name: "__scope",
+    group: "System",
+    summary: "Have systemd make a scope",
+    hidden: true,
+    load: () => import("./commands/scope.ts"),
+  },
+  {
     name: "__failed",
     group: "System",
     summary: "Explain a failed step of a container's start",

@@ -1,6 +1,7 @@
 /** The flags' values become RunOptions here, so that whoever plans a container never sees text that was not checked. */
 import { VitrineError } from "../base/mod.ts";
 import {
+  badValue,
   chooseUserNamespaceMode,
   type EnvironmentChange,
   parseAddHost,
@@ -189,12 +190,8 @@ function imageVolumesOf(text: string): RunOptions["imageVolumes"] {
 
 function cgroupParent(text: string): string {
   const path = text.startsWith("/") ? text : `/${text}`;
-  if (/[\0\n]/.test(text) || path.split("/").includes("..") || text.endsWith(".slice")) {
-    throw unsupportedFlag(
-      "--cgroup-parent",
-      `cannot use ${JSON.stringify(text)} as a cgroup: vitrine makes directories, not systemd slices`,
-      "give a path below the cgroup mount, for example /vitrine/batch",
-    );
+  if (/[\0\n:]/.test(text) || path.split("/").includes("..")) {
+    throw badValue("--cgroup-parent", text, "expected a path or a slice", "for example /vitrine/batch");
   }
   return path.replace(/\/+$/, "");
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Origin } from "../kernel/mod.ts";
 import type { Mount } from "../oci/mod.ts";
+import { decideCgroup } from "../runtime/mod.ts";
 import { defaults } from "./defaults.ts";
 import { bareUserHost, id, image, rootHost, seccomp, specInput, userHost } from "./fixtures.ts";
 import { healthCheckOf } from "./health.ts";
@@ -39,8 +40,10 @@ function mountByDefault(destination: string, options: readonly string[], spec = 
   byDefault(`/mounts/${spec.config.mounts!.indexOf(mount)}`, spec);
 }
 
-const asked = (more: Parameters<typeof specInput>[0]): Specification =>
-  make(specInput({ command: ["true"], ...more }, { image: bare }));
+const asked = (
+  more: Parameters<typeof specInput>[0],
+  about: Parameters<typeof specInput>[1] = {},
+): Specification => make(specInput({ command: ["true"], ...more }, { image: bare, ...about }));
 
 const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
   namespaces() {
@@ -296,6 +299,19 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
     assert.equal(originAt(plain, "/process/rlimits/0")?.by, "host");
     const same = make(specInput({}, { callerOpenFiles: 20000n }));
     assert.equal(same.config.process!.rlimits, undefined);
+  },
+  cgroupSlice() {
+    const place = { uid: 0, socket: "/s", bus: true, controlGroup: "", controllers: ["pids"], command: [] };
+    const scope = (user: boolean) =>
+      decideCgroup(rootHost, id, undefined, user ? { ...place, user, uid: 1000 } : { ...place, user });
+    const paths = [false, true].map((user) => asked({}, { cgroup: scope(user) }).config.linux!.cgroupsPath);
+    assert.deepEqual(paths, [`machine.slice:vitrine:${id}`, `user.slice:vitrine:${id}`]);
+    const batch = asked({ cgroupParent: "/batch.slice" }, { cgroup: scope(false) });
+    assert.equal(batch.config.linux!.cgroupsPath, `batch.slice:vitrine:${id}`);
+    assert.throws(() => asked({ cgroupParent: "/batch" }, { cgroup: scope(false) }), {
+      code: "flag-unsupported",
+    });
+    assert.throws(() => asked({ cgroupParent: "/batch.slice" }), { code: "flag-unsupported" });
   },
   cgroupParent() {
     assert.equal(linux!.cgroupsPath, `/vitrine/${id}`);

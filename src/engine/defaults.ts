@@ -245,6 +245,12 @@ export const defaults = {
     "the caller's" as const,
     "podman raises nofile and nproc; programs that loop over all descriptors then hang for minutes",
   ),
+  cgroupSlice: row(
+    "podman",
+    "--cgroup-parent --cgroup-manager",
+    { root: "machine.slice", user: "user.slice" } as const,
+    "vitrine-ID.scope in it, where systemd runs the machine; limits stay through 'systemctl daemon-reload'",
+  ),
   cgroupParent: row("own", "--cgroup-parent", "/vitrine", "/vitrine/ID, made by vitrine itself (cgroupfs)"),
   oomScoreAdjust: row("both", "--oom-score-adj", undefined, "the caller's"),
 

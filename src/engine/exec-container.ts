@@ -3,7 +3,13 @@ import * as fs from "node:fs";
 import { temporaryName, VitrineError } from "../base/mod.ts";
 import { capabilityNames, encodePlan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
-import { compileExec, encodeReasons, foreignNamespaces, setgroupsDeniedFor } from "../runtime/mod.ts";
+import {
+  compileExec,
+  encodeReasons,
+  foreignNamespaces,
+  isScopePath,
+  setgroupsDeniedFor,
+} from "../runtime/mod.ts";
 import { notRunning } from "./containers/end.ts";
 import { paused } from "./containers/pause.ts";
 import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./containers/record.ts";
@@ -85,6 +91,10 @@ export async function prepareExec(
         once: false,
       })
     : watched;
+  if (isScopePath(config.linux?.cgroupsPath)) {
+    const { joinMonitorScope } = await import("./containers/scope.ts");
+    await joinMonitorScope(id, config, deps);
+  }
   fs.mkdirSync(own, { mode: 0o700 });
   fs.writeFileSync(`${own}/plan`, encodePlan(plan), { mode: 0o600 });
   fs.writeFileSync(`${own}/reasons.json`, encodeReasons(plan), { mode: 0o600 });

@@ -3,6 +3,7 @@
  * makes its plan again from both, for the machine as it is then.
  */
 import * as fs from "node:fs";
+import { VitrineError } from "../base/mod.ts";
 import type { HostFacts, Origin, Plan } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import {
@@ -12,10 +13,13 @@ import {
   decideCgroup,
   gatherCgroup,
   gatherSourceKinds,
+  gatherSystemd,
+  isScopePath,
   mountPointOf,
   type Origins,
   type RootMount,
   type SourceKind,
+  type SystemdPlace,
 } from "../runtime/mod.ts";
 import type { StoreIds } from "../store/mod.ts";
 import {
@@ -156,8 +160,14 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
     healthPlan:
       launch.health === undefined
         ? undefined
-        : await healthPlan(input, launch.health, compiled, cgroups, deps),
+        : await healthPlan(input, launch.health, compiled, enteredCgroups(compiled, cgroups), deps),
   };
+}
+
+/** On v1 some of those that are removed at the end are made only when they are needed. */
+function enteredCgroups({ ops }: Plan, removed: readonly string[]): readonly string[] {
+  const entered = ops.flatMap(({ op }) => (op.op === "cgroupAttach" ? [op.path.path] : []));
+  return entered.length > 0 ? entered : removed;
 }
 
 /** One that goes with its program, or with its caller, does not come again. */
@@ -223,16 +233,42 @@ function stays({ manner, launch }: LaunchInput): boolean {
   return manner.kind === "detached" || !launch.remove;
 }
 
+export type SystemdDeps = Pick<
+  EngineDeps,
+  "host" | "environment" | "helperPath" | "cgroupManager" | "spawnsMonitor"
+>;
+
+/** A container's path says who made its cgroup. Error: `systemd-unreachable`. */
+export function systemdFor(
+  { host, environment, helperPath, cgroupManager }: SystemdDeps,
+  config: RuntimeConfig | undefined,
+): SystemdPlace | undefined {
+  const asked = config === undefined ? cgroupManager === "systemd" : isScopePath(config.linux?.cgroupsPath);
+  if (!asked && (cgroupManager === "cgroupfs" || config !== undefined)) return undefined;
+  const engine = `${helperPath.slice(0, helperPath.lastIndexOf("/"))}/vitrine-engine`;
+  const found = gatherSystemd(host, environment, engine);
+  if (found !== undefined || !asked) return found;
+  throw new VitrineError("unavailable", "there is no systemd that could make the container's cgroup", {
+    code: "systemd-unreachable",
+    operand: "--cgroup-manager",
+    hint: "use --cgroup-manager cgroupfs; as a user, log in so that 'systemctl --user status' answers",
+  });
+}
+
 /** Before the config is there it is asked only whether there will be a cgroup at all. */
 export function cgroupFor(
   enabled: boolean,
-  { host }: Pick<EngineDeps, "host">,
+  deps: SystemdDeps,
   id: string,
   config: RuntimeConfig | undefined,
   everywhere = false,
 ): CgroupDecision {
   if (!enabled) return { mode: "none", reason: "--cgroups=disabled" };
-  return config === undefined ? decideCgroup(host, id) : gatherCgroup(config, host, id, { everywhere });
+  const { host } = deps;
+  const systemd = systemdFor(deps, config);
+  return config === undefined
+    ? decideCgroup(host, id, undefined, systemd)
+    : gatherCgroup(config, host, id, { everywhere, ...(systemd === undefined ? {} : { systemd }) });
 }
 
 /** What is still to be written or mounted is known to become a file or a directory. */

@@ -33,6 +33,10 @@ export interface EngineDeps {
   readonly parentPid: number;
   readonly exists: (path: string) => boolean;
   readonly seccomp: SeccompService;
+  /** Who makes cgroups: `--cgroup-manager`; undefined: systemd where it can be asked. */
+  readonly cgroupManager?: "cgroupfs" | "systemd" | undefined;
+  /** This process stays what it is, and starts the monitor as a child. */
+  readonly spawnsMonitor?: boolean;
   /** How to start vitrine again to explain a failed op: `[/usr/bin/vitrine, --root, …, __failed, ID]`. */
   readonly failureCommand: (id: string) => readonly string[];
 }

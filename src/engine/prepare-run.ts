@@ -24,6 +24,7 @@ import { recordContainerEvent } from "./events/record.ts";
 import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
 import { type Manner, writeLaunch } from "./launch.ts";
+import { inMonitorScope } from "./monitor-scope.ts";
 import type { RunOptions } from "./options.ts";
 import {
   type EngineDeps,
@@ -247,6 +248,7 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
         ids: decided.idChoice.ids,
       });
     }
+    if (starts) await inMonitorScope(run.id, config, deps);
     if (options.cidFile !== undefined) {
       writeCidFile(options.cidFile, run.id);
       cidFileMade = true;

@@ -12,6 +12,7 @@ import {
 } from "./containers/record.ts";
 import { awaitMonitor, monitorLives, stateOf, wasStarted } from "./containers/state.ts";
 import { type Manner, planLaunch } from "./launch.ts";
+import { inMonitorScope } from "./monitor-scope.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import { readLaunch } from "./read-launch.ts";
 import { readVolume, volumeNotFound } from "./volumes/record.ts";
@@ -47,6 +48,7 @@ export async function prepareStart(
     }
     fs.writeFileSync(startedFile(paths, id), String(deps.now()), { mode: 0o600 });
     const planFile = writeState(paths, { id, ...planned, files: launch.files, ids: container.ids });
+    await inMonitorScope(id, config, deps);
     return { planFile, discard: () => fs.rmSync(state, { recursive: true, force: true }) };
   } catch (error) {
     fs.rmSync(state, { recursive: true, force: true });

@@ -60,6 +60,18 @@ function mapText(ranges: readonly IdMapRange[], separator: string): string {
   return ranges.map((range) => `${range.containerID} ${range.hostID} ${range.size}`).join(separator);
 }
 
+/** What is asked of systemd on D-Bus: StartTransientUnit and its properties. */
+function scopeCall(request: Uint8Array): string {
+  const { unit, properties = [] } = JSON.parse(new TextDecoder().decode(request)) as {
+    readonly unit?: string;
+    readonly properties?: readonly { readonly name: string; readonly value: unknown }[];
+  };
+  const words = properties.map(
+    ({ name, value }) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
+  return `systemd: StartTransientUnit(${text(unit ?? "")}, PIDs=[PID], ${words.join(", ")})`;
+}
+
 /** A descriptor's file, by name, for calls that take one. */
 const describers: Describer = {
   joinNamespace: (op) => [
@@ -114,6 +126,7 @@ const describers: Describer = {
   writePidFile: (op) => [`write(${op.path}, PID)`],
   reportFailure: (op) => [`on a failed op: execve(${op.argv.map(text).join(" ")})`],
   runProgram: (op) => [
+    ...(op.argv.at(-1) === "__scope" ? [scopeCall(op.stdin)] : []),
     `fork, execve(${text(op.path)}, [${op.argv.map(text).join(", ")}])${op.timeoutSeconds === 0 ? "" : `, at most ${op.timeoutSeconds} s`}`,
   ],
   newSession: () => ["setsid()"],

@@ -354,7 +354,16 @@ function workingDirectory(
 
 /* --- programs of the host, filters --- */
 
-function hook({ op, errno, detail }: Failed<"runProgram">): Finding {
+function hook({ op, pointer, errno, detail }: Failed<"runProgram">): Finding {
+  if (pointer === "/linux/cgroupsPath") {
+    return {
+      what: "systemd did not make the container's cgroup",
+      because: detail,
+      kind: "unavailable",
+      code: "scope-failed",
+      hint: "the message before this one says why; --cgroup-manager cgroupfs does without systemd",
+    };
+  }
   const what = `the program ${quoted(op.path)} failed`;
   if (errno === "ECHILD") {
     return {

@@ -11,6 +11,14 @@ export {
 export { compileDeviceProgram, type DevicePolicy, type DeviceRule } from "./bpf/devices.ts";
 export * from "./capabilities.ts";
 export * from "./constants.ts";
+export {
+  attachToScope,
+  type ScopeRequest,
+  setUnitProperties,
+  startScope,
+  systemdSocket,
+  type UnitProperty,
+} from "./dbus/systemd.ts";
 export * from "./encode.ts";
 export * from "./helper.ts";
 export {

@@ -1,6 +1,6 @@
 /** What both versions of cgroups have in writing limits down. */
-import type { HostFacts } from "../kernel/mod.ts";
 import type { Reason } from "./draft.ts";
+import type { CompileInput } from "./types.ts";
 
 /** One write to a control file. */
 export interface CgroupWrite {
@@ -14,8 +14,12 @@ export interface CgroupWrite {
 }
 
 /** Controllers of v2 that containers can have. */
-export function controllersAvailable({ cgroup }: HostFacts): readonly string[] {
-  return cgroup.unified?.division?.controllers ?? [];
+export function controllersAvailable({
+  host,
+  container: { cgroup },
+}: Pick<CompileInput, "host" | "container">): readonly string[] {
+  const own = cgroup.mode === "v2" ? cgroup.scope?.controllers : undefined;
+  return own ?? host.cgroup.unified?.division?.controllers ?? [];
 }
 
 /** The spec's -1 is the kernel's `max` (v2) or -1 (v1). */

@@ -78,7 +78,7 @@ function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
 }
 
 /** The spec counts memory + swap, v2 swap alone. */
-function swapAlone(swap: bigint, limit: bigint | undefined): string {
+export function swapAlone(swap: bigint, limit: bigint | undefined): string {
   if (swap < 0n) {
     return "max";
   }
@@ -207,7 +207,7 @@ function writeOthers(wanted: LinuxResources, write: Write): void {
 }
 
 function writeUnified(unified: Readonly<Record<string, string>>, write: Write, draft: Draft): void {
-  const available = controllersAvailable(draft.input.host);
+  const available = controllersAvailable(draft.input);
   for (const [file, value] of Object.entries(unified)) {
     const pointer = `${resources}/unified/${pointerSegment(file)}`;
     // Beneath the container's own directory and nowhere else; without a dot it names no control file.

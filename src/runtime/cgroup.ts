@@ -9,6 +9,13 @@ import { writesOfV2 } from "./cgroup-v2.ts";
 import { type Draft, type Reason, unsupported } from "./draft.ts";
 import { enterCgroupNamespace } from "./namespaces.ts";
 import { absolute } from "./paths.ts";
+import {
+  placeScope,
+  type ScopePlacement,
+  type SystemdPlace,
+  scopeGroup,
+  scopeRequest,
+} from "./systemd-scope.ts";
 import type { CgroupDecision } from "./types.ts";
 
 const section = "config-linux.md#control-groups";
@@ -21,8 +28,16 @@ const removalMilliseconds = 2000;
  * Proposes where to count: v2, else v1, below `/vitrine` unless `linux.cgroupsPath` says where. An unprivileged user has what
  * of v2 is delegated to them; v1 cannot be delegated.
  */
-export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): CgroupDecision {
-  const path = absolute(cgroupsPath, "/vitrine");
+export function decideCgroup(
+  host: HostFacts,
+  id: string,
+  cgroupsPath?: string,
+  systemd?: SystemdPlace,
+): CgroupDecision {
+  if (systemd !== undefined) {
+    return decideScope(host, placeScope(systemd, id, cgroupsPath));
+  }
+  const path = absolute(cgroupsPath ?? id, "/vitrine");
   const { mode, hierarchies, unified } = host.cgroup;
   const privileged = host.identity.euid === 0 && host.userNamespace.initial;
   if (path === "/") {
@@ -49,6 +64,19 @@ export function decideCgroup(host: HostFacts, id: string, cgroupsPath = id): Cgr
     : { mode: "none", reason: `${readOnly.mountPoint} is read-only` };
 }
 
+function decideScope(host: HostFacts, scope: ScopePlacement): CgroupDecision {
+  const { mode, unified } = host.cgroup;
+  const path = scopeGroup(scope);
+  if (mode !== "v2" || unified === undefined) {
+    return scope.user
+      ? { mode: "none", reason: "a user's systemd cannot limit by cgroup v1" }
+      : { mode: "v1", path, scope };
+  }
+  // Controllers are passed on from what belongs to that systemd.
+  const root = `${unified.mountPoint}${scope.controlGroup}`;
+  return { mode: "v2", root, path: path.slice(scope.controlGroup.length), scope };
+}
+
 /** The container's directories and what is written there. */
 export interface CgroupPlan {
   /** Absolute host paths, in order: v1 one for each hierarchy, v2 one, none without a cgroup. */
@@ -68,6 +96,7 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
     return;
   }
   const made: string[] = [];
+  startScope(draft);
   vacate(draft, plan);
   for (const { directory } of plan.prepare) {
     if (!made.includes(directory)) {
@@ -83,9 +112,45 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
   }
   writeAll(draft, plan.writes);
   enforceDevices(draft, plan);
-  if (!movesItself(draft)) {
+  const inScope = draft.input.container.cgroup.mode === "v2" && scopeOf(draft) !== undefined;
+  if (!movesItself(draft) && !inScope) {
     attach(plan, (op) => draft.monitor(op, pathReason));
   }
+}
+
+function scopeOf({ input }: Draft): ScopePlacement | undefined {
+  const { cgroup } = input.container;
+  return cgroup.mode === "none" ? undefined : cgroup.scope;
+}
+
+/** How long systemd may take, in seconds. */
+const scopeSeconds = 60;
+
+/** First of all: systemd makes the directories, and moves init into its own of them. */
+function startScope(draft: Draft): void {
+  const { config, container } = draft.input;
+  const scope = scopeOf(draft);
+  if (scope === undefined || container.cgroup.mode === "none") {
+    return;
+  }
+  const { mode } = container.cgroup;
+  draft.monitor(
+    askSystemd(scope, scopeRequest(scope, mode, container.id, config.linux?.resources ?? {})),
+    pathReason,
+  );
+}
+
+/** The op that asks about init, whose pid the helper writes into the request. */
+export function askSystemd({ command }: Pick<SystemdPlace, "command">, request: Uint8Array): Op {
+  return {
+    op: "runProgram",
+    path: command[0] ?? "",
+    argv: command,
+    env: [],
+    stdin: request,
+    timeoutSeconds: scopeSeconds,
+    stateOnStdin: true,
+  };
 }
 
 /**
@@ -279,7 +344,7 @@ function inherited(directory: string, file: string, data: string): CgroupWrite {
 function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }): CgroupPlan {
   const directory = cgroup.root + cgroup.path;
   const { writes, controllers } = writesOfV2(draft, directory);
-  const available = controllersAvailable(draft.input.host);
+  const available = controllersAvailable(draft.input);
   for (const [controller, pointer] of controllers) {
     if (!available.includes(controller)) {
       throw unsupported(

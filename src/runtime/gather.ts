@@ -2,12 +2,13 @@
 import { readFileSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { errnoOf } from "../base/mod.ts";
-import type { HostFacts } from "../kernel/mod.ts";
+import { type HostFacts, systemdSocket } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
 import { invalid } from "./draft.ts";
 import { resctrlMountPoint } from "./intel-rdt.ts";
 import { bindSources } from "./mount-entry.ts";
+import type { SystemdPlace } from "./systemd-scope.ts";
 import type { CgroupDecision, SourceKind } from "./types.ts";
 
 /**
@@ -76,9 +77,9 @@ export function gatherCgroup(
   config: RuntimeConfig,
   host: HostFacts,
   id: string,
-  options: { readonly everywhere?: boolean } = {},
+  options: { readonly everywhere?: boolean; readonly systemd?: SystemdPlace } = {},
 ): CgroupDecision {
-  const found = decideCgroup(host, id, config.linux?.cgroupsPath);
+  const found = decideCgroup(host, id, config.linux?.cgroupsPath, options.systemd);
   const decision: CgroupDecision =
     found.mode !== "none" && options.everywhere === true ? { ...found, everywhere: true } : found;
   const cpu = config.linux?.resources?.cpu;
@@ -90,6 +91,37 @@ export function gatherCgroup(
   return hierarchy === undefined
     ? decision
     : { ...decision, cpuset: inheritedCpuset(hierarchy.mountPoint, decision.path) };
+}
+
+/**
+ * The systemd that makes cgroups for us: the machine's for root, else the user's own. `engine` is the program that asks.
+ * undefined: there is none, or it cannot be reached, or it could limit nothing.
+ */
+export function gatherSystemd(
+  { cgroup, identity, userNamespace }: HostFacts,
+  environment: Readonly<Record<string, string | undefined>>,
+  engine: string,
+): SystemdPlace | undefined {
+  if (!userNamespace.initial || (cgroup.mode === "none" && identity.euid !== 0)) {
+    return undefined;
+  }
+  const user = identity.euid !== 0;
+  const place = systemdSocket(user, environment);
+  if (place === undefined || (user && cgroup.mode !== "v2")) {
+    return undefined;
+  }
+  const uid = identity.euid;
+  const controlGroup = user ? `/user.slice/user-${uid}.slice/user@${uid}.service` : "";
+  const directory = `${cgroup.unified?.mountPoint ?? ""}${controlGroup}`;
+  const controllers = cgroup.mode === "v2" ? readControl(`${directory}/cgroup.controllers`) : "";
+  return {
+    user,
+    uid,
+    ...place,
+    controlGroup,
+    controllers: controllers.split(" ").filter((word) => word !== ""),
+    command: [engine, "__scope"],
+  };
 }
 
 /** Walks up from the container's directory to the first cpuset that is not empty; the hierarchy's root never is. */

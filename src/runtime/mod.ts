@@ -2,7 +2,7 @@
 export { decideCgroup } from "./cgroup.ts";
 export { compile, compileStart } from "./compile.ts";
 export { originOf } from "./draft.ts";
-export { gatherCgroup, gatherSourceKinds, mountPointOf } from "./gather.ts";
+export { gatherCgroup, gatherSourceKinds, gatherSystemd, mountPointOf } from "./gather.ts";
 export {
   type CompiledBundle,
   type CreateOptions,
@@ -38,4 +38,11 @@ export {
   readPidFile,
   readProcessState,
 } from "./state.ts";
+export {
+  isScopePath,
+  placeScope,
+  resourceProperties,
+  type ScopePlacement,
+  type SystemdPlace,
+} from "./systemd-scope.ts";
 export type * from "./types.ts";

@@ -4,6 +4,7 @@
  */
 import type { HostFacts, IdMapRange, Op, Origin, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
+import type { ScopePlacement } from "./systemd-scope.ts";
 
 /** JSON pointers into config.json (RFC 6901) and who asked for what stands there. The longest prefix wins. */
 export type Origins = ReadonlyMap<string, Origin>;
@@ -42,6 +43,8 @@ export type CgroupDecision =
       readonly mode: "v1";
       /** Absolute: `/vitrine/ID`. */
       readonly path: string;
+      /** systemd makes it, and knows its limits. */
+      readonly scope?: ScopePlacement;
       /** A directory in each hierarchy, limited or not: those who account for the container look into all of them. */
       readonly everywhere?: boolean;
       /** For `resources.cpu.cpus` and `mems`: a v1 cpuset begins empty and nobody can enter it. */
@@ -62,6 +65,8 @@ export type CgroupDecision =
       readonly path: string;
       /** Every controller that can be had, limited or not. */
       readonly everywhere?: boolean;
+      /** systemd makes it, and knows its limits. */
+      readonly scope?: ScopePlacement;
       /** `root` has processes of its own: they move to its child `cgroupLeaf` before controllers are passed on. */
       readonly occupied?: boolean;
     };

@@ -34,7 +34,7 @@ export function attempt(machine: Machine): Attempt {
   const failureCommand = (id: string): readonly string[] =>
     program.length === 0 ? [] : [...program, file, root, runroot, id];
   return {
-    deps: { ...runDeps(machine), failureCommand },
+    deps: { ...runDeps(machine), failureCommand, spawnsMonitor: true },
     failure() {
       const report = readReport(file);
       return report === undefined ? undefined : new VitrineError(report.kind, report.message, report);

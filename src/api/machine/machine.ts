@@ -6,6 +6,7 @@ import type { HostFacts } from "../../kernel/mod.ts";
 import type { Store } from "../../store/mod.ts";
 
 export type StorageDriver = "auto" | "overlay" | "copy";
+export type CgroupManager = "cgroupfs" | "systemd";
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Where state lives; see ARCHITECTURE.md, "On disk". Absolute. */
@@ -22,6 +23,8 @@ export interface Machine {
   readonly uid: number;
   readonly gid: number;
   readonly storageDriver: StorageDriver;
+  /** undefined: systemd where it runs the machine and can be asked, else cgroupfs. */
+  readonly cgroupManager?: CgroupManager | undefined;
   /** Decides ROOT and RUNROOT (and makes a fallback RUNROOT safe). Errors: `runroot-unsafe`, `home-unknown`. */
   paths(): StatePaths;
   /** Absolute path of vitrine-helper. Error: `helper-missing`. */

@@ -18,6 +18,7 @@ export function runDeps(machine: Machine): RunDeps {
     parentPid: process.ppid,
     exists: fs.existsSync,
     seccomp: makeSeccompService(host),
+    cgroupManager: machine.cgroupManager,
     failureCommand: (id) => machine.failureCommand(id),
     beforeLongWork: () => {},
     openStore: (ids) => openMachineStore(machine, ids),

@@ -26,7 +26,13 @@ export const command = defineCommand({
       });
     }
     await sweep(context);
-    const deps = { paths: context.paths(), host: probeHost(), helperPath: context.helperPath() };
+    const deps = {
+      paths: context.paths(),
+      host: probeHost(),
+      helperPath: context.helperPath(),
+      environment: context.environment,
+      cgroupManager: context.cgroupManager,
+    };
     return eachContainer(context, chosenNames(context, positionals, options), async (container, name) => {
       await updateContainer(container, resources, deps);
       context.out(`${name}\n`);

@@ -1,4 +1,4 @@
-import type { LogLevel, Machine, StorageDriver } from "../../api/mod.ts";
+import type { CgroupManager, LogLevel, Machine, StorageDriver } from "../../api/mod.ts";
 
 export type { LogLevel, StatePaths, StorageDriver } from "../../api/mod.ts";
 
@@ -7,11 +7,13 @@ export interface GlobalOptions {
   readonly root: string | undefined;
   readonly runroot: string | undefined;
   readonly storageDriver: StorageDriver;
+  readonly cgroupManager?: CgroupManager | undefined;
   readonly logLevel: LogLevel;
   readonly debug: boolean;
 }
 
 export const storageDrivers = ["auto", "overlay", "copy"] as const satisfies readonly StorageDriver[];
+export const cgroupManagers = ["systemd", "cgroupfs"] as const satisfies readonly CgroupManager[];
 export const logLevels = ["debug", "info", "warn", "error"] as const satisfies readonly LogLevel[];
 
 /** What a command may know of the world: the machine, and the terminal. */

@@ -1,6 +1,7 @@
 import { VitrineError } from "../../base/mod.ts";
 import type { OptionTable } from "./command.ts";
 import {
+  cgroupManagers,
   type GlobalOptions,
   type LogLevel,
   logLevels,
@@ -30,6 +31,12 @@ export const globalOptions = {
     value: "DRIVER",
     choices: storageDrivers,
     help: "how layers become a root filesystem: overlay, copy or auto",
+  },
+  "cgroup-manager": {
+    type: "string",
+    value: "MANAGER",
+    choices: cgroupManagers,
+    help: "who makes cgroups: systemd (where it runs the machine) or cgroupfs",
   },
   "log-level": {
     type: "string",
@@ -61,6 +68,11 @@ export function resolveGlobals(line: ParsedLine | undefined, environment: Enviro
         storageDrivers,
         "VITRINE_STORAGE_DRIVER",
       ) ?? "auto",
+    cgroupManager: choice(
+      text("cgroup-manager", "VITRINE_CGROUP_MANAGER"),
+      cgroupManagers,
+      "VITRINE_CGROUP_MANAGER",
+    ),
     logLevel: debug ? "debug" : (level ?? ("warn" satisfies LogLevel)),
     debug: debug || level === "debug",
   };

@@ -23,6 +23,7 @@ export function makeContext(
     uid,
     gid,
     storageDriver: globals.storageDriver,
+    cgroupManager: globals.cgroupManager,
     paths() {
       paths ??= statePaths(globals, environment, uid, (message) => context.log("warn", message));
       return paths;

@@ -3,23 +3,22 @@ import * as fs from "node:fs";
 import { VitrineError, withLock, writeFileAtomically } from "../../base/mod.ts";
 import type { HostFacts } from "../../kernel/mod.ts";
 import type { LinuxResources, RuntimeConfig } from "../../oci/mod.ts";
-import { applyUpdate, liveCgroup, mergeResources, planUpdate } from "../../runtime/mod.ts";
+import { applyUpdate, isScopePath, liveCgroup, mergeResources, planUpdate } from "../../runtime/mod.ts";
 import { configText } from "../config-text.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { readConfig } from "../exec-container.ts";
 import { hostDevices, readHostFile } from "../host-files.ts";
-import { launchFile } from "../launch.ts";
+import { launchFile, type SystemdDeps, systemdFor } from "../launch.ts";
 import type { ResourceOptions } from "../options.ts";
 import { readLaunch } from "../read-launch.ts";
 import { limits } from "../spec/limits.ts";
 import { byFlag, Notebook } from "../spec/notebook.ts";
 import { type Container, containerDirectory, type EnginePaths } from "./record.ts";
+import { tellSystemd } from "./scope.ts";
 import { runningProcess } from "./state.ts";
 
-export interface UpdateDeps {
+export interface UpdateDeps extends SystemdDeps {
   readonly paths: EnginePaths;
-  readonly host: HostFacts;
-  readonly helperPath: string;
 }
 
 /**
@@ -33,13 +32,16 @@ export async function updateContainer(
 ): Promise<void> {
   const { paths, host } = deps;
   const { id } = container;
-  await withLock(`${paths.root}/lock.db`, () => {
+  await withLock(`${paths.root}/lock.db`, async () => {
     const config = readConfig(paths, id);
     const notebook = new Notebook();
     const given = changes(resources, config, host, notebook);
     const cgroup = liveCgroup(container.cgroups);
     if (cgroup.mode === "none") throw noCgroup(container);
     if (runningProcess(paths, container) !== undefined) {
+      const systemd = isScopePath(config.linux?.cgroupsPath) ? systemdFor(deps, config) : undefined;
+      const merged = mergeResources(config.linux?.resources, given);
+      if (systemd !== undefined) await tellSystemd(id, config.linux?.cgroupsPath, merged, systemd, deps);
       applyUpdate(planUpdate({ id, cgroup, config, resources: given, host }));
     }
     keep(paths, id, config, given, notebook);

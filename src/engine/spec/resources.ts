@@ -1,6 +1,7 @@
 /** linux.resources and linux.cgroupsPath (config-linux.md#control-groups). */
 import type { Linux, LinuxResources } from "../../oci/mod.ts";
 import { defaults } from "../defaults.ts";
+import { unsupportedFlag } from "../flags/bad-flag.ts";
 import type { DevicesPart } from "./devices.ts";
 import type { SpecInput } from "./input.ts";
 import { limits } from "./limits.ts";
@@ -25,6 +26,28 @@ function cgroupsPath(input: SpecInput, notebook: Notebook): Pick<Linux, "cgroups
   if (cgroup.mode === "none") {
     notebook.note(pointer, options.cgroups ? byHost(cgroup.reason) : byFlag("--cgroups"));
     return {};
+  }
+  const { cgroupParent } = options;
+  const scope = cgroup.scope;
+  if (cgroupParent !== undefined && cgroupParent.endsWith(".slice") !== (scope !== undefined)) {
+    throw unsupportedFlag(
+      "--cgroup-parent",
+      scope === undefined
+        ? `cannot use ${JSON.stringify(cgroupParent)} as a cgroup: slices are systemd's, and cgroups are made without it here`
+        : `${JSON.stringify(cgroupParent)} is no slice, and systemd makes the cgroups here`,
+      scope === undefined
+        ? "give a path below the cgroup mount, for example /vitrine/batch"
+        : "give a slice, for example batch.slice, or use --cgroup-manager cgroupfs",
+    );
+  }
+  if (scope !== undefined) {
+    const slice =
+      cgroupParent === undefined
+        ? sourced(defaults.cgroupSlice.value[scope.user ? "user" : "root"], byDefault)
+        : sourced(cgroupParent.replace(/^\//, ""), byFlag("--cgroup-parent"));
+    return {
+      cgroupsPath: notebook.value(pointer, { ...slice, value: `${slice.value}:vitrine:${id}` }),
+    };
   }
   const path =
     options.cgroupParent === undefined
@@ -52,6 +75,6 @@ function pids(input: SpecInput, notebook: Notebook): Pick<LinuxResources, "pids"
 function hasPidsController(input: SpecInput): boolean {
   const { unified, hierarchies } = input.host.cgroup;
   return input.cgroup.mode === "v2"
-    ? (unified?.division?.controllers.includes("pids") ?? false)
+    ? (input.cgroup.scope?.controllers ?? unified?.division?.controllers ?? []).includes("pids")
     : hierarchies.some(({ controllers }) => controllers.includes("pids"));
 }

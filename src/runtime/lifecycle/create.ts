@@ -14,7 +14,8 @@ import {
 } from "../gather.ts";
 import { isResctrl } from "../intel-rdt.ts";
 import { encodeReasons } from "../reasons.ts";
-import type { CompileInput } from "../types.ts";
+import type { SystemdPlace } from "../systemd-scope.ts";
+import type { CgroupDecision, CompileInput } from "../types.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
 import { filterOf } from "./seccomp.ts";
 
@@ -33,6 +34,8 @@ export interface CreateOptions {
   readonly noPivot: boolean;
   readonly keepKeyring: boolean;
   readonly preserveDescriptors: number;
+  /** `--systemd-cgroup` */
+  readonly systemd?: SystemdPlace;
   /** More environment for the program: socket activation. */
   readonly environment: readonly string[];
   readonly terminal?: { readonly rows: number; readonly columns: number };
@@ -108,7 +111,10 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       stateDirectory: directory,
       root: { type: "directory", path: rootfs },
       ...(shared ? { rootParentMount: mountPointOf(path.dirname(rootfs)) } : {}),
-      cgroup: gatherCgroup(config, host.facts, id, { everywhere: true }),
+      cgroup: gatherCgroup(config, host.facts, id, {
+        everywhere: true,
+        ...(options.systemd === undefined ? {} : { systemd: options.systemd }),
+      }),
       ...(options.terminal === undefined ? {} : { terminal: options.terminal }),
       ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
       stdin: "inherit",
@@ -280,6 +286,12 @@ function exists(id: string): VitrineError {
   });
 }
 
+function scopeOf(cgroup: CgroupDecision): Pick<LifecycleRecord, "scope"> {
+  if (cgroup.mode === "none" || cgroup.scope === undefined) return {};
+  const { unit, socket, bus } = cgroup.scope;
+  return { scope: { unit, socket, bus } };
+}
+
 function recordOf(bundle: CompiledBundle, options: CreateOptions, host: CreateHost): LifecycleRecord {
   const { config, input, plan } = bundle;
   const { container } = input;
@@ -296,6 +308,7 @@ function recordOf(bundle: CompiledBundle, options: CreateOptions, host: CreateHo
     owner: userName === "" ? String(euid) : userName,
     ...(config.annotations === undefined ? {} : { annotations: config.annotations }),
     cgroup: { mode: container.cgroup.mode, directories },
+    ...scopeOf(container.cgroup),
     creator: { pid: process.pid, startTime: processStartTime(process.pid) ?? "" },
   };
 }

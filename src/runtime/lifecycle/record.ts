@@ -25,6 +25,8 @@ export interface LifecycleRecord {
   readonly owner: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly cgroup: LiveCgroup;
+  /** The systemd that made it, and as what. */
+  readonly scope?: { readonly unit: string; readonly socket: string; readonly bus: boolean };
   /** Who creates it: while it lives and there is no process yet, the container is being created. */
   readonly creator: RunningProcess;
 }

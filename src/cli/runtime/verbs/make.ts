@@ -2,8 +2,14 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { VitrineError } from "../../../base/mod.ts";
-import { probeHost } from "../../../kernel/mod.ts";
-import { type CreateOptions, compileBundle, writeContainer } from "../../../runtime/mod.ts";
+import { type HostFacts, probeHost } from "../../../kernel/mod.ts";
+import {
+  type CreateOptions,
+  compileBundle,
+  gatherSystemd,
+  type SystemdPlace,
+  writeContainer,
+} from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
 import { becomeHelperWith, runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
@@ -46,6 +52,7 @@ export async function makeContainer(
     noPivot: options["no-pivot"],
     keepKeyring: options["no-new-keyring"],
     preserveDescriptors: requireDescriptors(options) + sockets.count,
+    ...(globals.systemdCgroup ? { systemd: requireSystemd(facts, environment, context.helperPath()) } : {}),
     environment: sockets.environment,
     reportFailure: failureCommand(invocation, how.verb),
   };
@@ -60,6 +67,17 @@ export async function makeContainer(
     fs.rmSync(`${create.root}/${create.id}`, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Error: `systemd-unreachable`. */
+function requireSystemd(facts: HostFacts, environment: NodeJS.ProcessEnv, helper: string): SystemdPlace {
+  const found = gatherSystemd(facts, environment, path.join(path.dirname(helper), "vitrine-engine"));
+  if (found !== undefined) return found;
+  throw new VitrineError("unavailable", "--systemd-cgroup: there is no systemd that could be asked", {
+    code: "systemd-unreachable",
+    operand: "--systemd-cgroup",
+    hint: "leave it out where systemd does not run the machine",
+  });
 }
 
 function requireDescriptors(options: OptionValues<typeof makeOptions>): number {

@@ -1,8 +1,15 @@
 import * as fs from "node:fs";
 import { limits, parseJson, VitrineError, writeFileAtomically } from "../../../base/mod.ts";
-import { probeHost, runApply } from "../../../kernel/mod.ts";
+import { probeHost, runApply, setUnitProperties } from "../../../kernel/mod.ts";
 import { encodeRuntimeConfig, parseRuntimeConfig, validateRuntimeConfig } from "../../../oci/mod.ts";
-import { applyUpdate, lifecycleFiles, mergeResources, planUpdate, readState } from "../../../runtime/mod.ts";
+import {
+  applyUpdate,
+  lifecycleFiles,
+  mergeResources,
+  planUpdate,
+  readState,
+  resourceProperties,
+} from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
 import { defineVerb } from "../verb.ts";
 
@@ -31,7 +38,7 @@ export const verb = defineVerb({
   usage: "CONTAINER",
   options: table,
   positionals: [1, 1],
-  run({ options, positionals, globals, context }) {
+  async run({ options, positionals, globals, context }) {
     const id = positionals[0] ?? "";
     const { record, status } = readState(globals.root, id);
     if (status === "stopped") {
@@ -45,6 +52,11 @@ export const verb = defineVerb({
     const resources = { ...fromFlags(options), ...fromFile(options.resources) };
     const wanted = validateRuntimeConfig({ ...config, linux: { ...config.linux, resources } }).config;
     const given = wanted.linux?.resources ?? {};
+    if (record.scope !== undefined) {
+      const merged = mergeResources(config.linux?.resources, given);
+      const properties = resourceProperties(merged, record.cgroup.mode === "v2" ? "v2" : "v1");
+      await setUnitProperties(record.scope, properties, context.uid);
+    }
     const update = planUpdate({ id, cgroup: record.cgroup, config, resources: given, host: probeHost() });
     applyUpdate(update);
     const [directory] = record.cgroup.directories;
