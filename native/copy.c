@@ -272,7 +272,7 @@ static int look_at_volume(int directory, enum fill *found) {
     if (again >= 0) close(again);
     return -1;
   }
-  const struct dirent *entry;
+  const struct dirent *entry = NULL;
   while (*found == FILL_EMPTY && (errno = 0, entry = readdir(stream)) != NULL) {
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) *found = FILL_DONE;
   }
