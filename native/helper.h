@@ -39,7 +39,7 @@ struct helper {
   uint32_t restarts;
   uint64_t restart_delay; /* ms before this run */
   const char *plan_path;
-  pid_t host_pid; /* init's pid as the monitor sees it: known to init from the first barrier on */
+  pid_t host_pid; /* init's pid as the monitor sees it; not known to init */
   struct monitor *monitor; /* NULL in init and in apply */
   struct layer *layer; /* only in apply */
   struct plan *plan;

@@ -180,7 +180,9 @@ int op_run_program(struct helper *h, const struct args_run_program *a) {
   char **argv = list_strings(a->argv, 0);
   char **envp = list_strings(a->env, 0);
   size_t size = 0;
-  char *state = a->state_on_stdin ? state_with_pid(a->input, h->host_pid, &size) : NULL;
+  /* In the container's namespaces it is the pid as it is seen there (runtime.md#state). */
+  pid_t pid = h->stage == STAGE_INIT ? getpid() : h->host_pid;
+  char *state = a->state_on_stdin ? state_with_pid(a->input, pid, &size) : NULL;
   int error = 0;
   if (argv == NULL || envp == NULL || (a->state_on_stdin && state == NULL)) {
     error = fail_as(h, ENOMEM, "memory");

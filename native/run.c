@@ -170,7 +170,7 @@ int monitor_await(struct helper *h, uint32_t type, uint32_t value) {
 }
 
 int op_barrier(struct helper *h, const struct args_barrier *a) {
-  struct message message = {.type = MESSAGE_BARRIER, .value = a->id, .error = h->host_pid};
+  struct message message = {.type = MESSAGE_BARRIER, .value = a->id};
   if (h->channel < 0) return fail_as(h, EINVAL, "no clone before it");
   int usher = h->monitor == NULL ? -1 : h->monitor->usher;
   bool sent = channel_send(h->channel, &message, usher > 0 ? usher : -1);
@@ -189,7 +189,6 @@ int op_barrier(struct helper *h, const struct args_barrier *a) {
   if (got == 0) _exit(125);
   if (got < 0) return fail(h, "barrier");
   if (message.type != MESSAGE_BARRIER || message.value != a->id) return fail_as(h, EPROTO, "barrier %u", message.value);
-  h->host_pid = message.error;
   if (descriptor >= 0) usher_use(descriptor);
   return enter_user_namespace(h);
 }

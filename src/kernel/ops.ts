@@ -117,7 +117,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` every `"pid":0` of `stdin` gets init\'s pid.',
+    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` every `"pid":0` of `stdin` gets init\'s pid: as the monitor sees it, or in stage init as it is in the container.',
     args: {
       path: "str",
       argv: "strs",

@@ -59,6 +59,10 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#personality: LINUX32": "ignores linux.personality",
     "config.md#domainname: is the container's": "ignores domainname",
+    "config.md#poststart: a hook that fails is an error of start, and ends the container":
+      "runs the hooks at the end of create",
+    "runtime.md#state: hooks are told id, status, bundle and annotations":
+      "tells the poststart hooks that the status is created",
     "config.md#poststart: hooks run after the program began, before start returns":
       "tells the hooks that the status is created",
     "config.md#poststop: hooks run after the container is deleted; one that fails is no error":
