@@ -41,16 +41,29 @@ export function authFiles(options: AuthFileOptions): readonly string[] {
   const config = XDG_CONFIG_HOME || (HOME ? path.join(HOME, ".config") : undefined);
   const docker = DOCKER_CONFIG || (HOME ? path.join(HOME, ".docker") : undefined);
   return [
-    sessionFile(environment, uid),
+    ...sessionFile(environment, uid),
     ...(config === undefined ? [] : [path.join(config, "containers/auth.json")]),
     ...(docker === undefined ? [] : [path.join(docker, "config.json")]),
   ];
 }
 
-/** Gone at the end of the session, as podman's: a password is not kept longer than asked. */
-function sessionFile({ XDG_RUNTIME_DIR }: Environment, uid: number): string {
-  const directory = XDG_RUNTIME_DIR || `/run/containers/${uid}`;
-  return XDG_RUNTIME_DIR ? path.join(directory, "containers/auth.json") : path.join(directory, "auth.json");
+/**
+ * Gone at the end of the session, as podman's: a password is not kept longer than asked. A user without XDG_RUNTIME_DIR has
+ * /run/containers/UID where somebody made it for them; else what is kept goes below the home directory.
+ */
+function sessionFile({ XDG_RUNTIME_DIR }: Environment, uid: number): readonly string[] {
+  if (XDG_RUNTIME_DIR) return [path.join(XDG_RUNTIME_DIR, "containers/auth.json")];
+  const directory = `/run/containers/${uid}`;
+  return uid === 0 || mayUse(directory) ? [path.join(directory, "auth.json")] : [];
+}
+
+function mayUse(directory: string): boolean {
+  try {
+    fs.accessSync(directory, fs.constants.W_OK | fs.constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -194,7 +207,13 @@ export async function keepCredentials(
   credentials: Credentials,
   options: AuthFileOptions,
 ): Promise<string> {
-  const file = authFiles(options)[0]!;
+  const [file] = authFiles(options);
+  if (file === undefined) {
+    throw new VitrineError("invalid", "there is no place to keep credentials", {
+      code: "auth-file-missing",
+      hint: "set HOME, or name a file with --authfile",
+    });
+  }
   const content = readAuthFile(file) ?? {};
   const registry = key.split("/")[0]!;
   const helper = helperOf({ path: file, content }, registry);
