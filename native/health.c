@@ -23,7 +23,7 @@ struct result {
 };
 
 struct health {
-  char *plan, *link, *state_file;
+  char *plan, *state_file;
   int64_t interval, timeout, start_period, start_interval, stop_timeout; /* ms */
   uint32_t retries, on_failure;
   int stop_signal;
@@ -70,13 +70,13 @@ int op_health_check(struct helper *h, const struct args_health_check *a) {
   if (m == NULL) return fail_as(h, EINVAL, "only in the monitor");
   struct health *health = calloc(1, sizeof *health);
   if (health == NULL) return fail_as(h, ENOMEM, "memory");
-  *health = (struct health){.plan = strdup(a->plan.at), .link = strdup(a->link.at), .state_file = strdup(a->state_file.at),
+  *health = (struct health){.plan = strdup(a->plan.at), .state_file = strdup(a->state_file.at),
                             .interval = (int64_t)a->interval, .timeout = (int64_t)a->timeout,
                             .start_period = (int64_t)a->start_period, .start_interval = (int64_t)a->start_interval,
                             .stop_timeout = a->stop_timeout, .retries = a->retries, .on_failure = a->on_failure,
                             .stop_signal = (int)a->stop_signal, .pidfd = -1, .output = -1};
   m->health = health;
-  if (health->plan == NULL || health->link == NULL || health->state_file == NULL) return fail_as(h, ENOMEM, "memory");
+  if (health->plan == NULL || health->state_file == NULL) return fail_as(h, ENOMEM, "memory");
   write_state(h);
   return 0;
 }
@@ -90,10 +90,6 @@ static int64_t next_interval(const struct health *health, int64_t now) {
 
 void health_begin(struct helper *h) {
   struct health *health = h->monitor->health;
-  char target[32];
-  snprintf(target, sizeof target, "/proc/%d", (int)h->monitor->child);
-  unlink(health->link);
-  if (symlink(target, health->link) != 0) complain("vitrine-helper: health check: symlink %s", health->link);
   health->since = monotonic_ms();
   health->next = health->since + next_interval(health, health->since);
 }
@@ -307,6 +303,4 @@ void health_end(struct monitor *m) {
     close_check(health);
   }
   health->since = 0;
-  /* It is still ours: nobody else has its pid yet. */
-  unlink(health->link);
 }

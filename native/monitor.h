@@ -41,7 +41,7 @@ struct monitor {
   bool ownerless;
   struct events *events; /* NULL: not recorded */
   struct health *health; /* NULL: not checked */
-  char *oom_file;
+  char *oom_file, *link; /* NULL: not wanted */
   bool oom_killed;
   int64_t began, ended; /* of the program: ms of CLOCK_MONOTONIC */
   bool restart_asked, stop_asked; /* by the health check */

@@ -68,6 +68,7 @@ enum op_code {
   OP_TMP_COPY_UP = 39,
   OP_BIND_ID_MAPPED = 40,
   OP_RESTART = 41,
+  OP_LINK_PROCESS = 42,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -240,7 +241,6 @@ struct args_count_oom {
 };
 struct args_health_check {
   struct str plan;
-  struct str link;
   struct str state_file;
   uint64_t interval;
   uint64_t timeout;
@@ -321,6 +321,9 @@ struct args_restart {
   struct str state_file;
   struct str count_file;
   struct list prepare;
+};
+struct args_link_process {
+  struct str path;
 };
 struct args_make_directory {
   struct path path;
@@ -592,6 +595,7 @@ union op_args {
   struct args_tmp_copy_up tmp_copy_up;
   struct args_bind_id_mapped bind_id_mapped;
   struct args_restart restart;
+  struct args_link_process link_process;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -686,6 +690,7 @@ union op_args {
   X(tmp_copy_up, OP_TMP_COPY_UP, "tmpCopyUp") \
   X(bind_id_mapped, OP_BIND_ID_MAPPED, "bindIdMapped") \
   X(restart, OP_RESTART, "restart") \
+  X(link_process, OP_LINK_PROCESS, "linkProcess") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -849,7 +854,6 @@ static const struct field fields_count_oom[] = {
 };
 static const struct field fields_health_check[] = {
   {ARG_STR, offsetof(struct args_health_check, plan)},
-  {ARG_STR, offsetof(struct args_health_check, link)},
   {ARG_STR, offsetof(struct args_health_check, state_file)},
   {ARG_U64, offsetof(struct args_health_check, interval)},
   {ARG_U64, offsetof(struct args_health_check, timeout)},
@@ -930,6 +934,9 @@ static const struct field fields_restart[] = {
   {ARG_STR, offsetof(struct args_restart, state_file)},
   {ARG_STR, offsetof(struct args_restart, count_file)},
   {ARG_STRS, offsetof(struct args_restart, prepare)},
+};
+static const struct field fields_link_process[] = {
+  {ARG_STR, offsetof(struct args_link_process, path)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -1175,7 +1182,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_KEEP_LOG] = {"keepLog", fields_keep_log, 3},
   [OP_ATTACH_SOCKET] = {"attachSocket", fields_attach_socket, 1},
   [OP_COUNT_OOM] = {"countOom", fields_count_oom, 1},
-  [OP_HEALTH_CHECK] = {"healthCheck", fields_health_check, 11},
+  [OP_HEALTH_CHECK] = {"healthCheck", fields_health_check, 10},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},
   [OP_MOUNT_FILESYSTEM] = {"mountFilesystem", fields_mount_filesystem, 5},
   [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 7},
@@ -1188,6 +1195,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_TMP_COPY_UP] = {"tmpCopyUp", fields_tmp_copy_up, 3},
   [OP_BIND_ID_MAPPED] = {"bindIdMapped", fields_bind_id_mapped, 11},
   [OP_RESTART] = {"restart", fields_restart, 7},
+  [OP_LINK_PROCESS] = {"linkProcess", fields_link_process, 1},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

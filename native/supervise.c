@@ -166,11 +166,26 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   return 0;
 }
 
+static void link_process(const struct monitor *m) {
+  char target[32];
+  if (m->link == NULL) return;
+  snprintf(target, sizeof target, "/proc/%d", (int)m->child);
+  unlink(m->link);
+  if (symlink(target, m->link) != 0) complain("vitrine-helper: symlink %s: %s", m->link, strerror(errno));
+}
+
+int op_link_process(struct helper *h, const struct args_link_process *a) {
+  if (h->monitor == NULL) return fail_as(h, EINVAL, "only in the monitor");
+  h->monitor->link = kept_string(a->path);
+  return 0;
+}
+
 static void program_began(struct helper *h, const char *exit_file) {
   struct monitor *m = h->monitor;
   if (!m->executing) return;
   m->began = monotonic_ms();
   if (h->restarted) restart_done(h, exit_file);
+  link_process(m);
   record_start(m);
   if (m->health != NULL) health_begin(h);
 }
@@ -184,20 +199,23 @@ static int wait_for_child(struct helper *h, bool forward, bool input, const char
     /* The terminal arrives from init some time during its setup; the user's own turns raw only when the program runs,
        so that a failure is printed on a sane one. */
     if (!begun && m->channel_closed) {
+      /* Before anybody is told that it runs. */
+      program_began(h, exit_file);
       if (m->hub != NULL) hub_begin(m);
       else relays_begin(m, &relays, input);
       begun = true;
-      program_began(h, exit_file);
     }
     int error = wait_once(h, &relays, forward, &ended);
     if (error != 0) return error;
   }
   if (!begun) {
+    program_began(h, exit_file);
     if (m->hub != NULL) hub_begin(m);
     else relays_begin(m, &relays, false);
-    program_began(h, exit_file);
   }
   if (m->health != NULL) health_end(m);
+  /* It is still ours: nobody else has its pid yet. */
+  if (m->link != NULL) unlink(m->link);
   monitor_reap(m);
   m->ended = monotonic_ms();
   if (m->hub != NULL) hub_drain(m);

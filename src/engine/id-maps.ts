@@ -60,6 +60,8 @@ function ofUser(host: HostFacts, mode: UserNamespaceMode | undefined, sources: I
   const whole: Maps = { uids: around(0, euid, uids), gids: around(0, egid, gids) };
   switch (mode?.mode) {
     case undefined:
+    // The other container has the host's ids too: else its own were chosen (shared-namespaces.ts).
+    case "container":
     case "host":
       return range(whole, tools);
     case "private":
@@ -95,6 +97,8 @@ function idsOf(host: HostFacts, mode: UserNamespaceMode | undefined): { uid: num
 function ofRoot(host: HostFacts, mode: UserNamespaceMode | undefined, sources: IdSources): IdChoice {
   switch (mode?.mode) {
     case undefined:
+    // The other container has the host's ids too: else its own were chosen (shared-namespaces.ts).
+    case "container":
     case "host":
       return { ids: { kind: "none" }, warnings: [] };
     case "private": {

@@ -20,7 +20,13 @@ export {
   policyFile,
   runDirectory,
 } from "./containers/record.ts";
-export { beginEnding, removeContainer, removeDamaged } from "./containers/remove.ts";
+export {
+  beginEnding,
+  dependantsOf,
+  removeContainer,
+  removeDamaged,
+  requireNoDependants,
+} from "./containers/remove.ts";
 export {
   awaitMonitor,
   awaitProcess,

@@ -4,6 +4,7 @@
  * Lists keep the order in which the flags stood.
  */
 import type { LinuxDeviceRule, Platform, Rlimit, RootfsPropagation } from "../oci/mod.ts";
+import type { SharedNamespaces } from "./shared-namespaces.ts";
 
 /** A value and the flag it came from, e.g. `--env-file`. */
 export interface Asked<T> {
@@ -22,12 +23,15 @@ export type EnvironmentChange =
 export type NamespaceMode =
   | { readonly mode: "private" }
   | { readonly mode: "host" }
-  | { readonly mode: "path"; readonly path: string };
+  | { readonly mode: "path"; readonly path: string }
+  /** `container:NAME`; `resolveShared` makes a path of it. */
+  | { readonly mode: "container"; readonly container: string };
 
 export type IpcMode = NamespaceMode | { readonly mode: "none" };
 export type NetworkMode = { readonly mode: "none" } | Exclude<NamespaceMode, { readonly mode: "private" }>;
 
 export type UserNamespaceMode =
+  | { readonly mode: "container"; readonly container: string }
   | { readonly mode: "host" }
   | { readonly mode: "private" }
   /** The caller's own id keeps its number (or gets `uid`, `gid`) in the container. */
@@ -288,6 +292,8 @@ export interface RunOptions {
   readonly cgroupns?: NamespaceMode;
   readonly time?: NamespaceMode;
   readonly userns?: UserNamespaceMode;
+  /** What `resolveShared` found. */
+  readonly sharedNamespaces?: SharedNamespaces;
 
   // filesystem
   readonly mounts: readonly MountRequest[];

@@ -84,6 +84,8 @@ export interface ContainerIdentity {
 
 /** Whose ids the container has; the store must be opened for them. */
 export function idsForRun(options: RunOptions, host: HostFacts, paths: EnginePaths): IdChoice {
+  const user = options.sharedNamespaces?.user;
+  if (user !== undefined) return { ids: user.ids, warnings: [], flag: user.flag };
   return chooseIds(host, options.userns, { readHostFile, taken: () => takenIds(paths, host) });
 }
 

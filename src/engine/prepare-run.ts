@@ -35,6 +35,7 @@ import {
   type RunPlan,
   takenIds,
 } from "./plan-run.ts";
+import { resolveShared } from "./shared-namespaces.ts";
 import { own as writableParts } from "./volumes/image-mount.ts";
 import { volumeDirectory } from "./volumes/record.ts";
 import { writeState } from "./write-state.ts";
@@ -76,7 +77,8 @@ export function newId(): string {
 }
 
 /** What `explain run` shows: the plan of a container that is not made. */
-export async function previewRun(options: RunOptions, deps: RunDeps): Promise<RunPlan> {
+export async function previewRun(asked: RunOptions, deps: RunDeps): Promise<RunPlan> {
+  const options = resolveShared(asked, deps.paths);
   const idChoice = idsForRun(options, deps.host, deps.paths);
   const id = newId();
   const identity = { id, name: options.name ?? generateName(deps.random) };
@@ -91,10 +93,11 @@ export async function previewRun(options: RunOptions, deps: RunDeps): Promise<Ru
  * `options.detach` that says how it is started.
  */
 export async function prepareRun(
-  options: RunOptions,
+  asked: RunOptions,
   deps: RunDeps,
   { starts = true, manner }: { readonly starts?: boolean; readonly manner?: Manner } = {},
 ): Promise<PreparedRun> {
+  const options = resolveShared(asked, deps.paths);
   let idChoice = idsForRun(options, deps.host, deps.paths);
   let found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
@@ -343,6 +346,8 @@ function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, d
   const { kept } = run.specification.user;
   const image = found.kind === "image" ? found.image : undefined;
   const { restart, health } = run.launch;
+  const { hostname } = run.specification.config;
+  const shared = options.sharedNamespaces;
   return {
     id: run.id,
     name: run.name,
@@ -355,6 +360,8 @@ function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, d
     remove: options.remove,
     ...(restart === undefined ? {} : { restart }),
     ...(health === undefined ? {} : { healthcheck: true }),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(shared === undefined ? {} : { dependsOn: shared.owners }),
     ...(starts ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,
     ...(idChoice.unique === true ? { uniqueIds: true } : {}),

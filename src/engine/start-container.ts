@@ -15,6 +15,7 @@ import { type Manner, planLaunch } from "./launch.ts";
 import { inMonitorScope } from "./monitor-scope.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import { readLaunch } from "./read-launch.ts";
+import { requireSharedOwners } from "./shared-namespaces.ts";
 import { readVolume, volumeNotFound } from "./volumes/record.ts";
 import { claimState, writeState } from "./write-state.ts";
 
@@ -37,6 +38,7 @@ export async function prepareStart(
   // The policy may have been changed since.
   const launch = { ...made, restart: container.restart };
   requireVolumes(container, deps);
+  requireSharedOwners(paths, container);
   const again = wasStarted(paths, container);
   const input = { id, name, about: container, ids: container.ids, config, origins, launch, manner, again };
   const planned = await planLaunch(input, deps);

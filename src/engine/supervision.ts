@@ -43,6 +43,7 @@ export function watchOps({
   const oom = oomFile(cgroups, host);
   return [
     { ...recordOp(paths, container, ""), destroys: remove },
+    { op: "linkProcess", path: processLink(paths, container.id) },
     ...(oom === undefined ? [] : [{ op: "countOom", file: oom } as const]),
     ...(health === undefined ? [] : [healthOp(paths, container, health)]),
   ];
@@ -83,7 +84,6 @@ function healthOp(paths: EnginePaths, container: SupervisionInput["container"], 
   return {
     op: "healthCheck",
     plan: healthPlanFile(paths, container.id),
-    link: processLink(paths, container.id),
     stateFile: healthFile(paths, container.id),
     interval: milliseconds(health.interval),
     timeout: milliseconds(health.timeout),

@@ -218,13 +218,18 @@ export const opTable = {
     doc: "At the end of the program the monitor looks in the cgroup's `file` (memory.events, in v1 memory.oom_control) whether the kernel killed a process for want of memory: the exit record then ends with ` oom`.",
     args: { file: "str" },
   },
+  linkProcess: {
+    code: 42,
+    calls: "symlink, unlink",
+    doc: "While the program runs `path` is a symbolic link to /proc/PID of it: others find its namespaces there, whichever process it has.",
+    args: { path: "str" },
+  },
   healthCheck: {
     code: 29,
-    calls: "symlink, poll, fork, execve, read, waitpid, rename",
-    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. `link` becomes a symbolic link to /proc/PID of init, by which that plan finds the namespaces. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output.",
+    calls: "poll, fork, execve, read, waitpid, rename",
+    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. The plan finds the namespaces by the link of `linkProcess`. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output.",
     args: {
       plan: "str",
-      link: "str",
       stateFile: "str",
       interval: "u64",
       timeout: "u64",

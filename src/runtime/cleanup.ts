@@ -73,7 +73,7 @@ function removeTrees(draft: Draft): void {
   if (ops.length === 0) {
     return;
   }
-  if (privileged || !draft.owns("user") || helper === undefined) {
+  if (privileged || !(draft.owns("user") || draft.input.container.removalMaps) || helper === undefined) {
     for (const op of ops) {
       draft.cleanup(op, ours);
     }

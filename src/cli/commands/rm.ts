@@ -3,12 +3,14 @@ import {
   beginEnding,
   type Container,
   containerIds,
+  dependantsOf,
   type EnginePaths,
   findContainer,
   listContainers,
   type RemoveTree,
   removeContainer,
   removeDamaged,
+  requireNoDependants,
   stateOf,
 } from "../../engine/mod.ts";
 import { sweep, treeRemover } from "../container-trees.ts";
@@ -24,6 +26,7 @@ export const command = defineCommand({
       short: "a",
       help: "remove every container that ended; with --force those that run too",
     },
+    depend: { type: "boolean", help: "also the containers that share its namespaces" },
     force: { type: "boolean", short: "f", help: "kill what runs; no error for what is not there" },
     ignore: { type: "boolean", short: "i", help: "no error for what is not there" },
     volumes: {
@@ -45,12 +48,14 @@ export const command = defineCommand({
         hint: "vitrine rm CONTAINER..., or --all",
       });
     }
-    const wanted = options.all ? allOf(paths, options.force) : positionals;
+    const named = options.all ? allOf(paths, options.force) : positionals;
+    const wanted = options.depend ? withDependants(paths, named) : named;
     if (options.force && wanted.length > 1) beginEnding(paths, there(paths, wanted));
     let status = 0;
     // One that fails does not keep the others from being removed.
     for (const name of wanted) {
       try {
+        if (!options.force && !options.depend && !options.all) keepForDependants(paths, name);
         await removeOne(paths, name, options, remove);
         context.out(`${name}\n`);
       } catch (error) {
@@ -64,6 +69,22 @@ export const command = defineCommand({
     return status;
   },
 });
+
+/** They go first. */
+function withDependants(paths: EnginePaths, names: readonly string[]): readonly string[] {
+  const all = there(paths, names).flatMap((container) => [
+    ...withDependants(
+      paths,
+      dependantsOf(paths, container).map(({ id }) => id),
+    ),
+    container.id,
+  ]);
+  return [...new Set([...all, ...names.filter((name) => there(paths, [name]).length === 0)])];
+}
+
+function keepForDependants(paths: EnginePaths, name: string): void {
+  for (const container of there(paths, [name])) requireNoDependants(paths, container);
+}
 
 function there(paths: EnginePaths, names: readonly string[]): readonly Container[] {
   return names.flatMap((name) => {

@@ -105,6 +105,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       MacAddress: "",
       Networks: {},
     },
+    Dependencies: container.dependsOn ?? [],
     ImageName: container.image,
     ImageDigest: container.manifestDigest,
     BoundingCaps: process?.capabilities?.bounding ?? [],
@@ -243,7 +244,9 @@ function volumesField({ mounts = [] }: Container): Readonly<Record<string, objec
 function namespaceMode(config: RuntimeConfig, type: string, owned: string): string {
   const found = config.linux?.namespaces?.find((namespace) => namespace.type === type);
   if (found === undefined) return "host";
-  return found.path === undefined ? owned : `ns:${found.path}`;
+  if (found.path === undefined) return owned;
+  const owner = /\/containers\/([0-9a-f]{64})\/process\/ns\/\w+$/.exec(found.path)?.[1];
+  return owner === undefined ? `ns:${found.path}` : `container:${owner}`;
 }
 
 function shmSize(config: RuntimeConfig): number {

@@ -42,6 +42,10 @@ export interface Container extends ContainerRecord {
   readonly monitor?: MonitorProcess;
   /** Absent: `no`. */
   readonly restart?: RestartPolicy;
+  /** Its host name, where it has a UTS namespace of its own. */
+  readonly hostname?: string;
+  /** Containers whose namespaces it shares. */
+  readonly dependsOn?: readonly string[];
   /** It has a health check, whose state is in `healthFile`. */
   readonly healthcheck?: true;
   /** Whose ids its files have. */

@@ -2,7 +2,13 @@ import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VitrineError } from "../../base/mod.ts";
 import { letGo, notEnding, refuseRestart, wakeMonitor } from "./end.ts";
-import { type Container, containerDirectory, type EnginePaths, runDirectory } from "./record.ts";
+import {
+  type Container,
+  containerDirectory,
+  type EnginePaths,
+  listContainers,
+  runDirectory,
+} from "./record.ts";
 import { monitorLives, runningProcess } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
 
@@ -30,6 +36,26 @@ export async function removeContainer(
     await end(paths, container);
   }
   await removeContainerFiles(paths, container, removeTree, options.volumes === true || container.remove);
+}
+
+/** Those that share its namespaces. */
+export function dependantsOf(paths: EnginePaths, { id }: Container): readonly Container[] {
+  return listContainers(paths).filter(({ dependsOn }) => dependsOn?.includes(id) === true);
+}
+
+/** As podman: what others depend on stays. Error: `container-has-dependants`. */
+export function requireNoDependants(paths: EnginePaths, container: Container): void {
+  const names = dependantsOf(paths, container).map(({ name }) => name);
+  if (names.length === 0) return;
+  throw new VitrineError(
+    "invalid",
+    `containers share the namespaces of ${container.name}: ${names.join(", ")}`,
+    {
+      code: "container-has-dependants",
+      operand: container.name,
+      hint: `vitrine rm --depend ${container.name} removes them too; --force this one alone`,
+    },
+  );
 }
 
 /** Kills the programs of several at once, so that their monitors clean up side by side while each is removed in its turn. */

@@ -94,14 +94,17 @@ test("capabilities in any spelling", () => {
   assert.throws(() => parseCapabilities("--cap-add", ["NET_ROOT"]), { ...invalid, operand: "--cap-add" });
 });
 
-test("namespaces: this release shares none between containers", () => {
+test("namespaces", () => {
   assert.deepEqual(parseNamespaceMode("--pid", "host"), { mode: "host" });
   assert.deepEqual(parseNamespaceMode("--pid", "private"), { mode: "private" });
   assert.deepEqual(parseNamespaceMode("--pid", "ns:/proc/1/ns/pid"), {
     mode: "path",
     path: "/proc/1/ns/pid",
   });
-  assert.throws(() => parseNamespaceMode("--pid", "container:web"), unsupported);
+  assert.deepEqual(parseNamespaceMode("--pid", "container:web"), { mode: "container", container: "web" });
+  assert.deepEqual(parseNetworkMode("container:web"), { mode: "container", container: "web" });
+  assert.deepEqual(parseUserNamespaceMode("container:web"), { mode: "container", container: "web" });
+  assert.throws(() => parseNamespaceMode("--pid", "container:"), invalid);
   assert.throws(() => parseNamespaceMode("--pid", "ns:relative"), invalid);
   assert.throws(() => parseNamespaceMode("--pid", "hots"), invalid);
   assert.deepEqual(parseIpcMode("shareable"), { mode: "private" });

@@ -2,13 +2,13 @@
 import type { IdMapRequest, IpcMode, NamespaceMode, NetworkMode, UserNamespaceMode } from "../options.ts";
 import { badValue, conflict, unsupportedFlag } from "./bad-flag.ts";
 
-/** `private`, `host`, `ns:PATH`. */
+/** `private`, `host`, `container:NAME`, `ns:PATH`. */
 export function parseNamespaceMode(flag: string, text: string): NamespaceMode {
   if (text === "private" || text === "") return { mode: "private" };
   if (text === "host") return { mode: "host" };
   if (text.startsWith("ns:")) return joined(flag, text);
-  refuseSharing(flag, text);
-  throw badValue(flag, text, "unknown mode", "one of private, host, ns:PATH");
+  if (text.startsWith("container:")) return ofContainer(flag, text);
+  throw badValue(flag, text, "unknown mode", "one of private, host, container:NAME, ns:PATH");
 }
 
 export function parseIpcMode(text: string): IpcMode {
@@ -23,7 +23,7 @@ export function parseNetworkMode(text: string): NetworkMode {
   if (text === "none") return { mode: "none" };
   if (text === "host") return { mode: "host" };
   if (text.startsWith("ns:")) return joined(flag, text);
-  refuseSharing(flag, text);
+  if (text.startsWith("container:")) return ofContainer(flag, text);
   throw unsupportedFlag(
     flag,
     `the network ${JSON.stringify(text)} is not supported yet: this release has none and host`,
@@ -37,13 +37,10 @@ function joined(flag: string, text: string): { readonly mode: "path"; readonly p
   return { mode: "path", path };
 }
 
-function refuseSharing(flag: string, text: string): void {
-  if (!text.startsWith("container:") && !text.startsWith("pod")) return;
-  throw unsupportedFlag(
-    flag,
-    `sharing a namespace with another container is not supported yet: ${JSON.stringify(text)}`,
-    "join it by its path: ns:/proc/PID/ns/…",
-  );
+function ofContainer(flag: string, text: string): { readonly mode: "container"; readonly container: string } {
+  const container = text.slice("container:".length);
+  if (container === "") throw badValue(flag, text, "container: needs a name or an id");
+  return { mode: "container", container };
 }
 
 /** `host`, `private`, `keep-id[:uid=N,gid=N,size=N]`, `nomap`, `auto[:size=N]`. */
@@ -74,6 +71,7 @@ export function parseUserNamespaceMode(text: string): UserNamespaceMode {
       }
       return { mode: "auto", ...words(["size"]) };
     case "container":
+      return ofContainer(flag, text);
     case "ns":
       throw unsupportedFlag(flag, `--userns=${text} is not supported yet`, "use keep-id, or leave it out");
     default:

@@ -6,7 +6,7 @@ import { conflict } from "../flags/bad-flag.ts";
 import { toHostId } from "../id-maps.ts";
 import type { MountRequest } from "../options.ts";
 import { inUserNamespace, type SpecInput } from "./input.ts";
-import { isPrivate } from "./namespaces.ts";
+import { isPrivate, isWithin } from "./namespaces.ts";
 import { byDefault, byFlag, byHost, byImage, type Notebook, type Sourced, sourced } from "./notebook.ts";
 import { UserMountList, type UserMounts } from "./user-mounts.ts";
 
@@ -58,7 +58,7 @@ function standardMounts(input: SpecInput): readonly Sourced<Mount>[] {
 function proc(input: SpecInput): Sourced<Mount> {
   const { procOptions } = input.options.security;
   const destination = "/proc";
-  if (inUserNamespace(input) && !isPrivate(input, "pid")) {
+  if (inUserNamespace(input) && !isWithin(input, "pid")) {
     return sourced(
       { destination, type: "bind", source: "/proc", options: ["rbind", ...defaults.proc.value] },
       byHost("a user namespace may not mount the proc of a pid namespace that it does not own"),
@@ -121,7 +121,7 @@ function sys(input: SpecInput): Sourced<Mount> {
   const destination = "/sys";
   const { privileged } = input.options;
   const options = defaults.sys.value.filter((option) => option !== "ro" || !privileged);
-  if (inUserNamespace(input) && !isPrivate(input, "network")) {
+  if (inUserNamespace(input) && !isWithin(input, "network")) {
     return sourced(
       { destination, type: "bind", source: "/sys", options: ["rbind", ...options] },
       byHost("a user namespace may not mount the sysfs of a network namespace that it does not own"),

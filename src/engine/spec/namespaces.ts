@@ -36,11 +36,22 @@ export function isPrivate(input: SpecInput, type: keyof ReturnType<typeof namesp
   return (namespaceModes(input)[type].asked?.mode ?? "private") === "private";
 }
 
+/** True where the namespace belongs to the container's user namespace: its own, or one of the container it shares both with. */
+export function isWithin(input: SpecInput, type: keyof ReturnType<typeof namespaceModes>): boolean {
+  const shared = input.options.sharedNamespaces?.user !== undefined;
+  return isPrivate(input, type) || (shared && namespaceModes(input)[type].asked?.mode === "path");
+}
+
 export function namespaces(input: SpecInput, notebook: Notebook): NamespacesPart {
   const list: Sourced<LinuxNamespace>[] = [];
   const modes = namespaceModes(input);
   requirePossible(input);
-  if (inUserNamespace(input)) list.push(sourced({ type: "user" }, userNamespaceOrigin(input)));
+  const joinedUser = input.options.sharedNamespaces?.user;
+  if (joinedUser !== undefined) {
+    list.push(sourced({ type: "user", path: joinedUser.path }, byFlag(joinedUser.flag)));
+  } else if (inUserNamespace(input)) {
+    list.push(sourced({ type: "user" }, userNamespaceOrigin(input)));
+  }
   for (const type of defaults.namespaces.value) {
     if (type === "mount") {
       list.push(sourced({ type }, byDefault));
@@ -58,7 +69,8 @@ export function namespaces(input: SpecInput, notebook: Notebook): NamespacesPart
     list.push(sourced({ type, ...path }, asked === undefined ? byDefault : byFlag(flag)));
   }
   const { ids } = input.idChoice;
-  if (ids.kind === "none") return { namespaces: notebook.list("/linux/namespaces", list) };
+  if (ids.kind === "none" || joinedUser !== undefined)
+    return { namespaces: notebook.list("/linux/namespaces", list) };
   const origin = userNamespaceOrigin(input);
   notebook.note("/linux/uidMappings", origin);
   notebook.note("/linux/gidMappings", origin);

@@ -49,7 +49,9 @@ export function generatedFiles(input: SpecInput, passwd: string | undefined): Fi
 
 function hosts(input: SpecInput): Sourced<string> {
   const { addHosts, network, hostname, domainname, uts } = input.options;
+  const shared = input.options.sharedNamespaces?.networkFiles?.hosts;
   const added = addHosts.map(({ name, address }) => `${address}\t${name}\n`).join("");
+  if (shared !== undefined) return sourced(shared + added, byFlag("--network"));
   if (network?.mode === "host") {
     const ofHost = input.readHostFile("/etc/hosts");
     if (ofHost !== undefined) {
@@ -69,10 +71,12 @@ function hosts(input: SpecInput): Sourced<string> {
 }
 
 function resolvConf(input: SpecInput): Sourced<string> {
-  const { dns, dnsSearch, dnsOptions, network } = input.options;
+  const { dns, dnsSearch, dnsOptions, network, sharedNamespaces } = input.options;
   const asked = dns.length + dnsSearch.length + dnsOptions.length > 0;
   const ofHost = network?.mode === "host" ? (input.readHostFile("/etc/resolv.conf") ?? "") : "";
+  const shared = sharedNamespaces?.networkFiles?.resolvConf;
   if (!asked) {
+    if (shared !== undefined) return sourced(shared, byFlag("--network"));
     if (network?.mode === "host") return sourced(ofHost, byFlag("--network"));
     return sourced("# there is no network\n", byDefault);
   }

@@ -82,6 +82,8 @@ export function environment(input: SpecInput, user: ResolvedUser, notebook: Note
 export function containerHostname({ options, id, hostname }: SpecInput): Sourced<string> {
   if (options.hostname !== undefined) return sourced(options.hostname, byFlag("--hostname"));
   if (options.uts?.mode === "host") return sourced(hostname, byFlag("--uts"));
+  const shared = options.sharedNamespaces?.hostname;
+  if (shared !== undefined) return sourced(shared, byFlag("--uts"));
   return sourced(id.slice(0, defaults.hostnameDigits.value), byDefault);
 }
 
