@@ -88,7 +88,7 @@ static void answer(int fd, char *head, int status)
 
 static void get(int fd, char *head)
 {
-	ask(fd, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n", path);
+	ask(fd, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: application/vnd.oci.image.manifest.v1+json, */*\r\n\r\n", path);
 	answer(fd, head, 200);
 }
 

@@ -13,6 +13,8 @@ const image = testImage(layer);
 async function startKeeper(
   fault: (asked: Asked) => Answer | undefined = () => undefined,
   cut?: (asked: Omit<Asked, "body">) => number | undefined,
+  /** Digests that the registry finds in its other repositories. */
+  found: ReadonlySet<string> = new Set(),
 ) {
   const blobs = new Map<string, Buffer>();
   const manifests = new Map<string, Buffer>();
@@ -40,15 +42,17 @@ async function startKeeper(
           headers: { location: "/x", ...(tags.length > 0 && { "oci-tag": tags.join(", ") }) },
         };
       }
-      const found = manifests.get(id!);
-      return found === undefined
+      const kept = manifests.get(id!);
+      return kept === undefined
         ? { status: 404 }
-        : { headers: { "content-type": mediaTypes.index }, body: found };
+        : { headers: { "content-type": mediaTypes.index }, body: kept };
     }
     if (kind === "referrers") return { status: 404 };
     if (asked.method === "HEAD") return blobs.has(id!) ? {} : { status: 404 };
     if (asked.method === "POST") {
-      if (url.searchParams.get("from") === "has-it") return { status: 201, headers: { location: "/x" } };
+      const isKnown = url.searchParams.get("from") === null && found.has(url.searchParams.get("mount")!);
+      if (url.searchParams.get("from") === "has-it" || isKnown)
+        return { status: 201, headers: { location: "/x" } };
       const session = String(++count);
       sessions.set(session, Buffer.alloc(0));
       return { status: 202, headers: place(session) };
@@ -102,6 +106,19 @@ describe("push", () => {
     assert.equal(keeper.blobs.size, 0);
     assert.equal(await push(keeper, { mountFrom: () => ["has-not"] }), "no error");
     assert.equal(keeper.blobs.size, 2);
+  });
+
+  it("lets the registry find a blob in its other repositories, and uploads where it refuses to look", async () => {
+    const keeper = await startKeeper(undefined, undefined, new Set([image.layer.digest]));
+    await using _server = keeper.server;
+    assert.equal(await push(keeper), "no error");
+    assert.deepEqual([...keeper.blobs.keys()], [image.config.digest]);
+    const old = await startKeeper(({ method, target }) =>
+      method === "POST" && target.includes("mount=") ? { status: 400 } : undefined,
+    );
+    await using _old = old.server;
+    assert.equal(await push(old), "no error");
+    assert.equal(old.blobs.size, 2);
   });
 
   it("sends chunks of the length asked for", async () => {

@@ -80,15 +80,35 @@ async function begin(target: UploadTarget, blob: OutgoingBlob): Promise<Upload |
     // No access to the other repository is no reason not to upload.
     await response.discard();
   }
-  return start(target, digest);
+  return discover(target, digest);
+}
+
+/**
+ * The registry may find the blob in another repository by itself (spec.md#mounting-a-blob-from-another-repository, `from`
+ * left out); the request that begins an upload asks for it on the way.
+ */
+async function discover(target: UploadTarget, digest: Digest): Promise<Upload | "mounted"> {
+  const query = new URLSearchParams({ mount: digest, ...algorithmQuery(digest) });
+  const response = await send(target, "POST", `${paths.uploads(target.name)}?${query}`);
+  if (response.status === 202) return readUpload(target, response, 0);
+  await response.discard();
+  return response.status === 201 ? "mounted" : start(target, digest);
 }
 
 async function start(target: UploadTarget, digest: Digest): Promise<Upload> {
-  const { algorithm } = splitDigest(digest);
-  const query = algorithm === "sha256" ? "" : `?digest-algorithm=${algorithm}`;
-  const response = await send(target, "POST", `${paths.uploads(target.name)}${query}`);
+  const query = new URLSearchParams(algorithmQuery(digest));
+  const response = await send(
+    target,
+    "POST",
+    `${paths.uploads(target.name)}${query.size === 0 ? "" : `?${query}`}`,
+  );
   if (response.status !== 202) throw await responseError(response, target.name);
   return readUpload(target, response, 0);
+}
+
+function algorithmQuery(digest: Digest): Readonly<Record<string, string>> {
+  const { algorithm } = splitDigest(digest);
+  return algorithm === "sha256" ? {} : { "digest-algorithm": algorithm };
 }
 
 /** Sends what is missing from `upload.offset` on, and closes. */
