@@ -83,6 +83,7 @@ enum op_code {
   OP_WRITE_EITHER = 61,
   OP_FILL_VOLUME = 62,
   OP_CHANGE_OWNERS = 63,
+  OP_AWAIT_REMOVED = 64,
   OP_SET_HOSTNAME = 70,
   OP_SET_DOMAINNAME = 71,
   OP_LOOPBACK_UP = 72,
@@ -392,6 +393,10 @@ struct args_change_owners {
   uint32_t uid;
   uint32_t gid;
 };
+struct args_await_removed {
+  struct path path;
+  uint32_t milliseconds;
+};
 struct args_set_hostname {
   struct str name;
 };
@@ -610,6 +615,7 @@ union op_args {
   struct args_write_either write_either;
   struct args_fill_volume fill_volume;
   struct args_change_owners change_owners;
+  struct args_await_removed await_removed;
   struct args_set_hostname set_hostname;
   struct args_set_domainname set_domainname;
   struct args_loopback_up loopback_up;
@@ -705,6 +711,7 @@ union op_args {
   X(write_either, OP_WRITE_EITHER, "writeEither") \
   X(fill_volume, OP_FILL_VOLUME, "fillVolume") \
   X(change_owners, OP_CHANGE_OWNERS, "changeOwners") \
+  X(await_removed, OP_AWAIT_REMOVED, "awaitRemoved") \
   X(set_hostname, OP_SET_HOSTNAME, "setHostname") \
   X(set_domainname, OP_SET_DOMAINNAME, "setDomainname") \
   X(loopback_up, OP_LOOPBACK_UP, "loopbackUp") \
@@ -1005,6 +1012,10 @@ static const struct field fields_change_owners[] = {
   {ARG_U32, offsetof(struct args_change_owners, uid)},
   {ARG_U32, offsetof(struct args_change_owners, gid)},
 };
+static const struct field fields_await_removed[] = {
+  {ARG_PATH, offsetof(struct args_await_removed, path)},
+  {ARG_U32, offsetof(struct args_await_removed, milliseconds)},
+};
 static const struct field fields_set_hostname[] = {
   {ARG_STR, offsetof(struct args_set_hostname, name)},
 };
@@ -1210,6 +1221,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_WRITE_EITHER] = {"writeEither", fields_write_either, 4},
   [OP_FILL_VOLUME] = {"fillVolume", fields_fill_volume, 3},
   [OP_CHANGE_OWNERS] = {"changeOwners", fields_change_owners, 3},
+  [OP_AWAIT_REMOVED] = {"awaitRemoved", fields_await_removed, 2},
   [OP_SET_HOSTNAME] = {"setHostname", fields_set_hostname, 1},
   [OP_SET_DOMAINNAME] = {"setDomainname", fields_set_domainname, 1},
   [OP_LOOPBACK_UP] = {"loopbackUp", NULL, 0},

@@ -2,6 +2,7 @@
 #include "helper.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* linux/bpf.h, which musl's headers do not have: what a device program needs of it. */
 enum { PROG_LOAD = 5, PROG_ATTACH = 8, PROG_DETACH = 9, PROG_GET_FD_BY_ID = 13, PROG_QUERY = 16 };
@@ -133,4 +134,16 @@ int op_cgroup_vacate(struct helper *h, const struct args_cgroup_vacate *a) {
   close(from);
   if (to >= 0) close(to);
   return error;
+}
+
+int op_await_removed(struct helper *h, const struct args_await_removed *a) {
+  uint32_t waited = 0;
+  for (uint32_t step = 1; waited < a->milliseconds; waited += step, step = step < 16 ? step * 2 : step) {
+    int fd = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0) return 0;
+    close(fd);
+    struct timespec pause = {0, (long)step * 1000000};
+    nanosleep(&pause, NULL);
+  }
+  return 0;
 }

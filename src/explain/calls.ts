@@ -108,6 +108,7 @@ const describers: Describer = {
     `bpf(BPF_PROG_LOAD, BPF_PROG_TYPE_CGROUP_DEVICE, ${op.program.length / 8} instructions)`,
     `bpf(BPF_PROG_ATTACH, ${pathText(op.path)}, BPF_CGROUP_DEVICE)`,
   ],
+  awaitRemoved: (op) => [`wait until ${pathText(op.path)} is gone, at most ${op.milliseconds} ms`],
   cgroupVacate: (op) => [`write(${pathText(op.to)}/cgroup.procs, each PID in ${pathText(op.from)})`],
   setTimeOffset: (op) => [
     `write(/proc/self/timens_offsets, "${clockName(op.clock)} ${op.seconds} ${op.nanoseconds}")`,

@@ -20,6 +20,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   pivotRoot: "root filesystem",
   mountPropagation: "root filesystem",
   cgroupAttach: "cgroup",
+  awaitRemoved: "cgroup",
   cgroupVacate: "cgroup",
   deviceProgram: "cgroup",
   makeNode: "devices",

@@ -96,6 +96,12 @@ export const opTable = {
     doc: "Moves every process in the cgroup v2 directory `from` into `to`, until `from` has none: controllers go to the children of an empty directory only.",
     args: { from: "path", to: "path" },
   },
+  awaitRemoved: {
+    code: 64,
+    calls: "openat2, nanosleep",
+    doc: "Waits until the directory `path` is gone, at most so long; it may stay. systemd removes the cgroup of a scope when it notes that it is empty, and a scope whose cgroup another removed before that is never over.",
+    args: { path: "path", milliseconds: "u32" },
+  },
   setTimeOffset: {
     code: 6,
     calls: "unshare, write /proc/self/timens_offsets",

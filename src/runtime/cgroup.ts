@@ -233,6 +233,10 @@ export function removeCgroup(draft: Draft, plan: CgroupPlan): void {
         { ...pathReason, tolerate: ["ENOENT", "ENODEV"] },
       );
     }
+    if (cgroup.mode === "v2" && cgroup.scope !== undefined) {
+      const path = { base: "host", path: directory } as const;
+      draft.cleanup({ op: "awaitRemoved", path, milliseconds: removalMilliseconds }, pathReason);
+    }
     draft.cleanup(
       {
         op: "removeDirectory",

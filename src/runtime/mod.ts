@@ -25,7 +25,13 @@ export {
 export { filterOf } from "./lifecycle/seccomp.ts";
 export { type LiveCgroup, liveCgroup, processesIn } from "./live/control.ts";
 export { freeze, isFrozen, thaw } from "./live/freeze.ts";
-export { type BlockIoEntry, type ContainerStats, type Count, readStats } from "./live/stats.ts";
+export {
+  type BlockIoEntry,
+  type ContainerStats,
+  type Count,
+  killsForMemory,
+  readStats,
+} from "./live/stats.ts";
 export { applyUpdate, mergeResources, planUpdate } from "./live/update.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";
 export { encodeReasons, joinPlan } from "./reasons.ts";

@@ -98,6 +98,12 @@ test("the monitor asks for the scope before it limits it, and leaves init where 
   const written = monitor.findIndex((op) => op.op === "writeFile" && op.path.path.endsWith("/pids.max"));
   assert.ok(asked < written);
   assert.ok(!ops.some(({ op }) => op.op === "cgroupAttach"));
+  const cleanup = ops.filter(({ stage }) => stage === "cleanup").map(({ op }) => op.op);
+  assert.equal(
+    cleanup[cleanup.indexOf("removeDirectory") - 1],
+    "awaitRemoved",
+    "systemd has time to note the end",
+  );
   // On v1 systemd knows few of the hierarchies: init goes into all of them itself.
   const v1 = planOf(rootHost, system, { pids: { limit: 7n } });
   assert.ok(v1.some(({ op, stage }) => op.op === "cgroupAttach" && stage === "init"));

@@ -26,6 +26,8 @@ export async function enterMonitorScope(id: string, config: RuntimeConfig, deps:
       properties: [
         { name: "Description", type: "s", value: `monitor of vitrine container ${id}` },
         { name: "Slice", type: "s", value: monitorSlice },
+        // Only into what is delegated may more processes be put: `joinMonitorScope`.
+        { name: "Delegate", type: "b", value: true },
         { name: "CollectMode", type: "s", value: "inactive-or-failed", since: 236 },
       ],
     },

@@ -73,6 +73,12 @@ export function readStats(cgroup: LiveCgroup): ContainerStats {
   return { ...counted, cpuset: cpusetOf(cpuset), intel_rdt: {}, network_interfaces: null };
 }
 
+/** How many of its processes were killed because its memory was used up; 0 where nobody counts. */
+export function killsForMemory(cgroup: LiveCgroup): number {
+  const text = readControl(cgroup, cgroup.mode === "v2" ? "memory.events" : "memory.oom_control");
+  return Number(/^oom_kill (\d+)$/m.exec(text ?? "")?.[1] ?? 0);
+}
+
 /** v2 counts none of it, and runc's zeros say so. */
 function cpusetOf(read: Read): ContainerStats["cpuset"] {
   const lists = (["cpus", "mems"] as const).flatMap((name) => {

@@ -1,9 +1,10 @@
-import { stringifyJson, VitrineError } from "../../../base/mod.ts";
-import { readState, readStats } from "../../../runtime/mod.ts";
+import { VitrineError } from "../../../base/mod.ts";
+import { toJson } from "../../../oci/mod.ts";
+import { killsForMemory, readState, readStats } from "../../../runtime/mod.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
-  summary: "Print what a container uses, as JSON lines",
+  summary: "Print what a container uses, and when it ran out of memory, as JSON lines",
   usage: "CONTAINER",
   options: {
     interval: { type: "string", value: "TIME", default: "5s", help: "how often: 500ms, 5s, 1m" },
@@ -13,21 +14,39 @@ export const verb = defineVerb({
   async run({ options, positionals, globals, context }) {
     const id = positionals[0] ?? "";
     const interval = milliseconds(options.interval);
-    const first = readState(globals.root, id);
-    if (first.status === "stopped") {
+    const { record, status } = readState(globals.root, id);
+    if (status === "stopped") {
       throw new VitrineError("invalid", `container with id ${id} is not running`, {
         code: "container-not-running",
         operand: id,
       });
     }
-    for (;;) {
-      context.out(`${stringifyJson({ type: "stats", id, data: readStats(first.record.cgroup) })}\n`);
-      if (options.stats) return 0;
-      await new Promise((resolve) => setTimeout(resolve, interval));
-      if (!runs(globals.root, id)) return 0;
+    const print = (event: object): void => context.out(`${toJson({ ...event })}\n`);
+    if (options.stats) {
+      print({ type: "stats", id, data: readStats(record.cgroup) });
+      return 0;
+    }
+    let kills = killsForMemory(record.cgroup);
+    for (let next = performance.now() + interval; ; ) {
+      await sleep(Math.min(lookMilliseconds, Math.max(next - performance.now(), 1)));
+      // Looked at first: what was killed last is then counted below.
+      const lives = runs(globals.root, id);
+      const now = killsForMemory(record.cgroup);
+      for (; kills < now; kills++) print({ type: "oom", id });
+      if (!lives) return 0;
+      if (performance.now() < next) continue;
+      next += interval;
+      print({ type: "stats", id, data: readStats(record.cgroup) });
     }
   },
 });
+
+/** How long a kill may go unseen. */
+const lookMilliseconds = 100;
+
+function sleep(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time));
+}
 
 function runs(root: string, id: string): boolean {
   try {
