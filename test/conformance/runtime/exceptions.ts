@@ -41,6 +41,20 @@ const netDevices = Object.fromEntries(
   ].map((what) => [`config-linux.md#network-devices: ${what}`, "knows no netDevices (before 1.4)"]),
 );
 
+const attributes = Object.fromEntries(
+  [
+    "config.md#linux-process: scheduler: nice of SCHED_OTHER and SCHED_BATCH, SCHED_IDLE",
+    "config.md#linux-process: scheduler: flags",
+    "config.md#linux-process: scheduler: values of another policy are an error",
+    "config.md#linux-process: ioPriority: class and priority",
+    "config.md#linux-process: execCPUAffinity: final is that of the program, of exec alone",
+    "config.md#linux-process: execCPUAffinity: what is no list is an error",
+    "config-linux.md#memory-policy: mode and nodes",
+    "config-linux.md#memory-policy: a node that is not there, a mode without its nodes are errors",
+    "config-linux.md#offset-for-time-namespace: exec has the container's clocks",
+  ].map((name) => [name, "knows it from 1.2, 1.3 or 1.4 on"]),
+);
+
 const twice = "config.md#posix-process: a type given twice is an error";
 
 export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -52,6 +66,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     ...idMapped,
     ...joined,
     ...netDevices,
+    ...attributes,
     [`${options}: idmap is an error without a map, on a new filesystem, or where the filesystem has none`]:
       "ignores the word idmap",
     "config-linux.md#seccomp: the listener stays with nobody but the agent":
