@@ -69,6 +69,7 @@ enum op_code {
   OP_BIND_ID_MAPPED = 40,
   OP_RESTART = 41,
   OP_LINK_PROCESS = 42,
+  OP_CHANGE_ROOT = 43,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -325,6 +326,9 @@ struct args_restart {
 };
 struct args_link_process {
   struct str path;
+};
+struct args_change_root {
+  char none;
 };
 struct args_make_directory {
   struct path path;
@@ -601,6 +605,7 @@ union op_args {
   struct args_bind_id_mapped bind_id_mapped;
   struct args_restart restart;
   struct args_link_process link_process;
+  struct args_change_root change_root;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -697,6 +702,7 @@ union op_args {
   X(bind_id_mapped, OP_BIND_ID_MAPPED, "bindIdMapped") \
   X(restart, OP_RESTART, "restart") \
   X(link_process, OP_LINK_PROCESS, "linkProcess") \
+  X(change_root, OP_CHANGE_ROOT, "changeRoot") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -1207,6 +1213,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_BIND_ID_MAPPED] = {"bindIdMapped", fields_bind_id_mapped, 11},
   [OP_RESTART] = {"restart", fields_restart, 7},
   [OP_LINK_PROCESS] = {"linkProcess", fields_link_process, 1},
+  [OP_CHANGE_ROOT] = {"changeRoot", NULL, 0},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

@@ -251,6 +251,15 @@ int op_pivot_root(struct helper *h, const struct args_pivot_root *a) {
   return chdir("/") == 0 ? 0 : fail(h, "chdir(/)");
 }
 
+int op_change_root(struct helper *h, const struct args_change_root *a) {
+  (void)a;
+  usher_end(); /* the host's paths end here */
+  if (h->root < 0) return fail_as(h, EBADF, "no setRoot before it");
+  if (fchdir(h->root) != 0) return fail(h, "fchdir(root)");
+  if (chroot(".") != 0) return fail(h, "chroot");
+  return chdir("/") == 0 ? 0 : fail(h, "chdir(/)");
+}
+
 int op_unmount(struct helper *h, const struct args_unmount *a) {
   if (a->path.base == BASE_HOST)
     return umount2(a->path.path.at, (int)a->flags | UMOUNT_NOFOLLOW) == 0 ? 0 : fail(h, "umount2(%s)", a->path.path.at);

@@ -200,6 +200,7 @@ const describers: Describer = {
     op.noPivot
       ? ["mount(root, /, MS_MOVE)", "chroot(.)"]
       : ["pivot_root(root, old root)", "umount2(old root, MNT_DETACH)", "chdir(/)"],
+  changeRoot: () => ["fchdir(root)", "chroot(.)", "chdir(/)"],
   maskPath: (op) => [
     `openat2(${pathText(op.path)}, O_PATH)`,
     "move_mount(/dev/null over a file | an empty read-only tmpfs over a directory)",

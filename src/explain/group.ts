@@ -18,6 +18,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   setDomainname: "namespaces",
   setRoot: "root filesystem",
   pivotRoot: "root filesystem",
+  changeRoot: "root filesystem",
   mountPropagation: "root filesystem",
   cgroupAttach: "cgroup",
   awaitRemoved: "cgroup",

@@ -365,6 +365,12 @@ export const opTable = {
       idMapRecursive: "bool",
     },
   },
+  changeRoot: {
+    code: 43,
+    calls: "fchdir, chroot, chdir",
+    doc: "Makes the root handle `/` for a process that has no mount namespace of its own: what it mounted is the host's, for cleanup to take off.",
+    args: {},
+  },
 
   // --- files ---
   makeDirectory: {

@@ -24,7 +24,14 @@ import {
   setOomScore,
 } from "./process.ts";
 import { protectPaths, writeSysctls } from "./restrictions.ts";
-import { finishPropagation, isolateMounts, makeRootReadOnly, mountRoot, pivot } from "./rootfs.ts";
+import {
+  finishPropagation,
+  isolateMounts,
+  makeRootReadOnly,
+  mountRoot,
+  pivot,
+  unmountFromHost,
+} from "./rootfs.ts";
 import { installEarly, installLate } from "./seccomp.ts";
 import type { CompileInput } from "./types.ts";
 
@@ -66,7 +73,7 @@ export function compile(input: CompileInput): Plan {
 
   finishPropagation(draft);
   makeWorkingDirectory(draft);
-  openStreams(draft);
+  openStreams(draft, draft.namespace("mount") !== undefined);
   finishDev(draft, mounts);
   makeRootReadOnly(draft);
   setNames(draft);
@@ -86,6 +93,10 @@ export function compile(input: CompileInput): Plan {
 
   runPoststartHooks(draft);
   supervise(draft);
+  unmountFromHost(
+    draft,
+    mounts.map(({ destination }) => destination),
+  );
   cleanUp(draft, cgroup);
   return draft.finish();
 }

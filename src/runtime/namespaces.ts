@@ -46,14 +46,7 @@ export function cloneBit(type: NamespaceType): number {
 /** What the fields about namespaces contradict in each other, before the first op. */
 export function checkNamespaces(draft: Draft): void {
   const linux = draft.input.config.linux;
-  if (draft.namespace("mount") === undefined) {
-    throw unsupported(
-      "namespace-mount-missing",
-      "/linux/namespaces",
-      "there is no mount namespace, so every mount would be made on the host",
-      'add {"type":"mount"} to linux.namespaces',
-    );
-  }
+  checkHostMounts(draft);
   const user = draft.namespace("user");
   const hasMaps = (linux?.uidMappings ?? linux?.gidMappings) !== undefined;
   if (user === undefined && hasMaps) {
@@ -75,6 +68,42 @@ export function checkNamespaces(draft: Draft): void {
   if (linux?.timeOffsets !== undefined && !draft.owns("time")) {
     throw invalid("time-offsets-without-namespace", "/linux/timeOffsets", "there is no new time namespace");
   }
+}
+
+/**
+ * Without a mount namespace the container's mounts are made on the host, below its root, until it is deleted. What
+ * would change the host's own mounts is refused.
+ */
+function checkHostMounts(draft: Draft): void {
+  if (draft.namespace("mount") !== undefined) {
+    return;
+  }
+  const { config, container } = draft.input;
+  if (container.root.type !== "directory" || draft.inUserNamespace) {
+    throw unsupported(
+      "namespace-mount-missing",
+      "/linux/namespaces",
+      "there is no mount namespace, so every mount would be made on the host",
+      'add {"type":"mount"} to linux.namespaces',
+    );
+  }
+  const refused =
+    config.root.readonly === true
+      ? "/root/readonly"
+      : config.linux?.rootfsPropagation !== undefined
+        ? "/linux/rootfsPropagation"
+        : undefined;
+  if (refused !== undefined) {
+    throw invalid(
+      "namespace-mount-missing",
+      refused,
+      "there is no mount namespace: it would change the host",
+    );
+  }
+  draft.note(
+    "/linux/namespaces",
+    "no mount namespace: the mounts are the host's until the container is deleted",
+  );
 }
 
 function checkMap(map: readonly LinuxIdMapping[] | undefined, pointer: string): void {

@@ -15,6 +15,8 @@ import { propagationWord } from "./mount-options.ts";
 import type { RootMount } from "./types.ts";
 
 const section = "config.md#root";
+/** umount2(2). */
+const MNT_DETACH = 2;
 const propagationSection = "config-linux.md#rootfs-mount-propagation";
 const propagationPointer = "/linux/rootfsPropagation";
 
@@ -28,6 +30,9 @@ function wantedPropagation(draft: Draft): number {
 
 /** Init: cuts the copied mounts of the host off, so that nothing mounted from here on spreads to it. */
 export function isolateMounts(draft: Draft): void {
+  if (draft.namespace("mount") === undefined) {
+    return;
+  }
   const propagation = wantedPropagation(draft);
   const reason = { pointer: propagationPointer, section: propagationSection };
   if ((propagation & MS_SHARED) === 0) {
@@ -83,7 +88,7 @@ export function mountRoot(draft: Draft): void {
       },
       reason,
     );
-  } else {
+  } else if (draft.namespace("mount") !== undefined) {
     draft.init(
       {
         op: "bindMount",
@@ -121,6 +126,10 @@ function overlayOptions(root: RootMount & { readonly type: "overlay" }, kernel: 
 
 /** Init: the root handle becomes `/`; the host's tree is detached. */
 export function pivot(draft: Draft): void {
+  if (draft.namespace("mount") === undefined) {
+    draft.init({ op: "changeRoot" }, { pointer: "/root/path", section });
+    return;
+  }
   draft.init(
     { op: "pivotRoot", noPivot: draft.input.container.noPivot ?? false },
     { pointer: "/root/path", section },
@@ -129,6 +138,9 @@ export function pivot(draft: Draft): void {
 
 /** Init, after the pivot: shared and unbindable are meant for the new root, not for the host's tree. */
 export function finishPropagation(draft: Draft): void {
+  if (draft.namespace("mount") === undefined) {
+    return;
+  }
   const propagation = wantedPropagation(draft);
   if ((propagation & (MS_SHARED | MS_UNBINDABLE)) !== 0) {
     draft.init(
@@ -155,6 +167,24 @@ export function makeRootReadOnly(draft: Draft): void {
         recursive: false,
       },
       { pointer: "/root/readonly", section },
+    );
+  }
+}
+
+/** Cleanup: what was mounted on the host, where the container has no mount namespace, last first. */
+export function unmountFromHost(draft: Draft, destinations: readonly string[]): void {
+  if (draft.namespace("mount") !== undefined || destinations.length === 0) {
+    return;
+  }
+  const reason = { pointer: "/linux/namespaces", section: "config-linux.md#namespaces" };
+  draft.cleanup(
+    { op: "setRoot", path: { base: "host", path: rootPath(draft.input.container.root) } },
+    reason,
+  );
+  for (const path of destinations.toReversed()) {
+    draft.cleanup(
+      { op: "unmount", path: { base: "root", path }, flags: MNT_DETACH },
+      { ...reason, tolerate: ["EINVAL", "ENOENT"] },
     );
   }
 }

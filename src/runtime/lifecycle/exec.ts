@@ -96,7 +96,7 @@ export function compileExec(input: ExecInput): Plan {
   setAffinity(draft, affinity, "final");
   enterFromInit(draft, input, directory);
   setOomScore(draft);
-  draft.init({ op: "setRoot", path: { base: "host", path: "/" } }, ours);
+  enterRoot(draft, input);
   openStreams(draft, false);
   draft.init(
     { op: "setUmask", mask: input.process.user.umask ?? 0o022 },
@@ -156,6 +156,15 @@ function enterFromInit(draft: Draft, input: ExecInput, directory: string): void 
         );
       }
     }
+  }
+}
+
+/** With the container's mount namespace its root comes along; one that has none has a root of its own all the same. */
+function enterRoot(draft: Draft, { namespaces, pid }: ExecInput): void {
+  const joined = namespaces.includes("mount");
+  draft.init({ op: "setRoot", path: { base: "host", path: joined ? "/" : `/proc/${pid}/root` } }, ours);
+  if (!joined) {
+    draft.init({ op: "changeRoot" }, ours);
   }
 }
 

@@ -74,6 +74,8 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#personality: LINUX32": "ignores linux.personality",
     "config.md#domainname: is the container's": "ignores domainname",
+    "config-linux.md#namespaces: without mount it is the runtime's: mounts are made below the root, and gone after delete":
+      "leaves them on the host",
     "config.md#poststart: a hook that fails is an error of start, and ends the container":
       "runs the hooks at the end of create",
     "runtime.md#state: hooks are told id, status, bundle and annotations":

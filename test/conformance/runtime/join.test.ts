@@ -114,3 +114,29 @@ must("config-linux.md#user-namespace-mappings", "named beside a path they are th
     refused(run("true", named(300_000)));
   }),
 );
+
+must(
+  section,
+  "without mount it is the runtime's: mounts are made below the root, and gone after delete",
+  () => {
+    const script =
+      "readlink /proc/self/ns/mnt; ls /proc/1 > /dev/null && echo proc; test -e /etc/debian_version || echo inside";
+    const directory = bundle(`${script}; while :; do sleep 1; done`, (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }: Config) => type !== "mount");
+      config.mounts = config.mounts.filter(({ destination }: Config) => destination !== "/sys");
+    });
+    const mounted = () =>
+      fs.readFileSync("/proc/self/mountinfo", "utf8").split(`${directory}/rootfs/`).length - 1;
+    const id = start(directory);
+    try {
+      assert.notEqual(mounted(), 0);
+      const seen = succeeded(call(["exec", id, "sh", "-c", script])).stdout;
+      assert.equal(seen, `${fs.readlinkSync("/proc/self/ns/mnt")}\nproc\ninside\n`);
+    } finally {
+      call(["delete", "--force", id]);
+      const left = mounted();
+      if (left > 0) spawnSync("umount", ["--recursive", "--lazy", path.join(directory, "rootfs")]);
+      assert.equal(left, 0, "mounts are left on the host");
+    }
+  },
+);
