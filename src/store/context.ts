@@ -59,6 +59,7 @@ export function initialize(context: StoreContext): void {
       fs.writeFileSync(path.join(context.layout, "oci-layout"), layoutHeaderBytes());
       fs.writeFileSync(versionFile, `${formatVersion}\n`);
     } else if (found.trim() !== formatVersion) {
+      // `prepareStore` tells which.
       throw new VitrineError("unsupported", `store ${context.root} has version ${found.trim()}`, {
         code: "store-version-unsupported",
         operand: context.root,

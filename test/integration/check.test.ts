@@ -208,6 +208,7 @@ test("a killed unpacking is swept by the next command about containers", async (
   vitrine("rmi", "-f", "probe");
   reimport();
   const child = world.start(["run", "--rm", "-q", "probe", "true"]);
+  const closed = new Promise((resolve) => child.once("close", resolve));
   const deadline = Date.now() + 20_000;
   while (
     child.exitCode === null &&
@@ -217,7 +218,7 @@ test("a killed unpacking is swept by the next command about containers", async (
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   child.kill("SIGKILL");
-  await new Promise((resolve) => child.once("close", resolve));
+  await closed;
   vitrine("ps", "-a");
   assert.deepEqual(
     fs.readdirSync(at("tmp")).filter((name) => name !== "collect-later"),

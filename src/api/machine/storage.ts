@@ -1,6 +1,6 @@
 import { parseBytes } from "../../engine/mod.ts";
 import { hostPlatform } from "../../image/mod.ts";
-import { openStore, type Store, type StoreIds } from "../../store/mod.ts";
+import { openStore, prepareStore, type Store, type StoreIds } from "../../store/mod.ts";
 import { chooseMachineIds } from "./ids.ts";
 import type { Machine } from "./machine.ts";
 
@@ -8,7 +8,7 @@ import type { Machine } from "./machine.ts";
 export async function openMachineStore(machine: Machine, ids?: StoreIds): Promise<Store> {
   const { root, runroot } = machine.paths();
   const plain = ids === undefined || ids.kind !== "none" ? await chooseMachineIds(machine) : ids;
-  return openStore({
+  const options = {
     root,
     runroot,
     driver: machine.storageDriver,
@@ -19,7 +19,9 @@ export async function openMachineStore(machine: Machine, ids?: StoreIds): Promis
     expansionFreeBytes: freeBytes(machine.environment["VITRINE_EXPANSION_FREE"]),
     now: machine.now,
     platform: hostPlatform(),
-  });
+  };
+  await prepareStore(options);
+  return openStore(options);
 }
 
 /** For a layer that is rightly thousands of times as large as its blob: a sparse disk image. */

@@ -1,4 +1,5 @@
 /** Removal of containers' directories, and of what killed monitors left. */
+import * as fs from "node:fs";
 import { errnoOf, hasDead, removeTree } from "../../base/mod.ts";
 import { type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
 import type { Machine } from "./machine.ts";
@@ -24,6 +25,7 @@ export function treeRemover(machine: Machine): RemoveTree {
 
 /** Looks at no more than `most` containers. A failure is no reason not to do what the user asked for. */
 export async function sweep(machine: Machine, most?: number): Promise<void> {
+  await requireKnownFormat(machine.paths().root);
   try {
     const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most);
     for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
@@ -31,6 +33,17 @@ export async function sweep(machine: Machine, most?: number): Promise<void> {
   } catch (error) {
     machine.log("debug", `cannot remove what a killed monitor left: ${String(error)}`);
   }
+}
+
+/** Error: `store-version-unsupported`. The store says what a format means; of the one that is written today it need not be loaded. */
+export async function requireKnownFormat(root: string): Promise<void> {
+  let version: string;
+  try {
+    version = fs.readFileSync(`${root}/version`, "latin1");
+  } catch {
+    return;
+  }
+  if (version !== "1\n") (await import("../../store/mod.ts")).requireKnown(root);
 }
 
 /** Volumes that a dead command left half made, and those whose container went without them. */

@@ -10,7 +10,7 @@ import {
   startedAt,
   surveyContainers,
 } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { requireKnownFormat, sweep } from "../container-trees.ts";
 import { containerFilter, stateName } from "../containers/filters.ts";
 import { sizeTexts } from "../containers/sizes.ts";
 import { goTime, humanAgo } from "../format/human.ts";
@@ -70,6 +70,7 @@ export const command = defineCommand({
     { command: "vitrine rm $(vitrine ps -aq)", does: "remove all that ended" },
   ],
   async run({ options, context }) {
+    await requireKnownFormat(context.paths().root);
     const count = options.latest ? 1 : options.last;
     const matches = containerFilter(options.filter, context.paths(), context.now());
     const sizes = options.size ? await sizeTexts(context) : () => "";
