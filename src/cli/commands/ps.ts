@@ -1,4 +1,4 @@
-import { printable } from "../../base/mod.ts";
+import { hasDead, printable } from "../../base/mod.ts";
 import {
   type Container,
   type ContainerState,
@@ -123,7 +123,7 @@ async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
 /** Most of the time there is nothing to sweep, and the look at all containers is not taken twice. */
 async function survey(context: Context): Promise<Survey> {
   const first = surveyContainers(context.paths());
-  if (!first.untidy) return first;
+  if (!first.untidy && !hasDead(`${context.paths().root}/tmp`)) return first;
   await sweep(context);
   return surveyContainers(context.paths());
 }

@@ -88,10 +88,8 @@ export async function copyFiles(
     target.session.op({ op: "layerEnd", sync: false });
     await target.finish();
   } catch (error) {
-    // The one that writes says why the one that reads cannot go on.
     await source?.abort();
-    const early = await target.abort();
-    throw explained(early ?? error, to);
+    throw explained((await failureOf(target, error)) ?? error, to);
   }
 }
 
@@ -308,6 +306,19 @@ async function* dotted(members: AsyncGenerator<TarInput, void>, on: boolean): As
 }
 
 // --- failures ---
+
+/** Nobody reads what is copied any more: the one that writes says why, as soon as it has ended. */
+async function failureOf(target: RootView, error: unknown): Promise<unknown> {
+  const broken =
+    error instanceof VitrineError && error.code === "apply-failed" && errnoOf(error.cause) === "EPIPE";
+  if (!broken) return target.abort();
+  try {
+    await target.finish();
+    return undefined;
+  } catch (early) {
+    return early;
+  }
+}
 
 function missing(path: string, code: string): VitrineError {
   return new VitrineError("not-found", `there is no ${JSON.stringify(path)}`, {
