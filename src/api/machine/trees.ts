@@ -25,7 +25,7 @@ export function treeRemover(machine: Machine): RemoveTree {
 
 /** Looks at no more than `most` containers. A failure is no reason not to do what the user asked for. */
 export async function sweep(machine: Machine, most?: number): Promise<void> {
-  await requireKnownFormat(machine.paths().root);
+  await requireKnownFormat(machine);
   try {
     const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most);
     for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
@@ -35,15 +35,15 @@ export async function sweep(machine: Machine, most?: number): Promise<void> {
   }
 }
 
-/** Error: `store-version-unsupported`. The store says what a format means; of the one that is written today it need not be loaded. */
-export async function requireKnownFormat(root: string): Promise<void> {
+/** Opening the store upgrades it, or says why not; one of today's format need not be opened. Error: `store-version-unsupported`. */
+export async function requireKnownFormat(machine: Machine): Promise<void> {
   let version: string;
   try {
-    version = fs.readFileSync(`${root}/version`, "latin1");
+    version = fs.readFileSync(`${machine.paths().root}/version`, "latin1");
   } catch {
     return;
   }
-  if (version !== "1\n") (await import("../../store/mod.ts")).requireKnown(root);
+  if (version !== "1\n") await machine.store();
 }
 
 /** Volumes that a dead command left half made, and those whose container went without them. */

@@ -70,7 +70,7 @@ export const command = defineCommand({
     { command: "vitrine rm $(vitrine ps -aq)", does: "remove all that ended" },
   ],
   async run({ options, context }) {
-    await requireKnownFormat(context.paths().root);
+    await requireKnownFormat(context);
     const count = options.latest ? 1 : options.last;
     const matches = containerFilter(options.filter, context.paths(), context.now());
     const sizes = options.size ? await sizeTexts(context) : () => "";
