@@ -63,7 +63,10 @@ function start(bench: Bench): Row[] {
     `${bench.vitrine} create --network none ${made}`,
     ...(pod === undefined ? [] : [pod.importing, `${pod.run.replace(" run -d ", " create ")} ${made}`]),
   ];
-  const after = [`${bench.vitrine} rm s`, ...(pod === undefined ? [] : [`${pod.text} rm s`])];
+  const after = [
+    `${bench.vitrine} ps -aq | xargs ${bench.vitrine} rm`,
+    ...(pod === undefined ? [] : [`${pod.text} rm s`]),
+  ];
   return compare(
     bench,
     { rounds: bench.rounds, before: before.join("\n"), after: after.join("\n") },
@@ -72,8 +75,8 @@ function start(bench: Bench): Row[] {
       ours: [bench.vitrine, "start", "-a", "s"],
       peers: [
         {
-          name: "`vitrine run --rm`",
-          command: [bench.vitrine, "run", "--rm", "--network", "none", "bench", "true"],
+          name: "`vitrine run`",
+          command: [bench.vitrine, "run", "--network", "none", "bench", "true"],
           budget: 1.3,
         },
         { name: "podman start -a", command: pod?.command(["start", "-a", "s"]) },
