@@ -70,6 +70,7 @@ enum op_code {
   OP_RESTART = 41,
   OP_LINK_PROCESS = 42,
   OP_CHANGE_ROOT = 43,
+  OP_RECONFIGURE_FILESYSTEM = 44,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -329,6 +330,10 @@ struct args_link_process {
 };
 struct args_change_root {
   char none;
+};
+struct args_reconfigure_filesystem {
+  struct path path;
+  struct list options;
 };
 struct args_make_directory {
   struct path path;
@@ -606,6 +611,7 @@ union op_args {
   struct args_restart restart;
   struct args_link_process link_process;
   struct args_change_root change_root;
+  struct args_reconfigure_filesystem reconfigure_filesystem;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -703,6 +709,7 @@ union op_args {
   X(restart, OP_RESTART, "restart") \
   X(link_process, OP_LINK_PROCESS, "linkProcess") \
   X(change_root, OP_CHANGE_ROOT, "changeRoot") \
+  X(reconfigure_filesystem, OP_RECONFIGURE_FILESYSTEM, "reconfigureFilesystem") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -950,6 +957,10 @@ static const struct field fields_restart[] = {
 };
 static const struct field fields_link_process[] = {
   {ARG_STR, offsetof(struct args_link_process, path)},
+};
+static const struct field fields_reconfigure_filesystem[] = {
+  {ARG_PATH, offsetof(struct args_reconfigure_filesystem, path)},
+  {ARG_STRS, offsetof(struct args_reconfigure_filesystem, options)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -1214,6 +1225,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_RESTART] = {"restart", fields_restart, 7},
   [OP_LINK_PROCESS] = {"linkProcess", fields_link_process, 1},
   [OP_CHANGE_ROOT] = {"changeRoot", NULL, 0},
+  [OP_RECONFIGURE_FILESYSTEM] = {"reconfigureFilesystem", fields_reconfigure_filesystem, 2},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

@@ -132,6 +132,19 @@ int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear) {
   return attr.attr_set == 0 ? 0 : k_mount_setattr(fd, flags, &attr);
 }
 
+int op_reconfigure_filesystem(struct helper *h, const struct args_reconfigure_filesystem *a) {
+  const char *path = a->path.path.at;
+  int at = resolve(h, &a->path, O_PATH, 0);
+  if (at < 0) return fail(h, "open %s", path);
+  int context = k_fspick(at);
+  int error = context < 0 ? fail(h, "fspick(%s)", path) : configure(h, context, path, a->options);
+  if (error == 0 && k_fsconfig(context, K_FSCONFIG_CMD_RECONFIGURE, NULL, NULL) != 0)
+    error = context_failure(h, context, path, "reconfigure");
+  if (context >= 0) close(context);
+  close(at);
+  return error;
+}
+
 int op_mount_attributes(struct helper *h, const struct args_mount_attributes *a) {
   int fd = resolve(h, &a->path, O_PATH, 0);
   if (fd < 0) return fail(h, "open %s", a->path.path.at);

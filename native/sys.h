@@ -31,6 +31,9 @@
 #ifndef SYS_fsmount
 #define SYS_fsmount 432
 #endif
+#ifndef SYS_fspick
+#define SYS_fspick 433
+#endif
 #ifndef SYS_clone3
 #define SYS_clone3 435
 #endif
@@ -88,6 +91,9 @@ struct k_mount_attr {
 #define K_FSCONFIG_SET_FLAG 0u
 #define K_FSCONFIG_SET_STRING 1u
 #define K_FSCONFIG_CMD_CREATE 6u
+#define K_FSCONFIG_CMD_RECONFIGURE 7u
+#define K_FSPICK_CLOEXEC 1u
+#define K_FSPICK_EMPTY_PATH 8u
 #define K_FSOPEN_CLOEXEC 1u
 #define K_FSMOUNT_CLOEXEC 1u
 #define K_MOVE_MOUNT_F_EMPTY_PATH 0x04u
@@ -144,6 +150,10 @@ static inline int k_move_mount(int from, int to) {
   (void)from, (void)to;
   return K_MOUNT_API(
       syscall(SYS_move_mount, from, "", to, "", K_MOVE_MOUNT_F_EMPTY_PATH | K_MOVE_MOUNT_T_EMPTY_PATH));
+}
+static inline int k_fspick(int at) {
+  (void)at;
+  return K_MOUNT_API(syscall(SYS_fspick, at, "", K_FSPICK_CLOEXEC | K_FSPICK_EMPTY_PATH));
 }
 static inline int k_fsopen(const char *type) {
   (void)type;

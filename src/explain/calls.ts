@@ -200,6 +200,11 @@ const describers: Describer = {
     op.noPivot
       ? ["mount(root, /, MS_MOVE)", "chroot(.)"]
       : ["pivot_root(root, old root)", "umount2(old root, MNT_DETACH)", "chdir(/)"],
+  reconfigureFilesystem: (op) => [
+    `fspick(${pathText(op.path)})`,
+    ...op.options.map((option) => `fsconfig(${option})`),
+    "fsconfig(FSCONFIG_CMD_RECONFIGURE)",
+  ],
   changeRoot: () => ["fchdir(root)", "chroot(.)", "chdir(/)"],
   maskPath: (op) => [
     `openat2(${pathText(op.path)}, O_PATH)`,

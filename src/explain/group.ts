@@ -38,6 +38,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   makeMountPoint: "mounts",
   mountFilesystem: "mounts",
   mountAttributes: "mounts",
+  reconfigureFilesystem: "mounts",
   tmpCopyUp: "mounts",
   unmount: "mounts",
 };

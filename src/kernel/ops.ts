@@ -365,6 +365,12 @@ export const opTable = {
       idMapRecursive: "bool",
     },
   },
+  reconfigureFilesystem: {
+    code: 44,
+    calls: "fspick, fsconfig(FSCONFIG_CMD_RECONFIGURE)",
+    doc: "Changes options of the filesystem that is mounted at `path`, for all of its mounts: `key` or `key=value`, as mountFilesystem.",
+    args: { path: "path", options: "strs" },
+  },
   changeRoot: {
     code: 43,
     calls: "fchdir, chroot, chdir",

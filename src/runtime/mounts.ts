@@ -71,7 +71,7 @@ function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
       mountFilesystem(draft, entry, devptsOptions(draft, entry));
       return;
     default:
-      mountFilesystem(draft, entry, filesystemOptions(entry));
+      mountFilesystem(draft, entry, filesystemOptions(draft, entry));
   }
 }
 
@@ -79,7 +79,7 @@ function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
 
 function mountOrBind(draft: Draft, entry: MountEntry, owned: boolean, hostPath: string): void {
   if (owned || !draft.inUserNamespace) {
-    mountFilesystem(draft, entry, filesystemOptions(entry));
+    mountFilesystem(draft, entry, filesystemOptions(draft, entry));
     return;
   }
   bindFromHost(draft, entry, hostPath);
@@ -106,7 +106,7 @@ function mountMqueue(draft: Draft, entry: MountEntry): void {
 /** `gid=5` (tty) fails where the user namespace has no such group. */
 function devptsOptions(draft: Draft, entry: MountEntry): string[] {
   const kept: string[] = [];
-  for (const option of filesystemOptions(entry)) {
+  for (const option of filesystemOptions(draft, entry)) {
     const key = option.slice(0, 4);
     if (
       (key !== "uid=" && key !== "gid=") ||
@@ -121,7 +121,7 @@ function devptsOptions(draft: Draft, entry: MountEntry): string[] {
 }
 
 function mountTmpfs(draft: Draft, entry: MountEntry): void {
-  const options = withLabel(draft, filesystemOptions(entry));
+  const options = withLabel(draft, filesystemOptions(draft, entry));
   if (!entry.options.tmpcopyup) {
     mountFilesystem(draft, entry, options);
     return;
@@ -158,19 +158,19 @@ function newMountAttributes(entry: MountEntry): bigint {
   return entry.destination === "/dev" ? set & ~MOUNT_ATTR_RDONLY : set;
 }
 
-function filesystemOptions(entry: MountEntry): string[] {
+function filesystemOptions(draft: Draft, entry: MountEntry): string[] {
   const { superblock, data, iversion, attributes, recursiveAttributes } = entry.options;
   const options = [...superblock, ...data];
   if (iversion) {
     // The kernel has no common word for it; ext4 has this one, others always count or never.
-    if (entry.type !== "ext4") {
-      throw unsupported(
-        "mount-option-unsupported",
+    if (entry.type === "ext4") {
+      options.push("i_version");
+    } else {
+      draft.note(
         `${entry.pointer}/options`,
-        `iversion is an option of ext4, not of ${entry.type}`,
+        `iversion is an option of ext4: ${entry.type} decides by itself`,
       );
     }
-    options.push("i_version");
   }
   // A filesystem on a device must know before it is mounted: it may be unable to replay its journal.
   if (
@@ -266,12 +266,11 @@ function sourceIsFile(draft: Draft, entry: MountEntry): boolean {
 
 function changeAttributes(draft: Draft, entry: MountEntry): void {
   const { attributes, recursiveAttributes, data, superblock } = entry.options;
-  const unusable = data[0] ?? superblock[0];
-  if (unusable !== undefined) {
-    throw unsupported(
-      "mount-option-unsupported",
-      `${entry.pointer}/options`,
-      `remount with ${JSON.stringify(unusable)}: only the flags of the mount can be changed`,
+  const filesystem = [...superblock, ...data];
+  if (filesystem.length > 0) {
+    draft.init(
+      { op: "reconfigureFilesystem", path: entry.target, options: filesystem },
+      { pointer: `${entry.pointer}/options`, section: optionsSection },
     );
   }
   setAttributes(draft, entry, attributes, false);

@@ -145,6 +145,17 @@ must("config.md#linux-mount-options", "a word that the filesystem does not know 
   }),
 );
 
+must("config.md#linux-mount-options", "remount: flags of the mount, and options of its filesystem", () => {
+  const shown = output("grep ' /t ' /proc/mounts", (config) => {
+    const tmpfs = { destination: "/t", type: "tmpfs", source: "tmpfs" };
+    config.mounts.push(
+      { ...tmpfs, options: ["size=1m"] },
+      { ...tmpfs, options: ["remount", "nosuid", "size=2m"] },
+    );
+  });
+  assert.match(shown, /nosuid.*size=2048k/);
+});
+
 must("config.md#linux-mount-options", "rbind takes what is mounted below", () => {
   const lines = output("grep -c ' /hostproc' /proc/self/mounts", (config) => {
     config.mounts.push({ destination: "/hostproc", type: "bind", source: "/sys", options: ["rbind", "ro"] });
