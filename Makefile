@@ -62,7 +62,7 @@ types: install-deps build/hello-image.ts
 
 unit: install-deps build/hello-image.ts ## the unit tests, on node and on bun
 	$(NODE) --test 'src/**/*.test.ts'
-	$(BUN) test src
+	$(BUN) test --timeout 60000 src
 
 conformance: install-deps build ## the specs, against ours, or REGISTRY=host:port and RUNTIME=runc
 	scripts/fixtures.sh

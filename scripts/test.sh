@@ -30,7 +30,7 @@ step "unit tests on node"
 grep -E '^(ℹ|#) (tests|pass|fail|skipped) ' "$log/node"
 count "$log/node"
 step "unit tests on bun"
-"$bin/bun" test src >"$log/bun" 2>&1 || { cat "$log/bun"; exit 1; }
+"$bin/bun" test --timeout 60000 src >"$log/bun" 2>&1 || { cat "$log/bun"; exit 1; }
 tail -4 "$log/bun"
 
 step "the helper's decoder, with ASan and UBSan, and fuzzed"
