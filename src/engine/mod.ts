@@ -44,7 +44,7 @@ export {
 } from "./containers/state.ts";
 export { type Survey, surveyContainers } from "./containers/survey.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
-export { updateContainer } from "./containers/update.ts";
+export { updateContainer, updateRestart } from "./containers/update.ts";
 export { cpuPercent, type Usage, usageOf } from "./containers/usage.ts";
 export { awaitCondition, awaitExit, isEnd, type WaitCondition, waitConditions } from "./containers/wait.ts";
 export { type Default, defaults } from "./defaults.ts";

@@ -167,6 +167,22 @@ test("update of a container that does not run holds at its start", (t) => {
   vitrine("rm", "later");
 });
 
+test("update changes what happens when the program ends", async () => {
+  detached(["--name", "again"], "while [ ! -e /end ]; do sleep 0.05; done; rm /end; exit 3");
+  vitrine("update", "--restart", "on-failure:5", "again");
+  assert.equal(
+    inspect("again", "json .HostConfig.RestartPolicy"),
+    '{"Name":"on-failure","MaximumRetryCount":5}',
+  );
+  vitrine("exec", "again", "touch", "/end");
+  await until(() => (inspect("again", ".RestartCount") === "1" ? true : undefined), "its second start");
+  await until(() => (world.run(["exec", "again", "true"]).status === 0 ? true : undefined), "its program");
+  vitrine("update", "--restart", "no", "again");
+  vitrine("exec", "again", "touch", "/end");
+  await until(() => (inspect("again", ".State.Status") === "exited" ? true : undefined), "its end");
+  vitrine("rm", "again");
+});
+
 test("a container of run --rm in the foreground is counted, limited and paused when somebody asks", async (t) => {
   if (!limited) return cannotRun(t, why);
   const script = `while [ ! -e /end ]; do sleep 0.02; done; cat ${own("memory/memory.limit_in_bytes", "memory.max")} || true`;

@@ -1,5 +1,5 @@
 import { VitrineError } from "../../base/mod.ts";
-import { updateContainer } from "../../engine/mod.ts";
+import { parseRestartPolicy, updateContainer, updateRestart } from "../../engine/mod.ts";
 import { probeHost } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
@@ -13,13 +13,20 @@ export const command = defineCommand({
     ...limitOptionTable,
     "memory-swap": { ...limitOptionTable["memory-swap"], defaultText: "as it is" },
     "pids-limit": { ...limitOptionTable["pids-limit"], defaultText: "as it is" },
+    restart: {
+      type: "string",
+      value: "POLICY",
+      help: "no, always, unless-stopped or on-failure[:N]: whether it is started again when its program ends",
+    },
     latest: { type: "boolean", short: "l", help: "the newest container" },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
   examples: [{ command: "vitrine update --memory 256m --cpus 1.5 web", does: "give it less" }],
   async run({ options, positionals, context }) {
     const resources = parseLimits(options);
-    if (Object.keys(resources).length === 0) {
+    const limited = Object.keys(resources).length > 0;
+    const restart = options.restart === undefined ? undefined : parseRestartPolicy(options.restart);
+    if (!limited && options.restart === undefined) {
       throw new VitrineError("invalid", "there is nothing to change", {
         code: "flag-missing",
         hint: "give one or more limits, as --memory 256m; see 'vitrine update --help'",
@@ -34,7 +41,8 @@ export const command = defineCommand({
       cgroupManager: context.cgroupManager,
     };
     return eachContainer(context, chosenNames(context, positionals, options), async (container, name) => {
-      await updateContainer(container, resources, deps);
+      if (limited) await updateContainer(container, resources, deps);
+      if (options.restart !== undefined) await updateRestart(container, restart, deps);
       context.out(`${name}\n`);
     });
   },

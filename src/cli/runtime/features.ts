@@ -49,7 +49,7 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
     linux: {
       namespaces: namespaceTypes,
       capabilities,
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
       seccomp: {
         enabled: true,
         actions: seccompActions,

@@ -7,18 +7,38 @@ import { applyUpdate, isScopePath, liveCgroup, mergeResources, planUpdate } from
 import { configText } from "../config-text.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { readConfig } from "../exec-container.ts";
+import { refuseRestartOfRemoved } from "../flags/supervision.ts";
 import { hostDevices, readHostFile } from "../host-files.ts";
 import { launchFile, type SystemdDeps, systemdFor } from "../launch.ts";
-import type { ResourceOptions } from "../options.ts";
+import type { ResourceOptions, RestartPolicy } from "../options.ts";
 import { readLaunch } from "../read-launch.ts";
 import { limits } from "../spec/limits.ts";
 import { byFlag, Notebook } from "../spec/notebook.ts";
-import { type Container, containerDirectory, type EnginePaths } from "./record.ts";
+import { policyText } from "../supervision.ts";
+import { changeContainer } from "./change.ts";
+import { type Container, containerDirectory, type EnginePaths, policyFile, runDirectory } from "./record.ts";
 import { tellSystemd } from "./scope.ts";
 import { runningProcess } from "./state.ts";
 
 export interface UpdateDeps extends SystemdDeps {
   readonly paths: EnginePaths;
+}
+
+/** A policy of undefined is `no`. Errors: `container-not-found`, `flag-conflict`. */
+export async function updateRestart(
+  container: Container,
+  restart: RestartPolicy | undefined,
+  { paths }: Pick<UpdateDeps, "paths">,
+): Promise<void> {
+  refuseRestartOfRemoved(restart, container.remove);
+  await changeContainer(paths, container.id, ({ restart: _, ...rest }) => ({
+    ...rest,
+    ...(restart === undefined ? {} : { restart }),
+  }));
+  // A monitor that holds it reads the policy there when its program ends.
+  if (fs.existsSync(runDirectory(paths, container.id))) {
+    writeFileAtomically(policyFile(paths, container.id), policyText(restart), { mode: 0o600, sync: false });
+  }
 }
 
 /**

@@ -26,16 +26,16 @@ export function usageOf(paths: EnginePaths, container: Container): Usage | undef
   const pid = runningProcess(paths, container)?.pid;
   if (pid === undefined) return undefined;
   const stats = readStats(liveCgroup(container.cgroups));
-  const { usage } = stats.memory;
+  const { usage, raw } = stats.memory;
   // What is not counted by a cgroup (`run --rm` in the foreground, no delegated cgroup) is added up from its processes.
-  const counted = usage !== undefined && stats.cpu.usage.total !== undefined;
+  const counted = raw !== undefined && stats.cpu.usage.total !== undefined;
   const processes = counted ? undefined : processesOf(containerProcesses(paths, container));
   const machine = machineMemory();
-  const limit = number(usage?.limit);
+  const limit = number(usage.limit);
   return {
     time: performance.now(),
     cpu: number(stats.cpu.usage.total ?? processes?.cpu),
-    memory: usage === undefined ? (processes?.memory ?? 0) : workingMemory(stats),
+    memory: raw === undefined ? (processes?.memory ?? 0) : workingMemory(stats),
     memoryLimit: limit > 0 && limit < machine ? limit : machine,
     ...trafficOf(pid),
     read: blockBytes(stats, "Read"),
@@ -56,7 +56,7 @@ function number(count: Count | undefined): number {
 
 /** As docker: less the page cache that was not used lately. */
 function workingMemory({ memory }: ContainerStats): number {
-  const usage = number(memory.usage?.usage);
+  const usage = number(memory.usage.usage);
   const inactive = number(memory.raw?.["total_inactive_file"] ?? memory.raw?.["inactive_file"]);
   return inactive < usage ? usage - inactive : usage;
 }

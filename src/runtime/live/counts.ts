@@ -6,6 +6,9 @@ export type Read = (file: string) => string | undefined;
 
 export const zero = 0;
 
+/** Nothing is counted there. */
+export const noMemory = { limit: 0, failcnt: 0 } as const;
+
 /** The kernel's `max`: runc's largest uint64. */
 export const unlimited = 18_446_744_073_709_551_615n;
 
@@ -49,11 +52,6 @@ export function filled<Values extends Readonly<Record<string, unknown>>>(
       value !== undefined && value !== 0 && value !== 0n && !(Array.isArray(value) && value.length === 0),
   );
   return Object.fromEntries(entries) as never;
-}
-
-/** Go's omitzero of a part: undefined when nothing in it is set. */
-export function partOf<Part extends object>(part: Part): Part | undefined {
-  return Object.values(part).every((value) => value === 0 || value === undefined) ? undefined : part;
 }
 
 /** Pressure stall information: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and the same for `full`. */

@@ -1,5 +1,5 @@
 /** Counters of cgroup v1. */
-import { countIn, filled, keyed, partOf, type Read } from "./counts.ts";
+import { countIn, filled, keyed, noMemory, type Read } from "./counts.ts";
 import { pageSizes } from "./page-sizes.ts";
 import type { BlockIoEntry, ContainerStats, Count, MemoryEntry } from "./stats.ts";
 
@@ -37,7 +37,7 @@ function cpuOf(read: Read): Counted["cpu"] {
       kernel: Number(ticks["system"] ?? 0) * tickNanoseconds,
       user: Number(ticks["user"] ?? 0) * tickNanoseconds,
     },
-    ...(partOf(throttling) === undefined ? {} : { throttling }),
+    throttling,
   };
 }
 
@@ -50,23 +50,22 @@ function countsIn(text: string | undefined): readonly Count[] {
 
 function memoryOf(read: Read): Counted["memory"] {
   const raw = keyed(read("memory.stat"));
-  const entry = (prefix: string): MemoryEntry | undefined => {
+  const entry = (prefix: string): MemoryEntry => {
     const usage = countIn(read(`${prefix}.usage_in_bytes`));
-    if (usage === undefined) return undefined;
-    return partOf({
+    if (usage === undefined) return noMemory;
+    return {
       limit: countIn(read(`${prefix}.limit_in_bytes`)) ?? 0,
       ...filled({ usage, max: countIn(read(`${prefix}.max_usage_in_bytes`)) }),
       failcnt: countIn(read(`${prefix}.failcnt`)) ?? 0,
-    });
+    };
   };
-  return filled({
-    cache: raw["cache"],
+  return {
+    ...filled({ cache: raw["cache"], raw: Object.keys(raw).length === 0 ? undefined : raw }),
     usage: entry("memory"),
     swap: entry("memory.memsw"),
     kernel: entry("memory.kmem"),
     kernelTCP: entry("memory.kmem.tcp"),
-    raw: Object.keys(raw).length === 0 ? undefined : raw,
-  });
+  };
 }
 
 function pidsOf(read: Read): Counted["pids"] {

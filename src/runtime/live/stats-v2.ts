@@ -1,5 +1,5 @@
 /** Counters of cgroup v2, under the names that v1 had for them. */
-import { countIn, filled, keyed, partOf, pressureIn, type Read, unlimited } from "./counts.ts";
+import { countIn, filled, keyed, noMemory, pressureIn, type Read, unlimited } from "./counts.ts";
 import { pageSizes } from "./page-sizes.ts";
 import type { BlockIoEntry, ContainerStats, Count, MemoryEntry } from "./stats.ts";
 
@@ -33,7 +33,7 @@ function cpuOf(read: Read): Counted["cpu"] {
       kernel: nanoseconds(stat["system_usec"]) ?? 0,
       user: nanoseconds(stat["user_usec"]) ?? 0,
     },
-    ...(partOf(throttling) === undefined ? {} : { throttling }),
+    throttling,
     ...filled({ psi: pressureIn(read("cpu.pressure")) }),
   };
 }
@@ -41,13 +41,17 @@ function cpuOf(read: Read): Counted["cpu"] {
 function memoryOf(read: Read): Counted["memory"] {
   const raw = keyed(read("memory.stat"));
   const usage = entryOf(read, "memory");
-  return filled({
-    cache: raw["file"],
-    usage,
+  return {
+    ...filled({
+      cache: raw["file"],
+      raw: Object.keys(raw).length === 0 ? undefined : raw,
+      psi: pressureIn(read("memory.pressure")),
+    }),
+    usage: usage ?? noMemory,
     swap: withMemory(entryOf(read, "memory.swap"), usage),
-    raw: Object.keys(raw).length === 0 ? undefined : raw,
-    psi: pressureIn(read("memory.pressure")),
-  });
+    kernel: noMemory,
+    kernelTCP: noMemory,
+  };
 }
 
 function entryOf(read: Read, prefix: string): MemoryEntry | undefined {
@@ -61,8 +65,8 @@ function entryOf(read: Read, prefix: string): MemoryEntry | undefined {
 }
 
 /** v1 counts memory and swap together, v2 swap alone. */
-function withMemory(swap: MemoryEntry | undefined, memory: MemoryEntry | undefined): MemoryEntry | undefined {
-  if (memory === undefined) return undefined;
+function withMemory(swap: MemoryEntry | undefined, memory: MemoryEntry | undefined): MemoryEntry {
+  if (memory === undefined) return noMemory;
   const limit = swap?.limit ?? 0;
   const both = BigInt(swap?.usage ?? 0) + BigInt(memory.usage ?? 0);
   return {

@@ -28,7 +28,7 @@ export interface Pressure {
   readonly full: Readonly<Record<"avg10" | "avg60" | "avg300" | "total", number>>;
 }
 
-/** As Go writes it: what is empty or zero and may be left out is. */
+/** As Go writes it (runc 1.1 to 1.3): what is empty or zero and may be left out is, but for whole parts. */
 export interface ContainerStats {
   readonly cpu: {
     /** Nanoseconds. */
@@ -40,7 +40,7 @@ export interface ContainerStats {
       readonly kernel: Count;
       readonly user: Count;
     };
-    readonly throttling?: {
+    readonly throttling: {
       readonly periods?: Count;
       readonly throttledPeriods?: Count;
       readonly throttledTime?: Count;
@@ -50,11 +50,12 @@ export interface ContainerStats {
   readonly cpuset: Readonly<Record<string, Count | readonly number[]>>;
   readonly memory: {
     readonly cache?: Count;
-    readonly usage?: MemoryEntry;
+    readonly usage: MemoryEntry;
     /** Memory and swap together. */
-    readonly swap?: MemoryEntry;
-    readonly kernel?: MemoryEntry;
-    readonly kernelTCP?: MemoryEntry;
+    readonly swap: MemoryEntry;
+    readonly kernel: MemoryEntry;
+    readonly kernelTCP: MemoryEntry;
+    /** Absent: memory is not counted. */
     readonly raw?: Readonly<Record<string, Count>>;
     readonly psi?: Pressure;
   };
