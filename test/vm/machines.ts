@@ -17,14 +17,21 @@ export interface Run {
   readonly files: readonly string[];
 }
 
+const integration = (...names: readonly string[]): readonly string[] =>
+  names.map((name) => `test/integration/${name}.test.ts`);
+const limits = integration("limits", "live-limits");
+
 export const machines: readonly Machine[] = [
   {
     name: "bare",
     init: "bare",
     boots: [
       [
-        { lane: "root", files: ["test/vm/machine.test.ts"] },
-        { lane: "user", files: ["test/vm/machine.test.ts"] },
+        {
+          lane: "root",
+          files: ["test/vm/machine.test.ts", ...limits, ...integration("cgroup-devices", "runtime-limits")],
+        },
+        { lane: "user", files: ["test/vm/machine.test.ts", ...limits] },
       ],
     ],
   },
@@ -33,8 +40,8 @@ export const machines: readonly Machine[] = [
     init: "systemd",
     boots: [
       [
-        { lane: "root", files: ["test/vm/machine.test.ts"] },
-        { lane: "user", files: ["test/vm/machine.test.ts"] },
+        { lane: "root", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
+        { lane: "user", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
       ],
     ],
   },
