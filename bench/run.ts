@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { openBench, type Row, type Subject } from "./bench.ts";
 import { report, table } from "./report.ts";
+import { copy } from "./subjects/copy.ts";
 import { lifecycle } from "./subjects/lifecycle.ts";
 import { memory } from "./subjects/memory.ts";
 import { parallel } from "./subjects/parallel.ts";
@@ -19,7 +20,7 @@ import { unpack } from "./subjects/unpack.ts";
 import { verbs } from "./subjects/verbs.ts";
 
 /** A new subject is a file in subjects/ and a line here. */
-const subjects: readonly Subject[] = [run, verbs, lifecycle, memory, parallel, unpack, registry];
+const subjects: readonly Subject[] = [run, verbs, lifecycle, memory, parallel, unpack, copy, registry];
 
 const repository = path.resolve(import.meta.dirname, "..");
 const wanted = process.env["SUBJECTS"]?.split(",");
