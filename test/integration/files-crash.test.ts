@@ -67,7 +67,9 @@ function assertWhole(): void {
   vitrine("ps", "-a");
   const dead = fs.readdirSync(path.join(world.root, "tmp")).filter((name) => name.endsWith(".tmp"));
   assert.deepEqual(dead, []);
-  assert.deepEqual(fs.readdirSync(path.join(world.runroot, "containers")), []);
+  // A command that was killed early has not made it yet.
+  const state = path.join(world.runroot, "containers");
+  assert.deepEqual(fs.existsSync(state) ? fs.readdirSync(state) : [], []);
   assert.equal(vitrine("system", "check", "--quick", "--max", "1000h"), "no damage");
 }
 
