@@ -32,8 +32,14 @@ function line({ what, ours, unit, peer, theirs, budget }: Row): string {
   const more = unit.endsWith("/s");
   const holds = budget !== undefined && (more ? ratio >= budget : ratio <= budget);
   const verdict = budget === undefined ? "" : holds ? "held" : "**missed**";
-  const limit = budget === undefined ? "" : `${more ? "≥" : "≤"} ${budget < 0.1 ? "1/12" : budget}`;
+  const limit = budget === undefined ? "" : `${more ? "≥" : "≤"} ${fraction(budget)}`;
   return `| ${what} | ${number(ours)} ${unit} | ${peer} | ${number(theirs)} ${unit} | ${ratio.toFixed(3)} | ${limit} | ${verdict} |`;
+}
+
+/** `1/3`, where the decimals would not end. */
+function fraction(value: number): string {
+  const text = String(value);
+  return text.length > 6 ? `1/${Math.round(1 / value)}` : text;
 }
 
 function number(value: number): string {
