@@ -1,7 +1,7 @@
 /** `vitrine explain run …`: the plan of a run that does not happen. */
 import { previewRun } from "../engine/mod.ts";
-import { explainPlan, renderPlan, renderPlanJson } from "../explain/mod.ts";
-import { explainOptions, renderOptions } from "./commands/explain.ts";
+import { explainOptions } from "./commands/explain.ts";
+import { printPlan } from "./explain-print.ts";
 import type { Invocation, OptionTable, OptionValues } from "./framework/command.ts";
 import { missingArgument } from "./framework/dispatch.ts";
 import { parseLine } from "./framework/parse.ts";
@@ -10,8 +10,6 @@ import { parseRunOptions, type RunFlags, runOptionTable } from "./run-options.ts
 
 /** Flags of explain and of run in one table; `platform` is run's. */
 const options = { ...explainOptions, ...runOptionTable } as const satisfies OptionTable;
-
-const pipeWidth = 120;
 
 /** `args` are those after `explain run`; flags of explain may also have stood before `run`. */
 export async function explainRun(
@@ -47,17 +45,12 @@ export async function explainRun(
     directory: process.cwd(),
   });
   const { plan, specification } = await previewRun(wanted, runDeps(context));
-  const explanation = explainPlan(plan);
-  const defaultsOnly = option("defaults") === true;
-  if (option("format") === "json") {
-    context.out(renderPlanJson(explanation, { defaultsOnly }));
-    return 0;
-  }
-  for (const warning of specification.warnings) context.log("warn", warning);
-  const view = option("syscalls") === true ? "syscalls" : "groups";
-  const { width, color } = renderOptions(context);
-  // Calls are one a line for grep; columns need a width even in a pipe.
-  const columns = view === "groups" && !Number.isFinite(width) ? pipeWidth : width;
-  context.out(renderPlan(explanation, { width: columns, color, view, defaultsOnly }));
+  const format = option("format") as string;
+  if (format === "text") for (const warning of specification.warnings) context.log("warn", warning);
+  printPlan(context, plan, {
+    format,
+    syscalls: option("syscalls") === true,
+    defaults: option("defaults") === true,
+  });
   return 0;
 }

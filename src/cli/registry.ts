@@ -339,7 +339,7 @@ const artifactCommands: CommandEntry = {
 const explain: CommandEntry = {
   name: "explain",
   group: "See through",
-  summary: "Show what a run would do, or what an image holds",
+  summary: "Show what a run would do, what an image holds, how two differ",
   load: () => import("./commands/explain.ts"),
 };
 const doctor: CommandEntry = {

@@ -138,6 +138,9 @@ export {
 } from "./volumes/remove.ts";
 export { volumeSize } from "./volumes/size.ts";
 
+/** For `explain`. */
+export const loadContainerPlan = () => import("./container-plan.ts");
+
 /** Archives of volumes. */
 export const loadVolumeArchives = () => import("./volumes/archive.ts");
 

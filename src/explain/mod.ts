@@ -1,8 +1,17 @@
 /** The door of `explain/`: plans, failures and hosts made readable. Reads values, does nothing. */
+export {
+  type ChangedArgument,
+  comparePlans,
+  type PlanComparison,
+  type PlanDifference,
+  type PlanSide,
+  type SidedOp,
+} from "./diff.ts";
 export { diagnose } from "./doctor.ts";
 export { explainFailure } from "./failure.ts";
 export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
 export { explainPlan } from "./plan.ts";
+export { renderComparison } from "./render-diff.ts";
 export { renderDiagnosis, renderDiagnosisJson } from "./render-doctor.ts";
 export { renderImage } from "./render-image.ts";
 export { renderPlan, renderPlanJson } from "./render-plan.ts";

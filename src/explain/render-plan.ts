@@ -139,7 +139,7 @@ function joined(calls: readonly string[]): readonly string[] {
   return calls.every((call) => call.endsWith(")")) ? [calls.join(", ")] : calls;
 }
 
-function originText(origin: ExplainedOrigin): string {
+export function originText(origin: ExplainedOrigin): string {
   switch (origin.by) {
     case "flag":
       return origin.text;

@@ -1,6 +1,6 @@
 import { diagnose, renderDiagnosis, renderDiagnosisJson } from "../../explain/mod.ts";
+import { renderOptions } from "../explain-print.ts";
 import { defineCommand } from "../framework/command.ts";
-import { renderOptions } from "./explain.ts";
 
 export const command = defineCommand({
   description: `Looks at the kernel, user namespaces, subordinate ids, overlay, cgroups, seccomp, LSM, tools and the store, and
