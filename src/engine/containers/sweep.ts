@@ -89,15 +89,17 @@ async function cleanUpLost(
   }
   endProcess(`${runDirectory(paths, id)}/pid`);
   letGo(container);
-  for (const cgroup of container.cgroups) removeCgroup(cgroup);
+  const free = container.cgroups.map(removeCgroup).every(Boolean);
+  // What could not be taken away yet is looked for again as long as the state's directory is there.
   if (container.remove) {
-    await removeContainerFiles(paths, container, removeTree);
+    if (free) await removeContainerFiles(paths, container, removeTree);
     return;
   }
   if (stateOf(paths, container).status === "lost") {
+    recordContainerEvent(paths, container, "die", { exitCode: String(lostExit) });
     writeFileAtomically(exitFile(paths, id), `${lostExit} 9 ${BigInt(now) * 1_000_000n}\n`, { mode: 0o600 });
   }
-  await removeTree(runDirectory(paths, id), container);
+  if (free) await removeTree(runDirectory(paths, id), container);
 }
 
 /** The name goes last: until then nobody else can have it. With `volumes` those that nobody named go as well. */
@@ -127,19 +129,27 @@ function endProcess(pidFile: string): void {
   }
 }
 
-/** Processes that outlived pid 1 (they had the host's pid namespace) are killed, then the directory goes. */
-function removeCgroup(directory: string): void {
-  for (let tries = 0; tries < 20; tries++) {
+/** How long the kernel may take to end a killed process with all its namespaces. */
+const cgroupPatienceMilliseconds = 5000;
+
+/**
+ * Processes that outlived pid 1 (they had the host's pid namespace) are killed, then the directory goes. False: somebody
+ * is still in it.
+ */
+function removeCgroup(directory: string): boolean {
+  const deadline = performance.now() + cgroupPatienceMilliseconds;
+  while (performance.now() < deadline) {
     try {
       fs.rmdirSync(directory);
-      return;
+      return true;
     } catch (error) {
       const errno = errnoOf(error);
-      if (errno !== "EBUSY") return;
+      if (errno !== "EBUSY") return true;
     }
     killAll(`${directory}/cgroup.procs`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
   }
+  return false;
 }
 
 function killAll(file: string): void {

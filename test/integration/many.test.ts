@@ -1,0 +1,65 @@
+/** Hundreds of containers at once: each costs little, listing them is quick, and nothing of them stays. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { after, test } from "node:test";
+import { makeLiveWorld, until } from "../support/live.ts";
+import { isRoot, vitrine as program } from "./support.ts";
+
+const world = makeLiveWorld("many");
+const { vitrine } = world;
+after(() => world.end());
+
+/** An unprivileged user's have namespaces of more kinds, and the kernel takes its time with each. */
+const count = isRoot ? 500 : 100;
+const atOnce = 4;
+
+function start(number: number): Promise<number | null> {
+  const args = ["run", "-d", "-q", "--name", `m${number}`, "probe", "sleep", "100000"];
+  const child = spawn(program, args, { env: world.env, stdio: "ignore" });
+  return new Promise((resolve) => child.on("close", resolve));
+}
+
+test(`${count} containers that run`, { timeout: 280_000 }, async (t) => {
+  const begun = performance.now();
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      while (next < count) assert.equal(await start(next++), 0);
+    }),
+  );
+  t.diagnostic(`started in ${((performance.now() - begun) / 1000).toFixed(1)} s, ${atOnce} at a time`);
+
+  const listed = vitrine("ps", "--no-trunc", "--format", "{{.Pid}}").split("\n");
+  assert.equal(listed.length, count);
+  const monitors = listed.map((pid) =>
+    Number(/^PPid:\s+(\d+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "latin1"))![1]),
+  );
+  const resident = monitors.map((pid) => {
+    const status = fs.readFileSync(`/proc/${pid}/status`, "latin1");
+    assert.match(status, /^Name:\tvitrine-monitor$/m);
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
+  });
+  t.diagnostic(`resident: at most ${Math.max(...resident)} kB a monitor`);
+  assert.ok(Math.max(...resident) <= 1024);
+
+  // The best of several: what else the machine does is not counted.
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 12; round++) {
+    const before = performance.now();
+    const done = world.run(["ps"]);
+    best = Math.min(best, performance.now() - before);
+    assert.equal(done.stdout.split("\n").length, count + 2);
+  }
+  t.diagnostic(`ps: ${best.toFixed(1)} ms`);
+  assert.ok(best <= 250, `ps took ${best} ms`);
+
+  const ending = performance.now();
+  assert.equal(vitrine("rm", "-f", "-a").split("\n").length, count);
+  t.diagnostic(`removed in ${((performance.now() - ending) / 1000).toFixed(1)} s`);
+  assert.equal(vitrine("ps", "-aq"), "");
+  await until(
+    () => (world.remains().length === 0 ? true : undefined),
+    () => world.remains().join(", "),
+  );
+});
