@@ -57,7 +57,8 @@ const nothingIsLeft = (what: string): Promise<true> =>
 for (const verb of ["run", "start"] as const) {
   test(`the monitor of ${verb} is killed before any op of its plan`, async (t) => {
     let tried = 0;
-    for (let at = 0; ; at++) {
+    // The two plans differ in little: of the second a third is enough.
+    for (let at = 0; ; at += verb === "run" ? 1 : 3) {
       if (verb === "start") vitrine("create", "--name", "victim", "probe", "true");
       const { told } = dying(
         at,
@@ -83,7 +84,7 @@ for (const verb of ["run", "start"] as const) {
       tried += 1;
     }
     t.diagnostic(`${tried} boundaries`);
-    assert.ok(tried > 60, `${tried} boundaries`);
+    assert.ok(tried > (verb === "run" ? 60 : 20), `${tried} boundaries`);
   });
 }
 
