@@ -21,6 +21,16 @@ const idMapped = {
   [`${options}: maps of the mount go before those of the container's user namespace`]: "wants the same maps",
 };
 
+const alone = "binds what is mounted below only without maps";
+const crunIdMapped = {
+  [`${options}: idmap: maps of the mount, of it alone`]: alone,
+  [`${options}: ridmap: maps of the whole tree`]: alone,
+  [`${options}: maps without the option are applied as well`]: alone,
+  [`${options}: idmap with a user namespace: what a file of the container shows is the container's id`]:
+    "does not take the maps of the container",
+  [`${options}: maps of the mount go before those of the container's user namespace`]: alone,
+};
+
 const withMappings = "wants the mappings beside the path, and does not compare them (before 1.2)";
 const joined = Object.fromEntries(
   [
@@ -91,6 +101,21 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   crun: {
     ...time,
     ...scheduler,
+    ...netDevices,
+    ...attributes,
+    ...crunIdMapped,
+    "config-linux.md#seccomp: the agent is told the ContainerProcessState, of create and of exec":
+      "writes a state that is no JSON",
+    "config-linux.md#seccomp: SCMP_ACT_NOTIFY without an agent, for write, or for all is an error":
+      "takes SCMP_ACT_NOTIFY as the default, or for write",
+    "config-linux.md#seccomp: listenerPath is ignored where nothing notifies": "connects to it all the same",
+    "config-linux.md#user-namespace-mappings: named beside a path they are those of the namespace":
+      "does not compare them",
+    "config-linux.md#namespaces: without mount it is the runtime's: mounts are made below the root, and gone after delete":
+      "leaves them on the host",
+    "runtime.md#state: hooks are told id, status, bundle and annotations": "tells the first hooks created",
+    "runtime.md#state: hooks are told the pid as they see it": "tells hooks in the container no pid",
+    "config.md#poststart: a hook that fails is an error of start, and ends the container": "goes on",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",

@@ -125,18 +125,22 @@ must(
       config.linux.namespaces = config.linux.namespaces.filter(({ type }: Config) => type !== "mount");
       config.mounts = config.mounts.filter(({ destination }: Config) => destination !== "/sys");
     });
-    const mounted = () =>
-      fs.readFileSync("/proc/self/mountinfo", "utf8").split(`${directory}/rootfs/`).length - 1;
+    const mounts = () =>
+      fs
+        .readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .flatMap((line) => line.split(" ")[4] ?? [])
+        .filter((point) => point.startsWith(`${directory}/rootfs`));
     const id = start(directory);
     try {
-      assert.notEqual(mounted(), 0);
+      assert.notDeepEqual(mounts(), []);
       const seen = succeeded(call(["exec", id, "sh", "-c", script])).stdout;
       assert.equal(seen, `${fs.readlinkSync("/proc/self/ns/mnt")}\nproc\ninside\n`);
     } finally {
       call(["delete", "--force", id]);
-      const left = mounted();
-      if (left > 0) spawnSync("umount", ["--recursive", "--lazy", path.join(directory, "rootfs")]);
-      assert.equal(left, 0, "mounts are left on the host");
+      const left = mounts();
+      for (const point of left.toReversed()) spawnSync("umount", ["--lazy", point]);
+      assert.deepEqual(left, [], "mounts are left on the host");
     }
   },
 );
