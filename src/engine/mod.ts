@@ -139,7 +139,10 @@ export {
 export { volumeSize } from "./volumes/size.ts";
 
 /** For `explain`. */
-export const loadContainerPlan = () => import("./container-plan.ts");
+export const loadContainerPlan = async () => ({
+  ...(await import("./container-plan.ts")),
+  ...(await import("./container-truth.ts")),
+});
 
 /** Archives of volumes. */
 export const loadVolumeArchives = () => import("./volumes/archive.ts");

@@ -15,4 +15,12 @@ export { renderComparison } from "./render-diff.ts";
 export { renderDiagnosis, renderDiagnosisJson } from "./render-doctor.ts";
 export { renderImage } from "./render-image.ts";
 export { renderPlan, renderPlanJson } from "./render-plan.ts";
+export { renderTruth } from "./render-truth.ts";
+export {
+  compareTruth,
+  type TruthExplanation,
+  type TruthRow,
+  type TruthState,
+  truthWishes,
+} from "./truth.ts";
 export * from "./types.ts";

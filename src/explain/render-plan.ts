@@ -130,7 +130,7 @@ function opLines(
 }
 
 /** Ids and digests by their beginning, as elsewhere; `--syscalls` and JSON have them whole. */
-function shortened(call: string): string {
+export function shortened(call: string): string {
   return call.replace(/\b([0-9a-f]{12})[0-9a-f]{52}\b/g, "$1…");
 }
 

@@ -36,6 +36,14 @@ export type * from "./host-facts.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";
 export {
+  type NodeReading,
+  type ProcessTruth,
+  type Reading,
+  type Readings,
+  readProcessTruth,
+  type TruthWishes,
+} from "./process-truth.ts";
+export {
   FileReader,
   type FoundEntry,
   type LayerEntry,

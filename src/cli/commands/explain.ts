@@ -16,6 +16,13 @@ export const explainOptions = {
   },
   syscalls: { type: "boolean", help: "run, --bundle: the kernel calls in their order, not grouped" },
   defaults: { type: "boolean", help: "run: only what no flag and no image asked for" },
+  type: {
+    type: "string",
+    value: "TYPE",
+    choices: ["all", "container", "image"],
+    default: "all",
+    help: "what to look for",
+  },
   bundle: {
     type: "string",
     value: "DIR",
@@ -32,7 +39,7 @@ export const explainOptions = {
 export const command = defineCommand({
   usage: [
     "run [OPTIONS] [RUN OPTIONS] IMAGE [COMMAND] [ARG...]",
-    "[OPTIONS] IMAGE",
+    "[OPTIONS] CONTAINER | IMAGE",
     "[OPTIONS] --bundle DIR",
     "[OPTIONS] --diff A B",
   ],
@@ -42,6 +49,9 @@ export const command = defineCommand({
 
     'explain IMAGE' shows what an image is made of: manifest and config, what each layer adds, changes and hides, and which
     bytes are stored for nothing.
+
+    'explain CONTAINER' shows what the kernel says of a running container now, beside what was planned, and marks each
+    difference: ≠ it differs, - it is gone, + nobody planned it, ? this user may not see it. A name that both have means the container.
 
     'explain --bundle DIR' shows what vitrine-runtime would do with any bundle: its config.json as kernel calls.
 
@@ -59,6 +69,7 @@ export const command = defineCommand({
     { command: "vitrine explain run --defaults alpine", does: "only what nobody asked for" },
     { command: "vitrine explain run --syscalls --cap-drop all alpine", does: "the kernel calls, in order" },
     { command: "vitrine explain alpine", does: "an image and its layers" },
+    { command: "vitrine explain web", does: "a running container: what was planned, and what is" },
     { command: "vitrine explain --bundle .", does: "a bundle of any engine, as the runtime would run it" },
     {
       command: "vitrine explain --diff web image:nginx",
@@ -89,7 +100,16 @@ async function explainThing(invocation: Explaining): Promise<number | undefined>
     return explainBundle(invocation);
   }
   refuseSurplus(positionals, 1);
-  return explainOneImage(invocation);
+  const [name] = positionals;
+  if (name === undefined || options.type === "image") return explainOneImage(invocation);
+  const { explainContainer } = await import("../explain-container.ts");
+  try {
+    return await explainContainer(invocation, name);
+  } catch (error) {
+    const missing = error instanceof VitrineError && error.code === "container-not-found";
+    if (!missing || options.type === "container") throw error;
+    return explainOneImage(invocation);
+  }
 }
 
 /** Flags may stand behind the names as well. */
