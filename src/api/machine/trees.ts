@@ -1,5 +1,7 @@
 /** Removal of containers' directories, and of what killed monitors left. */
+
 import * as fs from "node:fs";
+
 import { errnoOf, hasDead, removeTree } from "../../base/mod.ts";
 import { type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
 import type { Machine } from "./machine.ts";
@@ -7,6 +9,8 @@ import type { Machine } from "./machine.ts";
 /** Files of mapped ids are removed by the helper, in such a user namespace; all others at once, and by root any. */
 export function treeRemover(machine: Machine): RemoveTree {
   return async (path, container) => {
+    // The helper opens the directory that holds it: after a boot that is not there.
+    if (!fs.existsSync(path)) return;
     const ids = container?.ids;
     if (ids === undefined || ids.kind === "none" || machine.uid === 0) {
       try {
