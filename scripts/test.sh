@@ -62,6 +62,7 @@ suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
 node=$PWD/$bin/node
 if [ "$(id -u)" = 0 ]; then
   VITRINE_TEST_LANE=root lane root "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
+  lane conformance "$node" --test --test-concurrency=1 --test-timeout=300000 'test/conformance/**/*.test.ts'
   # The unprivileged lane works on a copy that its user may read, whatever the mode of the checkout's parents is.
   copy=$(mktemp -d /tmp/vitrine-user-XXXXXX)
   mkdir -p "$copy/dist" "$copy/build" "$copy/node_modules"
