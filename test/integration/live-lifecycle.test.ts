@@ -74,6 +74,12 @@ test("what is started again has its files, and its log goes on", async () => {
   vitrine("rm", "again");
 });
 
+test("wait knows how one of --rm ended, though nothing of it is left", () => {
+  const id = vitrine("run", "-d", "-q", "--rm", "--name", "brief", "probe", "sh", "-c", "sleep 0.5; exit 7");
+  assert.equal(vitrine("wait", "brief"), "7");
+  assert.equal(world.run(["inspect", id]).status, 125);
+});
+
 test("a volume of the image is filled once", () => {
   vitrine("create", "--name", "vol", "-v", "/etc", "probe", "sh", "-c", "rm /etc/passwd || echo gone");
   assert.equal(world.run(["start", "-a", "vol"]).stdout, "");

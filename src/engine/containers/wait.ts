@@ -1,7 +1,8 @@
 /** Waiting for containers. */
+import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readHealth } from "./health.ts";
-import { type Container, type EnginePaths, readContainer } from "./record.ts";
+import { attachSocket, type Container, type EnginePaths, readContainer } from "./record.ts";
 import {
   awaitMonitor,
   awaitProcess,
@@ -27,6 +28,8 @@ const lookMilliseconds = 20;
  */
 export async function awaitExit(container: Container, deps: WaitDeps): Promise<number> {
   const { paths, helperPath } = deps;
+  const told = container.remove ? toldByMonitor(container, deps) : undefined;
+  if (told !== undefined) return told;
   for (;;) {
     // All that one which does not come back left is gone as well.
     if (!comesBack(container)) awaitMonitor(paths, container, helperPath, -1);
@@ -38,6 +41,20 @@ export async function awaitExit(container: Container, deps: WaitDeps): Promise<n
     if (!monitorLives(paths, container)) return endOf(container, paths);
     await sleep(lookMilliseconds);
   }
+}
+
+/**
+ * One of --rm leaves no file that says how it ended: its monitor tells those who are attached. undefined: nobody can
+ * attach to it, or it does not run.
+ */
+function toldByMonitor(container: Container, { paths, helperPath }: WaitDeps): number | undefined {
+  const socket = attachSocket(paths, container.id);
+  if (!monitorLives(paths, container) || !fs.existsSync(socket)) return undefined;
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const { status } = spawnSync(helperPath, ["attach", "--no-input", "--no-signals", socket], {
+    stdio: "ignore",
+  });
+  return status ?? undefined;
 }
 
 function endOf(container: Container, paths: EnginePaths): number {
