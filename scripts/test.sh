@@ -61,8 +61,8 @@ lane() { # NAME COMMAND...: runs the integration and attack tests
 suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
 node=$PWD/$bin/node
 if [ "$(id -u)" = 0 ]; then
-  VITRINE_TEST_LANE=root lane root "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
-  lane conformance "$node" --test --test-concurrency=1 --test-timeout=300000 'test/conformance/**/*.test.ts'
+  VITRINE_TEST_LANE=root lane root "$node" --test --test-concurrency=1 --test-timeout=600000 "${suite[@]}"
+  lane conformance "$node" --test --test-concurrency=1 --test-timeout=600000 'test/conformance/**/*.test.ts'
   # The unprivileged lane works on a copy that its user may read, whatever the mode of the checkout's parents is.
   copy=$(mktemp -d /tmp/vitrine-user-XXXXXX)
   mkdir -p "$copy/dist" "$copy/build" "$copy/node_modules"
@@ -75,10 +75,10 @@ if [ "$(id -u)" = 0 ]; then
   lane user setpriv --reuid vitrine-test --regid vitrine-test --init-groups env -i \
     PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HOME=/home/vitrine-test LANG=C.UTF-8 \
     XDG_RUNTIME_DIR="/tmp/vitrine-xdg-$uid" VITRINE_TEST_LANE=user \
-    bash -c "cd '$copy' && exec '$copy/$bin/node' --test --test-concurrency=1 --test-timeout=300000 'test/integration/**/*.test.ts' 'test/attack/**/*.test.ts'"
+    bash -c "cd '$copy' && exec '$copy/$bin/node' --test --test-concurrency=1 --test-timeout=600000 'test/integration/**/*.test.ts' 'test/attack/**/*.test.ts'"
   rm -rf "$copy"
 else
-  VITRINE_TEST_LANE=user lane user "$node" --test --test-concurrency=1 --test-timeout=300000 "${suite[@]}"
+  VITRINE_TEST_LANE=user lane user "$node" --test --test-concurrency=1 --test-timeout=600000 "${suite[@]}"
   echo "the root lane was not run: not root"
 fi
 
