@@ -342,6 +342,12 @@ const explain: CommandEntry = {
   summary: "Show what a run would do, what an image holds, how two differ",
   load: () => import("./commands/explain.ts"),
 };
+const why: CommandEntry = {
+  name: "why",
+  group: "See through",
+  summary: "Tell what stood in the way of a command that failed",
+  load: () => import("./commands/why.ts"),
+};
 const doctor: CommandEntry = {
   name: "doctor",
   group: "See through",
@@ -422,6 +428,7 @@ export const registry: readonly CommandEntry[] = [
   deleteRemote,
   sync,
   explain,
+  why,
   doctor,
   info,
   version,

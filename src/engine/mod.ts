@@ -138,6 +138,9 @@ export {
 } from "./volumes/remove.ts";
 export { volumeSize } from "./volumes/size.ts";
 
+/** For `why`. */
+export const loadProbe = () => import("./probe-container.ts");
+
 /** For `explain`. */
 export const loadContainerPlan = async () => ({
   ...(await import("./container-plan.ts")),

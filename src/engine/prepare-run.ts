@@ -88,6 +88,13 @@ export async function previewRun(asked: RunOptions, deps: RunDeps): Promise<RunP
   return planRun(options, identity, sourceFor(found, deps.paths, id, unpacked), idChoice, deps, { mounted });
 }
 
+export interface PrepareCircumstances {
+  readonly starts?: boolean;
+  readonly manner?: Manner;
+  /** In place of those that the options lead to. */
+  readonly idChoice?: IdChoice;
+}
+
 /**
  * With `starts` false the container is only made (`create`), to be started by `prepareStart`. Without `manner` it is
  * `options.detach` that says how it is started.
@@ -95,10 +102,10 @@ export async function previewRun(asked: RunOptions, deps: RunDeps): Promise<RunP
 export async function prepareRun(
   asked: RunOptions,
   deps: RunDeps,
-  { starts = true, manner }: { readonly starts?: boolean; readonly manner?: Manner } = {},
+  { starts = true, manner, idChoice: given }: PrepareCircumstances = {},
 ): Promise<PreparedRun> {
   const options = resolveShared(asked, deps.paths);
-  let idChoice = idsForRun(options, deps.host, deps.paths);
+  let idChoice = given ?? idsForRun(options, deps.host, deps.paths);
   let found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
   if (wantsDefaultProfile(options, deps.host)) {

@@ -24,3 +24,6 @@ export {
   truthWishes,
 } from "./truth.ts";
 export * from "./types.ts";
+export { type ProbeOutcome, renderWhy, type WhyExplanation } from "./why/render.ts";
+export { type LiftFacts, type Restriction, restrictionsOf } from "./why/restrictions.ts";
+export { type Cause, type Findings, findCauses } from "./why/search.ts";

@@ -67,4 +67,5 @@ export {
 } from "./seccomp/docker-format.ts";
 export type * from "./seccomp/profile.ts";
 export { type FilterSummary, outcomeName, summarizeFilter } from "./seccomp/summary.ts";
+export { nativeSystemCalls } from "./seccomp/syscalls.ts";
 export { type TrialOptions, type TrialResult, tryUser, type UserTrials } from "./trials.ts";

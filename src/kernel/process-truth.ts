@@ -142,8 +142,15 @@ const minorOf = (rdev: number): number => (rdev & 0xff) + (Math.floor(rdev / 409
  */
 function readSysctls(pid: number, names: readonly string[]): Readings {
   if (names.length === 0) return {};
-  const user = sameUserNamespace(pid) ? [] : ["--user", "--preserve-credentials"];
-  const words = ["--target", String(pid), ...user, "--uts", "--ipc", "--net", "--"];
+  // One that is the reader's own already may not be his to enter.
+  const others = [
+    ["user", ["--user", "--preserve-credentials"]],
+    ["uts", ["--uts"]],
+    ["ipc", ["--ipc"]],
+    ["net", ["--net"]],
+  ] as const;
+  const entered = others.flatMap(([name, flags]) => (isShared(pid, name) ? [] : flags));
+  const words = ["--target", String(pid), ...entered, "--"];
   const files = names.map((name) => `/proc/sys/${name}`);
   const script = 'for f; do if [ -r "$f" ]; then printf "%s\\0" "$f"; cat -- "$f"; printf "\\0"; fi; done';
   const done = spawnSync("nsenter", [...words, "sh", "-c", script, "sh", ...files], {
@@ -164,7 +171,7 @@ function readSysctls(pid: number, names: readonly string[]): Readings {
   );
 }
 
-function sameUserNamespace(pid: number): boolean {
-  const [theirs, ours] = [readLink(`/proc/${pid}/ns/user`), readLink("/proc/self/ns/user")];
+function isShared(pid: number, name: string): boolean {
+  const [theirs, ours] = [readLink(`/proc/${pid}/ns/${name}`), readLink(`/proc/self/ns/${name}`)];
   return "text" in theirs && "text" in ours && theirs.text === ours.text;
 }

@@ -519,6 +519,11 @@ export function syscallNumbers(abi: SyscallTable): ReadonlyMap<string, number> {
   return numbers;
 }
 
+/** Names of the system calls of a machine's own ABI. */
+export function nativeSystemCalls(machine: "x86_64" | "aarch64"): readonly string[] {
+  return [...syscallNumbers(machine).keys()];
+}
+
 /** Calls of other machines, which profiles written for all of them name. */
 const foreignCalls = new Set(
   (

@@ -1,0 +1,189 @@
+/**
+ * A container's command run again in a throw-away container of the same image and config.json, with changes: for `why`.
+ * The one that is there is not touched, and its volumes and binds are read-only unless the caller allows writes.
+ */
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VitrineError } from "../base/mod.ts";
+import { helperEnvironment } from "../kernel/mod.ts";
+import type { Mount, RuntimeConfig } from "../oci/mod.ts";
+import { configText } from "./config-text.ts";
+import { type Container, containerDirectory, readContainer, runDirectory } from "./containers/record.ts";
+import { removeContainer } from "./containers/remove.ts";
+import { runningProcess } from "./containers/state.ts";
+import type { RemoveTree } from "./containers/sweep.ts";
+import { hostDevices } from "./host-files.ts";
+import { type Launch, writeLaunch } from "./launch.ts";
+import type { RunOptions } from "./options.ts";
+import { prepareRun, type RunDeps } from "./prepare-run.ts";
+import { readLaunch } from "./read-launch.ts";
+import type { HostDevice } from "./spec/input.ts";
+import { prepareStart } from "./start-container.ts";
+
+export interface ProbeSubject {
+  readonly container: Container;
+  /** What it is started by, the paths still its own. */
+  readonly config: RuntimeConfig;
+  /** The seccomp profile is the default one. */
+  readonly defaultSeccomp: boolean;
+  /** Mounts whose files are the user's. */
+  readonly isUsers: (mount: Mount) => boolean;
+}
+
+export interface ProbeRequest {
+  /** `subject.config`, changed. */
+  readonly config: RuntimeConfig;
+  readonly allowWrites: boolean;
+  readonly timeoutMilliseconds: number;
+}
+
+export interface ProbeResult {
+  readonly exitCode: number;
+  readonly timedOut: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProbeDeps extends RunDeps {
+  readonly removeTree: RemoveTree;
+  /** Of a run with no flags of this image. */
+  readonly plainOptions: (image: string) => RunOptions;
+}
+
+/** Errors: `container-record-invalid`, `probe-needs-image`. */
+export function probeSubject(container: Container, deps: ProbeDeps): ProbeSubject {
+  if (container.imageId === "") {
+    throw new VitrineError(
+      "unsupported",
+      `container ${container.name} has no image, but a directory of the host`,
+      {
+        code: "probe-needs-image",
+        operand: container.name,
+        hint: "its command would write there; see 'vitrine explain' of it instead",
+      },
+    );
+  }
+  const { config, origins } = readLaunch(deps.paths, container.id);
+  const own = [containerDirectory(deps.paths, container.id), runDirectory(deps.paths, container.id)];
+  const isUsers = ({ type, options = [], source = "" }: Mount): boolean =>
+    (type === "bind" || options.includes("bind") || options.includes("rbind")) &&
+    source.startsWith("/") &&
+    !source.startsWith("/dev/") &&
+    source !== "/sys" &&
+    !own.some((directory) => source.startsWith(`${directory}/`));
+  const origin = origins.get("/linux/seccomp")?.by;
+  return { container, config, isUsers, defaultSeccomp: origin === undefined || origin === "default" };
+}
+
+/** Nodes of the host's /dev that a container does not have by itself; many of a kind (loop, tty, ram) are left out. */
+export function probeDevices(): readonly HostDevice[] {
+  return hostDevices("/dev").filter(
+    ({ path }) =>
+      !/^\/dev\/(?:tty|vcs|loop\d|ram|pts\/|null$|zero$|full$|random$|urandom$|console$|ptmx$|shm\/|mqueue\/)/.test(
+        path,
+      ),
+  );
+}
+
+/** Makes the container, runs it, takes it away again. */
+export async function probeContainer(
+  subject: ProbeSubject,
+  request: ProbeRequest,
+  deps: ProbeDeps,
+): Promise<ProbeResult> {
+  const { container } = subject;
+  const { paths } = deps;
+  const options = deps.plainOptions(container.imageId);
+  const idChoice = { ids: container.ids, warnings: [] };
+  const { run } = await prepareRun(options, deps, { starts: false, idChoice });
+  const made = readContainer(paths, run.id);
+  if (made === undefined) {
+    throw new VitrineError("internal", "the container of a probe is not there", { code: "probe-lost" });
+  }
+  try {
+    const { launch, origins } = readLaunch(paths, container.id);
+    const renamed = (text: string): string => text.replaceAll(container.id, run.id);
+    const config = JSON.parse(renamed(configText(probeConfig(subject, request))));
+    fs.writeFileSync(`${containerDirectory(paths, run.id)}/config.json`, JSON.stringify(config), {
+      mode: 0o600,
+    });
+    writeLaunch(paths, run.id, JSON.parse(renamed(JSON.stringify(probeLaunch(launch, request)))), origins);
+    const { planFile, discard } = await prepareStart(made, { kind: "foreground" }, deps);
+    try {
+      return await runHelper(made, planFile, request.timeoutMilliseconds, deps);
+    } finally {
+      discard();
+    }
+  } finally {
+    const left = readContainer(paths, run.id);
+    if (left !== undefined) await removeContainer(paths, left, { force: true }, deps.removeTree);
+  }
+}
+
+function probeConfig({ isUsers }: ProbeSubject, { config, allowWrites }: ProbeRequest): RuntimeConfig {
+  const { process } = config;
+  const mounts = config.mounts?.map((mount) => (!allowWrites && isUsers(mount) ? readOnly(mount) : mount));
+  return {
+    ...config,
+    ...(mounts === undefined ? {} : { mounts }),
+    ...(process === undefined ? {} : { process: { ...process, terminal: false } }),
+  };
+}
+
+function readOnly(mount: Mount): Mount {
+  return { ...mount, options: [...(mount.options ?? []).filter((option) => option !== "rw"), "ro"] };
+}
+
+/** Volumes are bound as they are: none is filled, and none goes with this container. */
+function probeLaunch(launch: Launch, { allowWrites }: ProbeRequest): Launch {
+  const { restart, health, chown, ...others } = launch;
+  void restart;
+  void health;
+  return {
+    ...others,
+    ...(chown === undefined || !allowWrites ? {} : { chown }),
+    interactive: false,
+    remove: true,
+    log: { driver: "none", maxBytes: 0, files: 1 },
+    volumes: [],
+  };
+}
+
+const mostOutput = 64 * 1024;
+
+async function runHelper(
+  container: Container,
+  planFile: string,
+  milliseconds: number,
+  { helperPath, environment, paths }: ProbeDeps,
+): Promise<ProbeResult> {
+  const child = spawn(helperPath, ["run", planFile], {
+    env: helperEnvironment(environment),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].on("data", (chunk: Buffer) => {
+      texts[name] = (texts[name] + chunk.toString("utf8")).slice(-mostOutput);
+    });
+  }
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve(code ?? (signal === null ? 125 : 137)));
+  });
+  const stop = new AbortController();
+  const over = sleep(milliseconds, "over" as const, { signal: stop.signal }).catch(() => "stopped" as const);
+  const first = await Promise.race([ended, over]);
+  stop.abort();
+  if (typeof first === "number") return { exitCode: first, timedOut: false, ...texts };
+  // Its program is killed, and its monitor cleans up; where there is no program yet, the monitor goes.
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const program = runningProcess(paths, container);
+    if (program !== undefined) process.kill(program.pid, "SIGKILL");
+    else if (attempt > 50) child.kill("SIGKILL");
+    const done = await Promise.race([ended, sleep(100, undefined)]);
+    if (done !== undefined) break;
+  }
+  return { exitCode: 137, timedOut: true, ...texts };
+}
