@@ -93,6 +93,8 @@ export interface PrepareCircumstances {
   readonly manner?: Manner;
   /** In place of those that the options lead to. */
   readonly idChoice?: IdChoice;
+  /** It is this process's until it is started: it goes with it. */
+  readonly owned?: boolean;
 }
 
 /**
@@ -102,7 +104,7 @@ export interface PrepareCircumstances {
 export async function prepareRun(
   asked: RunOptions,
   deps: RunDeps,
-  { starts = true, manner, idChoice: given }: PrepareCircumstances = {},
+  { starts = true, manner, idChoice: given, owned = starts }: PrepareCircumstances = {},
 ): Promise<PreparedRun> {
   const options = resolveShared(asked, deps.paths);
   let idChoice = given ?? idsForRun(options, deps.host, deps.paths);
@@ -121,7 +123,7 @@ export async function prepareRun(
     const source = sourceFor(found, deps.paths, id, true);
     const run = await planRun(options, { id, name }, source, idChoice, deps, { mounted, manner });
     try {
-      return await writeAll({ options, run, found, mounted, idChoice, starts }, deps);
+      return await writeAll({ options, run, found, mounted, idChoice, starts, owned }, deps);
     } catch (error) {
       if (attempt >= mostAttempts || !mayTryAgain(error, options)) throw error;
       if (idChoice.unique === true) {
@@ -224,6 +226,7 @@ interface Decided {
   readonly mounted: MountedImages | undefined;
   readonly idChoice: IdChoice;
   readonly starts: boolean;
+  readonly owned: boolean;
 }
 
 /** From here on things are on disk: whatever fails takes them away again. */
@@ -349,7 +352,7 @@ function recordOfImage(image: StoredImage): Omit<ContainerRecord, "id" | "mounte
   };
 }
 
-function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, deps: RunDeps): Container {
+function recordOf({ options, run, found, mounted, idChoice, owned }: Decided, deps: RunDeps): Container {
   const { kept } = run.specification.user;
   const image = found.kind === "image" ? found.image : undefined;
   const { restart, health } = run.launch;
@@ -369,7 +372,7 @@ function recordOf({ options, run, found, mounted, idChoice, starts }: Decided, d
     ...(health === undefined ? {} : { healthcheck: true }),
     ...(hostname === undefined ? {} : { hostname }),
     ...(shared === undefined ? {} : { dependsOn: shared.owners }),
-    ...(starts ? { monitor: ownProcess() } : {}),
+    ...(owned ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,
     ...(idChoice.unique === true ? { uniqueIds: true } : {}),
     cgroups: run.cgroups,

@@ -4,15 +4,13 @@
  */
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import type { Socket } from "node:net";
 import { VitrineError } from "../base/mod.ts";
 import { helperEnvironment } from "../kernel/mod.ts";
 import type { Mount, RuntimeConfig } from "../oci/mod.ts";
 import { configText } from "./config-text.ts";
 import { type Container, containerDirectory, readContainer, runDirectory } from "./containers/record.ts";
-import { removeContainer } from "./containers/remove.ts";
-import { runningProcess } from "./containers/state.ts";
-import type { RemoveTree } from "./containers/sweep.ts";
+import { type RemoveTree, removeContainerFiles } from "./containers/sweep.ts";
 import { hostDevices } from "./host-files.ts";
 import { type Launch, writeLaunch } from "./launch.ts";
 import type { RunOptions } from "./options.ts";
@@ -96,7 +94,7 @@ export async function probeContainer(
   const { paths } = deps;
   const options = deps.plainOptions(container.imageId);
   const idChoice = { ids: container.ids, warnings: [] };
-  const { run } = await prepareRun(options, deps, { starts: false, idChoice });
+  const { run } = await prepareRun(options, deps, { starts: false, owned: true, idChoice });
   const made = readContainer(paths, run.id);
   if (made === undefined) {
     throw new VitrineError("internal", "the container of a probe is not there", { code: "probe-lost" });
@@ -111,13 +109,13 @@ export async function probeContainer(
     writeLaunch(paths, run.id, JSON.parse(renamed(JSON.stringify(probeLaunch(launch, request)))), origins);
     const { planFile, discard } = await prepareStart(made, { kind: "foreground" }, deps);
     try {
-      return await runHelper(made, planFile, request.timeoutMilliseconds, deps);
+      return await runHelper(planFile, request.timeoutMilliseconds, deps);
     } finally {
       discard();
     }
   } finally {
     const left = readContainer(paths, run.id);
-    if (left !== undefined) await removeContainer(paths, left, { force: true }, deps.removeTree);
+    if (left !== undefined) await removeContainerFiles(paths, left, deps.removeTree, false);
   }
 }
 
@@ -152,38 +150,42 @@ function probeLaunch(launch: Launch, { allowWrites }: ProbeRequest): Launch {
 
 const mostOutput = 64 * 1024;
 
+/** The lifeline ends it with this process, however that ends, and when its time is over. */
 async function runHelper(
-  container: Container,
   planFile: string,
   milliseconds: number,
-  { helperPath, environment, paths }: ProbeDeps,
+  { helperPath, environment }: ProbeDeps,
 ): Promise<ProbeResult> {
-  const child = spawn(helperPath, ["run", planFile], {
+  const child = spawn(helperPath, ["run", "--lifeline", planFile], {
     env: helperEnvironment(environment),
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   const texts = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const) {
-    child[name].on("data", (chunk: Buffer) => {
+  for (const [name, stream] of [
+    ["stdout", child.stdout],
+    ["stderr", child.stderr],
+  ] as const) {
+    stream?.on("data", (chunk: Buffer) => {
       texts[name] = (texts[name] + chunk.toString("utf8")).slice(-mostOutput);
     });
   }
+  const lifeline = child.stdio[3] as unknown as Socket;
+  lifeline.resume();
+  // It may be closed on the other side first.
+  lifeline.on("error", () => {});
   const ended = new Promise<number>((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve(code ?? (signal === null ? 125 : 137)));
+    child.on("close", (code) => resolve(code ?? 137));
   });
-  const stop = new AbortController();
-  const over = sleep(milliseconds, "over" as const, { signal: stop.signal }).catch(() => "stopped" as const);
-  const first = await Promise.race([ended, over]);
-  stop.abort();
-  if (typeof first === "number") return { exitCode: first, timedOut: false, ...texts };
-  // Its program is killed, and its monitor cleans up; where there is no program yet, the monitor goes.
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const program = runningProcess(paths, container);
-    if (program !== undefined) process.kill(program.pid, "SIGKILL");
-    else if (attempt > 50) child.kill("SIGKILL");
-    const done = await Promise.race([ended, sleep(100, undefined)]);
-    if (done !== undefined) break;
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    lifeline.end();
+  }, milliseconds);
+  try {
+    const exitCode = await ended;
+    return { exitCode, timedOut, ...texts };
+  } finally {
+    clearTimeout(timer);
   }
-  return { exitCode: 137, timedOut: true, ...texts };
 }

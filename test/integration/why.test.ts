@@ -208,6 +208,34 @@ test("volumes are left as they are unless writes are allowed", () => {
   assert.equal(fs.existsSync(path.join(data, "kept")), false);
 });
 
+test("volumes of the container serve its probes, and none is made or taken away", () => {
+  const found = why(
+    ["-v", "kept:/kept", "-v", "/unnamed", "--read-only"],
+    "ls /kept /unnamed && echo x >/etc/made",
+  );
+  assert.deepEqual(told(found), ["alone read-only /"]);
+  assert.equal(world.vitrine("volume", "ls", "-q").split("\n").length, 2);
+});
+
+test("one that runs on has not failed, and is ended", () => {
+  const found = why([], "sleep 1000", ["--timeout", "1"]);
+  assert.deepEqual([found.failed, found.again.timedOut, found.causes], [false, true, []]);
+});
+
+test("killed at any time it leaves no container", async () => {
+  world.vitrine("create", "--name", "victim", "probe", "sh", "-c", "sleep 0.1; exit 3");
+  const before = world.vitrine("ps", "-aq").split("\n").length;
+  for (const delay of [150, 300, 450, 700]) {
+    const child = world.start(["why", "victim"]);
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    child.kill("SIGKILL");
+  }
+  await until(
+    () => (world.vitrine("ps", "-aq").split("\n").length === before ? true : undefined),
+    "the probes to go",
+  );
+});
+
 test("nothing of the probes is left, and how the container ended is told", async () => {
   world.vitrine(
     "run",

@@ -123,7 +123,8 @@ function grantable(host: ReturnType<typeof runDeps>["host"], config: RuntimeConf
 
 /** Only the root filesystem is taken from these: the config is the container's. */
 function plainOptions(image: string, environment: Readonly<Record<string, string | undefined>>) {
-  const words = ["--network", "none", image, "true"];
+  // Its volumes are the container's own: none is made for the probe.
+  const words = ["--rm", "--image-volume", "ignore", image, "true"];
   const line = parseLine(words, {
     options: runOptionTable,
     stopAtFirstPositional: true,
