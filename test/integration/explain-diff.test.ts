@@ -87,6 +87,64 @@ for (const peer of ["vitrine-runtime", "runc", "crun"]) {
   });
 }
 
+test("a bundle of umoci", (t) => {
+  if (findProgram("umoci") === undefined) return cannotRun(t, "umoci is not installed");
+  const bundle = path.join(world.directory, "umoci");
+  const layout = path.join(world.directory, "layout");
+  const umoci = (...words: readonly string[]): void => {
+    const done = spawnSync("umoci", words, { encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+  };
+  umoci("init", "--layout", layout);
+  umoci("new", "--image", `${layout}:latest`);
+  umoci("config", "--image", `${layout}:latest`, "--config.cmd", "some-program");
+  umoci("unpack", ...(isRoot ? [] : ["--rootless"]), "--image", `${layout}:latest`, bundle);
+  const { ops } = JSON.parse(world.vitrine("explain", "--bundle", bundle, "--format", "json")) as Explained;
+  assert.match(ops.find(({ op }) => op === "execute")?.calls[0] ?? "", /some-program/);
+});
+
+test("a bundle that podman made for its runtime, compared with the same one", (t) => {
+  if (!isRoot) return cannotRun(t, "needs root");
+  for (const name of ["podman", "runc"]) {
+    if (findProgram(name) === undefined) return cannotRun(t, `${name} is not installed`);
+  }
+  const store = ["--root", path.join(world.directory, "pr"), "--runroot", path.join(world.directory, "pn")];
+  const podman = (...words: readonly string[]): string => {
+    const done = spawnSync(
+      "podman",
+      [...store, "--cgroup-manager", "cgroupfs", "--runtime", "runc", ...words],
+      {
+        encoding: "utf8",
+      },
+    );
+    assert.equal(done.status, 0, done.stderr);
+    return done.stdout.trim();
+  };
+  podman("import", "-q", path.join(fixtures, "probe.tar"), "localhost/p");
+  const flags = [
+    "--network",
+    "none",
+    "--ulimit",
+    "nofile=512:512",
+    "--ulimit",
+    "nproc=512:512",
+    "--cap-drop",
+    "KILL",
+  ];
+  const id = podman("create", ...flags, "localhost/p", "sleep", "77");
+  try {
+    podman("init", id);
+    const bundle = path.dirname(podman("inspect", "--format", "{{.OCIConfigPath}}", id));
+    const { ops } = JSON.parse(world.vitrine("explain", "--bundle", bundle, "--format", "json")) as Explained;
+    assert.match(ops.find(({ op }) => op === "execute")?.calls[0] ?? "", /sleep.*77/);
+    const bounding = ops.find(({ op }) => op === "dropBoundingSet")?.calls[0] ?? "";
+    assert.ok(bounding.includes("CAP_CHOWN") && !bounding.includes("CAP_KILL"), bounding);
+    assert.equal(world.run(["explain", "--diff", bundle, bundle]).status, 0);
+  } finally {
+    podman("rm", "-f", "-t", "0", id);
+  }
+});
+
 test("an error in a bundle names its field", () => {
   const bundle = bundleOf(runtime, "wrong");
   edit(bundle, (config) => {
