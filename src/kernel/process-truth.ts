@@ -1,5 +1,4 @@
 /** What the kernel says now of a process, as plain values: /proc and files of the host, read once. Changes nothing. */
-import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { errnoOf } from "../base/mod.ts";
 
@@ -142,6 +141,8 @@ const minorOf = (rdev: number): number => (rdev & 0xff) + (Math.floor(rdev / 409
  */
 function readSysctls(pid: number, names: readonly string[]): Readings {
   if (names.length === 0) return {};
+  // Loaded where it is needed: this folder's door is on the way of every run.
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   // One that is the reader's own already may not be his to enter.
   const others = [
     ["user", ["--user", "--preserve-credentials"]],
