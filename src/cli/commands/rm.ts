@@ -6,6 +6,7 @@ import {
   dependantsOf,
   type EnginePaths,
   findContainer,
+  idOfName,
   listContainers,
   type RemoveTree,
   removeContainer,
@@ -114,7 +115,8 @@ async function removeOne(
   } catch (error) {
     const damaged = error instanceof VitrineError && error.code === "container-record-invalid";
     if (!damaged || !force) throw error;
-    const ids = containerIds(paths).filter((id) => id.startsWith(name));
+    const held = idOfName(paths, name);
+    const ids = held === undefined ? containerIds(paths).filter((id) => id.startsWith(name)) : [held];
     if (ids.length !== 1) throw error;
     await removeDamaged(paths, ids[0]!, remove);
   }

@@ -117,6 +117,12 @@ test("containers are found by name, id and unique prefix", async () => {
   }
 });
 
+test("a container whose command was killed before it took its name is found by it all the same", () => {
+  make("a");
+  assert.equal(idOfName(paths, "name-a"), undefined);
+  assert.equal(findContainer(paths, "name-a").id, idOf("a"));
+});
+
 test("states are told from files and processes", () => {
   const created = make("a", { monitor: alive() });
   assert.deepEqual(stateOf(paths, created), { status: "created" });

@@ -1,6 +1,6 @@
 import { quoted, VitrineError } from "../../base/mod.ts";
 import { idOfName } from "./names.ts";
-import { type Container, containerIds, type EnginePaths, readContainer } from "./record.ts";
+import { type Container, containerIds, type EnginePaths, listContainers, readContainer } from "./record.ts";
 
 /**
  * The container of a name, an id, or a prefix that only one id has.
@@ -8,7 +8,7 @@ import { type Container, containerIds, type EnginePaths, readContainer } from ".
  */
 export function findContainer(paths: EnginePaths, wanted: string): Container {
   const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(wanted)
-    ? (idOfName(paths, wanted) ?? idOf(paths, wanted))
+    ? (idOfName(paths, wanted) ?? idOf(paths, wanted) ?? idOfRecord(paths, wanted))
     : undefined;
   if (id === undefined) {
     throw new VitrineError("not-found", `there is no container ${quoted(wanted)}`, {
@@ -24,6 +24,12 @@ export function findContainer(paths: EnginePaths, wanted: string): Container {
     operand: wanted,
     hint: `remove it: vitrine rm --force ${id.slice(0, 12)}`,
   });
+}
+
+/** A command that was killed between the record and the name has left one without the other. */
+function idOfRecord(paths: EnginePaths, wanted: string): string | undefined {
+  const found = listContainers(paths).filter(({ name }) => name === wanted);
+  return found.length === 1 ? found[0]!.id : undefined;
 }
 
 function idOf(paths: EnginePaths, wanted: string): string | undefined {

@@ -4,7 +4,7 @@
  * and start time.
  */
 import * as fs from "node:fs";
-import { errnoOf, sweepDead, writeFileAtomically } from "../../base/mod.ts";
+import { errnoOf, sweepDead, temporaryName, writeFileAtomically } from "../../base/mod.ts";
 import { isAlive, readPidFile } from "../../runtime/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { letGo } from "./end.ts";
@@ -97,7 +97,14 @@ async function cleanUpLost(
   }
   if (stateOf(paths, container).status === "lost") {
     recordContainerEvent(paths, container, "die", { exitCode: String(lostExit) });
-    writeFileAtomically(exitFile(paths, id), `${lostExit} 9 ${BigInt(now) * 1_000_000n}\n`, { mode: 0o600 });
+    try {
+      writeFileAtomically(exitFile(paths, id), `${lostExit} 9 ${BigInt(now) * 1_000_000n}\n`, {
+        mode: 0o600,
+      });
+    } catch (error) {
+      // Somebody removed it meanwhile.
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
   }
   if (free) await removeTree(runDirectory(paths, id), container);
 }
@@ -114,9 +121,26 @@ export async function removeContainerFiles(
     await removeAnonymousVolumes(paths, container, removeTree);
   }
   await removeTree(runDirectory(paths, container.id), container);
-  await removeTree(containerDirectory(paths, container.id), container);
+  const away = moveAway(paths, container.id);
+  if (away !== undefined) await removeTree(away, container);
   releaseName(paths, container.name, container.id);
   recordContainerEvent(paths, container, "destroy");
+}
+
+/**
+ * Takes the directory out of everybody's sight in one step: whoever still writes into it (how it ended, a changed record)
+ * finds it gone, not half there. undefined: another command took it. What a crash leaves in ROOT/tmp is swept.
+ */
+function moveAway(paths: EnginePaths, id: string): string | undefined {
+  const away = `${paths.root}/tmp/${temporaryName("removed")}`;
+  fs.mkdirSync(`${paths.root}/tmp`, { recursive: true, mode: 0o700 });
+  try {
+    fs.renameSync(containerDirectory(paths, id), away);
+    return away;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** A program that changed its credentials at execve (setuid) does not die with its monitor. */
