@@ -22,10 +22,10 @@ export function processStartTime(pid: number): string | undefined {
   return processStatus(pid)?.startTime;
 }
 
-/** Also the letter of its state (`S`, `R`, `D`, …). */
+/** Also the letter of its state (`S`, `R`, `D`, …) and its parent, as this pid namespace counts. */
 export function processStatus(
   pid: number,
-): { readonly state: string; readonly startTime: string } | undefined {
+): { readonly state: string; readonly parent: number; readonly startTime: string } | undefined {
   let stat: string;
   try {
     stat = readSmallFile(`/proc/${pid}/stat`);
@@ -37,7 +37,7 @@ export function processStatus(
   const state = fields[0] ?? "";
   // A zombie has ended: it only waits to be reaped.
   if (state === "Z" || state === "X") return undefined;
-  return { state, startTime: fields[19] ?? "" };
+  return { state, parent: Number(fields[1]), startTime: fields[19] ?? "" };
 }
 
 function pidNamespace(): string {

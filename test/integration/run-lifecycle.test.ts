@@ -133,12 +133,14 @@ test("what a killed monitor left is removed by the next command", async () => {
   const gone = await start(["--rm", "--name", "gone"], "echo ready; sleep 60");
   gone.child.kill("SIGKILL");
   assert.equal(await gone.ended, "SIGKILL");
-  assert.deepEqual(ps("--all"), []);
+  await until(() => (ps("--all").length === 0 ? true : undefined), "the next command's sweep");
   await world.assertClean();
 
   const kept = await start(["--name", "lost"], "echo ready; sleep 60");
   kept.child.kill("SIGKILL");
   await kept.ended;
+  // Its program follows its monitor in a moment.
+  await until(() => (ps("--all")[0]?.["State"] === "exited" ? true : undefined), "the program's end");
   assert.deepEqual(
     ps("--all").map((row) => [row["Names"], row["State"], row["ExitCode"]]),
     [[["lost"], "exited", 137]],

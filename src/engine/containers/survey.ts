@@ -46,11 +46,16 @@ export function surveyContainers(paths: EnginePaths): Survey {
   return { containers, untidy: untidy || inThisBoot.size > 0 };
 }
 
+/** Who gets the children of the dead. */
+const orphanage = 1;
+
 function runningState(paths: EnginePaths, container: Container): ContainerState | undefined {
   try {
     const found = readPidFile(`${runDirectory(paths, container.id)}/pid`);
     const status = found === undefined ? undefined : processStatus(found.pid);
     if (found === undefined || status?.startTime !== found.startTime) return undefined;
+    // An orphan: its monitor was killed, and it is about to follow, or has left it behind (setuid). That is looked at closely.
+    if (status.parent === orphanage) return undefined;
     // What v1's freezer holds is in the state D: of the others its files need not be read.
     const asleep = freezerDirectory(container) !== undefined && status.state !== "D";
     return { status: "running", pid: found.pid, paused: !asleep && isPaused(container) };
