@@ -94,8 +94,10 @@ build/plan-decoder: native/test/decode.c native/test/fuzz.c $(HELPER_DECODER) $(
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decode.c $(HELPER_DECODER)
 
 CONFIG_FUZZ_SECONDS ?= 40
+# Of both fuzzers; empty: another one each time.
+FUZZ_SEED ?=
 config-fuzz: build/plan-decoder
-	@VITRINE_FUZZ_SECONDS=$(CONFIG_FUZZ_SECONDS) node_modules/.bin/node test/fuzz/config.ts build/plan-decoder
+	@VITRINE_FUZZ_SECONDS=$(CONFIG_FUZZ_SECONDS) $(if $(FUZZ_SEED),VITRINE_FUZZ_SEED=$(FUZZ_SEED)) node_modules/.bin/node test/fuzz/config.ts build/plan-decoder
 
 HELPER_FUZZ_SECONDS ?= 20
 helper-fuzz: config-fuzz native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS)
@@ -104,5 +106,5 @@ helper-fuzz: config-fuzz native/test/fuzz.c $(HELPER_DECODER) $(HELPER_HEADERS)
 	@if command -v $(CLANG) >/dev/null; then \
 	  $(CLANG) $(HELPER_DEFINES) -std=c11 -Inative -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	    -o build/helper-fuzz native/test/fuzz.c $(HELPER_DECODER) && \
-	  build/helper-fuzz -max_total_time=$(HELPER_FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 build/fuzz-corpus; \
+	  build/helper-fuzz -max_total_time=$(HELPER_FUZZ_SECONDS) $(if $(FUZZ_SEED),-seed=$(FUZZ_SEED)) -max_len=4096 -print_final_stats=1 build/fuzz-corpus; \
 	else echo "clang is missing: helper-test's mutation loop stands in for the fuzzer"; $(MAKE) helper-test; fi

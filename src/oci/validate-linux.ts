@@ -137,9 +137,9 @@ function readDevices(reader: ConfigReader, field: Field): readonly LinuxDevice[]
   });
 }
 
-/** Names of network devices: dev_valid_name() of the kernel. */
+/** As the kernel's dev_valid_name: at most 15 bytes, none of them a blank, a slash, a colon or NUL. */
 function isDeviceName(name: string): boolean {
-  return /^[^\s/:]{1,15}$/.test(name) && name !== "." && name !== "..";
+  return /^[^\s/:\0]+$/.test(name) && Buffer.byteLength(name) <= 15 && name !== "." && name !== "..";
 }
 
 function readNetDevices(field: Field, namespaces: NamespaceSet): Readonly<Record<string, LinuxNetDevice>> {

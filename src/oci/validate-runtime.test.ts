@@ -173,6 +173,8 @@ const refused: readonly (readonly [pointer: string, value: unknown, code?: strin
   ["/linux/netDevices/eth0/name", "a/b"],
   ["/linux/netDevices/eth0/name", "way-too-long-for-a-name"],
   ["/linux/netDevices/eth0/name", "a%s"],
+  ["/linux/netDevices/eth0/name", "a\0b"],
+  ["/linux/netDevices/eth0/name", "\u00e4".repeat(8)],
   ["/linux/netDevices/eth0/name", ".."],
   ["/linux/netDevices/eth1/name", "%d%d"],
   ["/linux/netDevices/a~1b", {}],
