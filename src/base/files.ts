@@ -3,15 +3,27 @@ import * as path from "node:path";
 import { errnoOf, VitrineError } from "./errors.ts";
 import { type ByteStream, writeChunks, writeStream } from "./streams.ts";
 
+/** Where short files are read: memory that is new for each of hundreds would cost more than the reading. */
+const scratch = Buffer.allocUnsafeSlow(16 * 1024);
+
 /**
  * The beginning of a file of a line or two (4 KiB at most), each byte a character: what is read hundreds of times, from
  * /proc and from state, is read in one call. Throws as readFileSync.
  */
 export function readSmallFile(file: string): string {
+  return scratch.toString("latin1", 0, readIntoScratch(file, 4096));
+}
+
+/** A whole file, as bytes that are only good until the next file is read. Throws as readFileSync. */
+export function readForNow(file: string): Uint8Array {
+  const count = readIntoScratch(file, scratch.length);
+  return count < scratch.length ? scratch.subarray(0, count) : fs.readFileSync(file);
+}
+
+function readIntoScratch(file: string, most: number): number {
   const fd = fs.openSync(file, "r");
   try {
-    const bytes = Buffer.allocUnsafe(4096);
-    return bytes.toString("latin1", 0, fs.readSync(fd, bytes, 0, bytes.length, null));
+    return fs.readSync(fd, scratch, 0, most, null);
   } finally {
     fs.closeSync(fd);
   }
@@ -33,7 +45,7 @@ export function processStatus(
     return undefined;
   }
   // The command name (field 2) is in parentheses and may itself hold spaces and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ", 20);
   const state = fields[0] ?? "";
   // A zombie has ended: it only waits to be reaped.
   if (state === "Z" || state === "X") return undefined;

@@ -22,6 +22,8 @@ export interface JsonOptions {
   readonly exactIntegers?: boolean;
 }
 
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /**
  * Parses untrusted UTF-8 JSON (RFC 8259). Of duplicate keys the last wins, as in Go's encoding/json.
  * Errors, all kind invalid: `json-too-large`, `json-too-deep`, `json-not-utf8`, `json-syntax` (message with line and
@@ -39,7 +41,7 @@ export function parseJson(bytes: Uint8Array, options: JsonOptions): JsonValue<bi
   }
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = strict.decode(bytes);
   } catch (cause) {
     throw invalid("json-not-utf8", "JSON is not valid UTF-8", name, cause);
   }

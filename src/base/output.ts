@@ -48,6 +48,7 @@ const shortEscapes: Readonly<Record<string, string>> = {
  * escaped (`\e`, `\x9b`, `\u{202e}`). `lines` lets newline and tab through.
  */
 export function printable(text: string, options: { readonly lines?: boolean } = {}): string {
+  if (!/[^ -~]/.test(text)) return text;
   return text.replace(options.lines === true ? unprintableInLines : unprintable, (character) => {
     const short = shortEscapes[character];
     if (short !== undefined) return short;

@@ -13,7 +13,7 @@ import {
 import { requireKnownFormat, sweep } from "../container-trees.ts";
 import { containerFilter, stateName } from "../containers/filters.ts";
 import { sizeTexts } from "../containers/sizes.ts";
-import { goTime, humanAgo } from "../format/human.ts";
+import { goTime, humanAgo, humanDuration } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -30,9 +30,10 @@ const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t
 interface Row {
   readonly container: Container;
   readonly state: ContainerState;
+  readonly upMilliseconds: number | undefined;
   /** Milliseconds since the epoch. */
-  readonly started: number | undefined;
-  readonly health: Health["status"] | undefined;
+  started(): number | undefined;
+  health(): Health["status"] | undefined;
   readonly size: string;
 }
 
@@ -110,11 +111,12 @@ async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
   const paths = context.paths();
   return (await survey(context)).containers
     .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
-    .map(({ container, state }) => ({
+    .map(({ container, state, upMilliseconds }) => ({
       container,
       state,
-      started: startedAt(paths, container),
-      health: readHealth(paths, container)?.status,
+      upMilliseconds,
+      started: () => startedAt(paths, container),
+      health: () => readHealth(paths, container)?.status,
       size: "",
     }))
     .sort((left, right) => right.container.created - left.container.created);
@@ -130,7 +132,7 @@ async function survey(context: Context): Promise<Survey> {
 
 const longestCommand = 20;
 
-/** What a template sees; the fields of docker and podman. */
+/** What a template sees; the fields of docker and podman. What the table does not show is worked out when it is asked for. */
 function view(row: Row, now: number, whole: boolean) {
   const { container, state } = row;
   const command = printable(container.command.join(" "));
@@ -140,20 +142,33 @@ function view(row: Row, now: number, whole: boolean) {
     ImageID: container.imageId,
     Command: whole || command.length <= longestCommand ? command : `${command.slice(0, longestCommand - 1)}…`,
     Created: humanAgo(container.created, now),
-    CreatedAt: goTime(container.created),
-    RunningFor: humanAgo(container.created, now),
+    get CreatedAt() {
+      return goTime(container.created);
+    },
+    get RunningFor() {
+      return humanAgo(container.created, now);
+    },
     Status: statusText(row, now),
-    StartedAt: row.started === undefined ? "" : goTime(row.started),
+    get StartedAt() {
+      const started = row.started();
+      return started === undefined ? "" : goTime(started);
+    },
     Ports: "",
     Size: row.size,
-    LocalVolumes: (container.mounts ?? []).filter(({ kind }) => kind === "volume").length,
-    Mounts: mountsText(container, whole),
+    get LocalVolumes() {
+      return (container.mounts ?? []).filter(({ kind }) => kind === "volume").length;
+    },
+    get Mounts() {
+      return mountsText(container, whole);
+    },
     Networks: "",
     State: stateName(state),
     Names: container.name,
     Pid: state.status === "running" ? state.pid : 0,
     ExitCode: state.status === "exited" || state.status === "restarting" ? state.code : 0,
-    Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
+    get Labels() {
+      return Object.assign(Object.create(null), container.labels) as Record<string, string>;
+    },
   };
 }
 
@@ -170,17 +185,17 @@ function mountsText({ mounts = [] }: Container, whole: boolean): string {
 const longestMount = 15;
 
 /** As docker: ` (healthy)`, ` (unhealthy)`, ` (health: starting)`. */
-function healthText(health: Row["health"]): string {
+function healthText(health: Health["status"] | undefined): string {
   if (health === undefined) return "";
   return health === "starting" ? " (health: starting)" : ` (${health})`;
 }
 
-function statusText({ container, state, started, health }: Row, now: number): string {
+function statusText({ state, upMilliseconds, health }: Row, now: number): string {
   switch (state.status) {
     case "created":
       return "Created";
     case "running":
-      return `Up ${humanAgo(started ?? container.created, now).replace(/ ago$/, "")}${state.paused ? " (Paused)" : healthText(health)}`;
+      return `Up ${humanDuration((upMilliseconds ?? 0) / 1000)}${state.paused ? " (Paused)" : healthText(health())}`;
     case "restarting":
       return `Restarting (${state.code}) ${humanAgo(state.finished, now)}`;
     case "exited":
@@ -193,6 +208,7 @@ function statusText({ container, state, started, health }: Row, now: number): st
 /** podman's JSON. */
 function record(row: Row, now: number, paths: EnginePaths): unknown {
   const { container, state } = row;
+  const started = row.started();
   return {
     Id: container.id,
     Names: [container.name],
@@ -207,7 +223,7 @@ function record(row: Row, now: number, paths: EnginePaths): unknown {
     ExitCode: state.status === "exited" ? state.code : 0,
     ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : 0,
     Pid: state.status === "running" ? state.pid : 0,
-    StartedAt: row.started === undefined ? 0 : Math.floor(row.started / 1000),
+    StartedAt: started === undefined ? 0 : Math.floor(started / 1000),
     ...(row.size === "" ? {} : { Size: row.size }),
     AutoRemove: container.remove,
     Restarts: restartCount(paths, container),

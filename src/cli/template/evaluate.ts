@@ -15,6 +15,27 @@ type Scope = Map<string, unknown>[];
 /** How a block ended before its end. */
 type Jump = "break" | "continue" | undefined;
 
+/** A block that is run over many values. */
+export function prepare(block: Block): (data: TemplateData, shown: (text: string) => string) => string {
+  const parts = block.map(plainPart);
+  if (!parts.every((part) => part !== undefined)) return (data, shown) => evaluate(block, data, shown);
+  return (data, shown) => {
+    let line = "";
+    for (const part of parts) line += "text" in part ? part.text : shown(goText(field(data, part.name)));
+    return line;
+  };
+}
+
+/** Text, or a field of the value itself: what tables are made of. */
+function plainPart(node: Block[number]): { readonly text: string } | { readonly name: string } | undefined {
+  if (node.kind === "text") return node;
+  if (node.kind !== "print" || node.pipeline.variables.length > 0) return undefined;
+  const [command, ...more] = node.pipeline.commands;
+  const [operand, ...others] = command ?? [];
+  if (more.length > 0 || others.length > 0 || operand?.kind !== "fields") return undefined;
+  return operand.base.kind === "dot" && operand.names.length === 1 ? { name: operand.names[0]! } : undefined;
+}
+
 /** `shown` is applied to every printed value, not to the template's own text. */
 export function evaluate(block: Block, data: TemplateData, shown: (text: string) => string): string {
   const state = new Evaluation(data, shown);
@@ -164,7 +185,7 @@ function field(value: unknown, name: string): unknown {
   if (typeof value !== "object" || Array.isArray(value)) {
     throw evaluationError(`.${name} of ${Array.isArray(value) ? "a list" : `a ${typeof value}`}`);
   }
-  if (Object.hasOwn(value, name)) return Reflect.get(value, name);
+  if (Object.hasOwn(value, name)) return (value as Readonly<Record<string, unknown>>)[name];
   if (Object.getPrototypeOf(value) === null) return undefined;
   const close = nearest(name, Object.keys(value));
   throw evaluationError(

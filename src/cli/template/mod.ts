@@ -2,7 +2,7 @@
 import { printable } from "../../base/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { layTable } from "../format/table.ts";
-import { evaluate } from "./evaluate.ts";
+import { prepare } from "./evaluate.ts";
 import { type Block, type Operand, parseTemplate } from "./parse.ts";
 
 const keep = (text: string): string => text;
@@ -10,8 +10,8 @@ const lines = (text: string): string => printable(text, { lines: true });
 
 /** A compiled template over one value. Throws `template-syntax`; applying it throws `template-evaluation`. */
 export function compileTemplate(source: string): (data: unknown, forTerminal: boolean) => string {
-  const block = parseTemplate(unescapeShell(source));
-  return (data, forTerminal) => evaluate(block, data, forTerminal ? lines : keep);
+  const apply = prepare(parseTemplate(unescapeShell(source)));
+  return (data, forTerminal) => apply(data, forTerminal ? lines : keep);
 }
 
 /** Docker and podman read `\t` and `\n` of a format typed in single quotes as tab and newline. */
@@ -55,7 +55,8 @@ export function renderRows<Row extends object>(
   const source =
     format === undefined || format === "table" ? shape.standard : format.replace(/^table\s+/, "");
   const block = parseTemplate(unescapeShell(source));
-  const cells = rows.map((row) => evaluate(block, row, printable).split("\t"));
+  const apply = prepare(block);
+  const cells = rows.map((row) => apply(row, printable).split("\t"));
   if (options.heading) cells.unshift(headingsOf(block, shape.headings).split("\t"));
   return layTable(cells);
 }

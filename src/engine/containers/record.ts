@@ -8,6 +8,7 @@ import {
   errnoOf,
   limits,
   parseJson,
+  readForNow,
   syncDirectory,
   temporaryName,
   writeFileAtomically,
@@ -198,8 +199,9 @@ function names(directory: string): readonly string[] {
 
 export function readContainer(paths: EnginePaths, id: string): Container | undefined {
   try {
-    const bytes = fs.readFileSync(path.join(containerDirectory(paths, id), "container.json"));
-    const value = parseJson(bytes, { maxBytes: limits.runtimeConfigBytes }) as unknown as Container;
+    const value = parseJson(readForNow(`${containerDirectory(paths, id)}/container.json`), {
+      maxBytes: limits.runtimeConfigBytes,
+    }) as unknown as Container;
     return value.id === id &&
       typeof value.name === "string" &&
       (value.monitor === undefined || typeof value.monitor.pid === "number")

@@ -78,9 +78,10 @@ export function comesBack({ restart, healthcheck }: Container): boolean {
 }
 
 /** How often its monitor ran it again since somebody started it. */
-export function restartCount(paths: EnginePaths, { id }: Container): number {
+export function restartCount(paths: EnginePaths, container: Container): number {
+  if (!comesBack(container)) return 0;
   try {
-    return Number(fs.readFileSync(restartCountFile(paths, id), "latin1"));
+    return Number(readSmallFile(restartCountFile(paths, container.id)));
   } catch {
     return 0;
   }

@@ -1,5 +1,5 @@
 /** All containers at a glance, for those who list them: few files of each are read, and each once. */
-import { processStatus } from "../../base/mod.ts";
+import { processStatus, readSmallFile } from "../../base/mod.ts";
 import { readPidFile } from "../../runtime/mod.ts";
 import {
   type Container,
@@ -14,6 +14,8 @@ import { type ContainerState, freezerDirectory, isPaused, monitorLives, stateOf 
 export interface Surveyed {
   readonly container: Container;
   readonly state: ContainerState;
+  /** Of a running one: how long its process lives, as the kernel says. */
+  readonly upMilliseconds?: number;
 }
 
 export interface Survey {
@@ -30,13 +32,14 @@ export function surveyContainers(paths: EnginePaths): Survey {
   const inThisBoot = new Set(runningIds(paths));
   const containers: Surveyed[] = [];
   let untidy = false;
+  const uptime = machineUptime();
   for (const id of containerIds(paths)) {
     const container = readContainer(paths, id);
     const hasState = inThisBoot.delete(id);
     if (container === undefined) continue;
-    const running = hasState ? runningState(paths, container) : undefined;
-    const state = running ?? stateOf(paths, container);
-    containers.push({ container, state });
+    const running = hasState ? runningState(paths, container, uptime) : undefined;
+    const state = running?.state ?? stateOf(paths, container);
+    containers.push(running === undefined ? { container, state } : { container, ...running });
     if (running !== undefined || state.status === "restarting") continue;
     const held = hasState && monitorLives(paths, container);
     if (!held && (hasState || state.status === "lost" || (container.remove && state.status === "exited"))) {
@@ -49,7 +52,11 @@ export function surveyContainers(paths: EnginePaths): Survey {
 /** Who gets the children of the dead. */
 const orphanage = 1;
 
-function runningState(paths: EnginePaths, container: Container): ContainerState | undefined {
+function runningState(
+  paths: EnginePaths,
+  container: Container,
+  uptime: number,
+): Omit<Surveyed, "container"> | undefined {
   try {
     const found = readPidFile(`${runDirectory(paths, container.id)}/pid`);
     const status = found === undefined ? undefined : processStatus(found.pid);
@@ -58,8 +65,19 @@ function runningState(paths: EnginePaths, container: Container): ContainerState 
     if (status.parent === orphanage) return undefined;
     // What v1's freezer holds is in the state D: of the others its files need not be read.
     const asleep = freezerDirectory(container) !== undefined && status.state !== "D";
-    return { status: "running", pid: found.pid, paused: !asleep && isPaused(container) };
+    return {
+      state: { status: "running", pid: found.pid, paused: !asleep && isPaused(container) },
+      upMilliseconds: Math.max(0, uptime - Number(found.startTime) * tickMilliseconds),
+    };
   } catch {
     return undefined;
   }
+}
+
+/** What /proc counts in, on every architecture (USER_HZ). */
+const tickMilliseconds = 10;
+
+/** On the clock of the start times in /proc. */
+function machineUptime(): number {
+  return Number.parseFloat(readSmallFile("/proc/uptime")) * 1000;
 }
