@@ -33,33 +33,34 @@ const names = (...flags: readonly string[]): readonly string[] =>
 const data = (name: string): string => path.join(world.root, "volumes", name, "_data");
 
 test("create, ls, inspect, exists, rm: docker's words", () => {
-  assert.equal(volume("create", "--label", "tier=db", "-l", "bare", "db"), "db");
-  assert.equal(volume("create", "db"), "db", "a second time it is there");
+  // "pg" is no beginning of an anonymous one, and comes behind them.
+  assert.equal(volume("create", "--label", "tier=db", "-l", "bare", "pg"), "pg");
+  assert.equal(volume("create", "pg"), "pg", "a second time it is there");
   assert.match(volume("create"), /^[0-9a-f]{64}$/);
-  assert.match(volume("ls"), /^DRIVER +VOLUME NAME\nlocal +[0-9a-f]{64}\nlocal +db$/);
-  const [shown] = JSON.parse(volume("inspect", "db")) as Record<string, unknown>[];
+  assert.match(volume("ls"), /^DRIVER +VOLUME NAME\nlocal +[0-9a-f]{64}\nlocal +pg$/);
+  const [shown] = JSON.parse(volume("inspect", "pg")) as Record<string, unknown>[];
   assert.match(String(shown!["CreatedAt"]), /^\d{4}-\d\d-\d\dT/);
   delete shown!["CreatedAt"];
   assert.deepEqual(shown, {
     Driver: "local",
     Labels: { tier: "db", bare: "" },
-    Mountpoint: data("db"),
-    Name: "db",
+    Mountpoint: data("pg"),
+    Name: "pg",
     Options: null,
     Scope: "local",
   });
-  assert.equal(volume("inspect", "-f", "{{.Mountpoint}}", "db"), data("db"));
+  assert.equal(volume("inspect", "-f", "{{.Mountpoint}}", "pg"), data("pg"));
   assert.equal(
-    volume("ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}", "-f", "name=^db$"),
-    "db local local",
+    volume("ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}", "-f", "name=^pg$"),
+    "pg local local",
   );
   for (const [filter, expected] of [
-    ["label=tier", ["db"]],
+    ["label=tier", ["pg"]],
     ["label=tier=web", []],
-    ["name=^d", ["db"]],
+    ["name=^p", ["pg"]],
     ["driver=local", 2],
     ["driver=nfs", []],
-    ["anonymous=false", ["db"]],
+    ["anonymous=false", ["pg"]],
     ["dangling=true", 2],
     ["dangling=false", []],
   ] as const) {
@@ -68,7 +69,7 @@ test("create, ls, inspect, exists, rm: docker's words", () => {
     else assert.deepEqual(found, expected, filter);
   }
   assert.equal(world.run(["volume", "ls", "-f", "nmae=x"]).status, 125);
-  assert.equal(world.run(["volume", "exists", "db"]).status, 0);
+  assert.equal(world.run(["volume", "exists", "pg"]).status, 0);
   assert.equal(world.run(["volume", "exists", "nobody"]).status, 1);
   const missing = world.run(["volume", "rm", "nobody"]);
   assert.equal(missing.status, 1);
@@ -79,8 +80,8 @@ test("create, ls, inspect, exists, rm: docker's words", () => {
     assert.equal(world.run(["volume", "create", "--", name]).status, 1, name);
   }
   assert.match(volume("prune", "--force"), /^Deleted Volumes:\n[0-9a-f]{64}\n\nTotal reclaimed space: 0B$/);
-  assert.deepEqual(names(), ["db"]);
-  assert.match(volume("prune", "-af"), /Deleted Volumes:\ndb\n/);
+  assert.deepEqual(names(), ["pg"]);
+  assert.match(volume("prune", "-af"), /Deleted Volumes:\npg\n/);
   assert.deepEqual(names(), []);
 });
 
