@@ -14,4 +14,4 @@ export { type PullPolicy, pullingResolver, type Resolver } from "./machine/pull-
 export { embeddedName, resolveImage } from "./machine/resolve.ts";
 export { runDeps } from "./machine/run-deps.ts";
 export { openMachineStore } from "./machine/storage.ts";
-export { requireKnownFormat, sweep, sweepUnused, treeRemover } from "./machine/trees.ts";
+export { requireKnownFormat, sweep, sweepNamed, sweepUnused, treeRemover } from "./machine/trees.ts";

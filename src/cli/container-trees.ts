@@ -1,2 +1,2 @@
 /** What commands about containers do first and last. */
-export { requireKnownFormat, sweep, sweepUnused, treeRemover } from "../api/mod.ts";
+export { requireKnownFormat, sweep, sweepNamed, sweepUnused, treeRemover } from "../api/mod.ts";

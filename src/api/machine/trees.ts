@@ -3,7 +3,7 @@
 import * as fs from "node:fs";
 
 import { errnoOf, hasDead, removeTree } from "../../base/mod.ts";
-import { type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
+import { findContainer, type RemoveTree, sweepLost, sweepVolumes } from "../../engine/mod.ts";
 import type { Machine } from "./machine.ts";
 
 /** Files of mapped ids are removed by the helper, in such a user namespace; all others at once, and by root any. */
@@ -27,11 +27,28 @@ export function treeRemover(machine: Machine): RemoveTree {
   };
 }
 
-/** Looks at no more than `most` containers. A failure is no reason not to do what the user asked for. */
-export async function sweep(machine: Machine, most?: number): Promise<void> {
+/** How many are looked at beside those that a command is about. */
+const sampleSize = 8;
+
+/** What a command that names its containers needs: with hundreds of others it takes no longer. */
+export function sweepNamed(machine: Machine, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return sweep(machine);
+  const ids: string[] = [];
+  for (const name of names) {
+    try {
+      ids.push(findContainer(machine.paths(), name).id);
+    } catch {
+      // Whoever does something to it says what is wrong.
+    }
+  }
+  return sweep(machine, sampleSize, ids);
+}
+
+/** Looks at no more than `most` containers, and at `also`. A failure is no reason not to do what the user asked for. */
+export async function sweep(machine: Machine, most?: number, also?: readonly string[]): Promise<void> {
   await requireKnownFormat(machine);
   try {
-    const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most);
+    const swept = await sweepLost(machine.paths(), treeRemover(machine), machine.now(), most, also);
     for (const id of swept) machine.log("debug", `removed what a killed monitor left of ${id.slice(0, 12)}`);
     if (most === undefined && hasDead(`${machine.paths().root}/tmp`)) await (await machine.store()).sweep();
   } catch (error) {

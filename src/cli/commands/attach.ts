@@ -8,7 +8,7 @@ import {
   runningProcess,
 } from "../../engine/mod.ts";
 import { becomeHelperWith } from "../../kernel/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -30,7 +30,7 @@ export const command = defineCommand({
   examples: [{ command: "vitrine attach --no-stdin web", does: "see what it prints from now on" }],
   async run({ options, positionals, context }) {
     const keys = parseDetachKeys(options["detach-keys"]);
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const [name] = chosenNames(context, positionals, options);
     const container = findContainer(paths, name ?? "");

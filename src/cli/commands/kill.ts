@@ -1,5 +1,5 @@
 import { parseSignal, signalContainer } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -14,7 +14,7 @@ export const command = defineCommand({
   examples: [{ command: "vitrine kill -s HUP web", does: "have it read its configuration again" }],
   async run({ options, positionals, context }) {
     const signal = parseSignal("--signal", options.signal);
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const deps = { paths: context.paths(), helperPath: context.helperPath() };
     const names = chosenNames(context, positionals, options, isRunning(context));
     return eachContainer(context, names, (container, name) => {

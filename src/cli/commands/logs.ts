@@ -9,7 +9,7 @@ import {
   logTime,
   monitorLives,
 } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { type Context, OutputClosed } from "../framework/context.ts";
@@ -36,7 +36,7 @@ export const command = defineCommand({
     const tail = lineCount(options.tail);
     const since = timeOf("--since", options.since, context);
     const until = timeOf("--until", options.until, context);
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const [name = ""] = chosenNames(context, positionals, options);
     const container = findContainer(paths, name);

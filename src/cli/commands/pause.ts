@@ -1,5 +1,5 @@
 import { pauseContainer } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -11,7 +11,7 @@ export const command = defineCommand({
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     return eachContainer(
       context,

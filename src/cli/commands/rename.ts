@@ -1,5 +1,5 @@
 import { findContainer, parseName, renameContainer } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -11,7 +11,7 @@ export const command = defineCommand({
   ],
   async run({ positionals, context }) {
     const name = parseName("NAME", positionals[1] ?? "");
-    await sweep(context);
+    await sweepNamed(context, positionals.slice(0, 1));
     const paths = context.paths();
     await renameContainer(paths, findContainer(paths, positionals[0] ?? ""), name);
   },

@@ -1,5 +1,5 @@
 import { recordContainerEvent, stopContainer } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { startDetached } from "../containers/start.ts";
 import { stopOptions } from "../containers/stop-options.ts";
@@ -16,7 +16,7 @@ export const command = defineCommand({
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const deps = { paths, helperPath: context.helperPath() };
     const chosen = { all: options.all || options.running, latest: options.latest };

@@ -1,6 +1,6 @@
 import { VitrineError } from "../../base/mod.ts";
 import { type ContainerState, findContainer, parseDetachKeys, stateOf } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
 import { containerFilter } from "../containers/filters.ts";
 import { becomeStarted, startDetached } from "../containers/start.ts";
@@ -33,7 +33,7 @@ export const command = defineCommand({
     { command: "vitrine start --all --filter should-start-on-boot=true", does: "what a boot is to start" },
   ],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const matches = containerFilter(options.filter, paths, context.now());
     const chosen = { all: options.all || options.filter.length > 0, latest: options.latest };

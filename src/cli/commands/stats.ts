@@ -8,7 +8,7 @@ import {
   type Usage,
   usageOf,
 } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { binarySize, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -57,7 +57,7 @@ export const command = defineCommand({
     { command: "vitrine stats --no-stream --format '{{.Name}} {{.MemUsage}}'", does: "memory, once" },
   ],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const wanted = chooser(context, positionals, options);
     const rows = async (before: Looks, milliseconds: number): Promise<Looks> => {
       await sleep(milliseconds);

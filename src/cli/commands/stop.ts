@@ -1,5 +1,5 @@
 import { stopContainer } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { stopOptions } from "../containers/stop-options.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -15,7 +15,7 @@ export const command = defineCommand({
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
   examples: [{ command: "vitrine stop -t 2 web", does: "stop it within two seconds" }],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const deps = { paths: context.paths(), helperPath: context.helperPath() };
     const names = chosenNames(context, positionals, options, isRunning(context));
     const stop = (container: Parameters<typeof stopContainer>[0]): void =>

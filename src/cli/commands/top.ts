@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { printable, VitrineError } from "../../base/mod.ts";
 import { containerProcesses, findContainer, notRunning } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { layTable } from "../format/table.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -18,7 +18,7 @@ export const command = defineCommand({
   examples: [{ command: "vitrine top web -o pid,rss,comm", does: "their resident memory" }],
   async run({ positionals, context }) {
     const [name = "", ...words] = positionals;
-    await sweep(context);
+    await sweepNamed(context, [name]);
     const paths = context.paths();
     const container = findContainer(paths, name);
     const pids = containerProcesses(paths, container);

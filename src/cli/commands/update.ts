@@ -1,7 +1,7 @@
 import { VitrineError } from "../../base/mod.ts";
 import { parseRestartPolicy, updateContainer, updateRestart } from "../../engine/mod.ts";
 import { probeHost } from "../../kernel/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { limitOptionTable, parseLimits } from "../limit-flags.ts";
@@ -32,7 +32,7 @@ export const command = defineCommand({
         hint: "give one or more limits, as --memory 256m; see 'vitrine update --help'",
       });
     }
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const deps = {
       paths: context.paths(),
       host: probeHost(),

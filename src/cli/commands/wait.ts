@@ -8,7 +8,7 @@ import {
   type WaitCondition,
   waitConditions,
 } from "../../engine/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
 import { parseGoDuration } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -38,7 +38,7 @@ export const command = defineCommand({
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
   examples: [{ command: "vitrine wait job", does: "the exit status of a container in the background" }],
   async run({ options, positionals, context }) {
-    await sweep(context);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const names = chosenNames(context, positionals, options);
     const conditions = options.condition as readonly WaitCondition[];
@@ -49,7 +49,7 @@ export const command = defineCommand({
         ? await awaitExit(container, { paths, helperPath: context.helperPath() })
         : await awaitCondition(container, conditions, paths, interval);
       // A monitor that was killed did not say how it ended.
-      if (stateOf(paths, container).status === "lost") await sweep(context);
+      if (stateOf(paths, container).status === "lost") await sweepNamed(context, [container.id]);
       context.out(`${status}\n`);
     });
   },

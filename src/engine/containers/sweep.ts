@@ -31,18 +31,23 @@ const lostExit = 128 + 9;
 
 /**
  * Looks at up to `most` containers that have state of this boot; without a limit at all there are, since a command
- * can also be killed before or after there is such state. Returns the ids of those it cleaned up.
+ * can also be killed before or after there is such state. Those of `also` are looked at in any case. Returns the ids of
+ * those it cleaned up.
  */
 export async function sweepLost(
   paths: EnginePaths,
   removeTree: RemoveTree,
   now: number,
   most = Number.POSITIVE_INFINITY,
+  also: readonly string[] = [],
 ): Promise<readonly string[]> {
   const running = runningIds(paths);
   if (most === Number.POSITIVE_INFINITY) sweepDead(`${paths.runroot}/containers`);
-  const ids =
-    most === Number.POSITIVE_INFINITY ? new Set([...running, ...containerIds(paths)]) : sample(running, most);
+  const ids = new Set(
+    most === Number.POSITIVE_INFINITY
+      ? [...running, ...containerIds(paths)]
+      : [...sample(running, most), ...also],
+  );
   const swept: string[] = [];
   for (const id of ids) {
     const container = readContainer(paths, id);
