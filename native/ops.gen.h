@@ -71,6 +71,7 @@ enum op_code {
   OP_LINK_PROCESS = 42,
   OP_CHANGE_ROOT = 43,
   OP_RECONFIGURE_FILESYSTEM = 44,
+  OP_BIND_OF_PROCESS = 45,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -334,6 +335,13 @@ struct args_change_root {
 struct args_reconfigure_filesystem {
   struct path path;
   struct list options;
+};
+struct args_bind_of_process {
+  struct path process;
+  struct str source;
+  struct path target;
+  uint64_t set;
+  uint64_t clear;
 };
 struct args_make_directory {
   struct path path;
@@ -612,6 +620,7 @@ union op_args {
   struct args_link_process link_process;
   struct args_change_root change_root;
   struct args_reconfigure_filesystem reconfigure_filesystem;
+  struct args_bind_of_process bind_of_process;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -710,6 +719,7 @@ union op_args {
   X(link_process, OP_LINK_PROCESS, "linkProcess") \
   X(change_root, OP_CHANGE_ROOT, "changeRoot") \
   X(reconfigure_filesystem, OP_RECONFIGURE_FILESYSTEM, "reconfigureFilesystem") \
+  X(bind_of_process, OP_BIND_OF_PROCESS, "bindOfProcess") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -961,6 +971,13 @@ static const struct field fields_link_process[] = {
 static const struct field fields_reconfigure_filesystem[] = {
   {ARG_PATH, offsetof(struct args_reconfigure_filesystem, path)},
   {ARG_STRS, offsetof(struct args_reconfigure_filesystem, options)},
+};
+static const struct field fields_bind_of_process[] = {
+  {ARG_PATH, offsetof(struct args_bind_of_process, process)},
+  {ARG_STR, offsetof(struct args_bind_of_process, source)},
+  {ARG_PATH, offsetof(struct args_bind_of_process, target)},
+  {ARG_U64, offsetof(struct args_bind_of_process, set)},
+  {ARG_U64, offsetof(struct args_bind_of_process, clear)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -1226,6 +1243,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_LINK_PROCESS] = {"linkProcess", fields_link_process, 1},
   [OP_CHANGE_ROOT] = {"changeRoot", NULL, 0},
   [OP_RECONFIGURE_FILESYSTEM] = {"reconfigureFilesystem", fields_reconfigure_filesystem, 2},
+  [OP_BIND_OF_PROCESS] = {"bindOfProcess", fields_bind_of_process, 5},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},

@@ -257,9 +257,9 @@ export const runOptionTable = {
   ipc: {
     type: "string",
     value: "MODE",
-    defaultText: "private",
+    defaultText: "shareable",
     section: isolation,
-    help: "IPC namespace: private, host, none, container:NAME, ns:PATH",
+    help: "IPC namespace: shareable, private (no other may join it), host, none (no /dev/shm), container:NAME, ns:PATH",
   },
   uts: {
     type: "string",

@@ -30,6 +30,7 @@ import {
   exitFile,
   logFile,
   runDirectory,
+  sharedShmSource,
 } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
 import { detachPlan, withMonitorOps } from "./detach-plan.ts";
@@ -62,6 +63,8 @@ export interface Launch {
   readonly volumes: readonly ContainerVolume[];
   readonly images?: readonly ImageMount[];
   readonly beneath?: readonly BeneathSource[];
+  /** Whose /dev/shm it has, with `--ipc container:NAME`: a link to /proc/PID. */
+  readonly shmProcess?: string;
   /** Trees that are given to the container's user before it starts. */
   readonly chown?: readonly string[];
 }
@@ -136,6 +139,7 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       removeTrees: removals(input, paths),
       helper: deps.helperPath,
       ...(launch.beneath === undefined ? {} : { beneath: launch.beneath }),
+      ...(launch.shmProcess === undefined ? {} : { ofProcesses: [sharedShm(launch.shmProcess)] }),
       ...removalMaps(input.ids, host),
     },
     sourceKinds: gatherKinds(config, launch, directory),
@@ -279,9 +283,14 @@ function gatherKinds(config: RuntimeConfig, launch: Launch, bundle: string) {
     if (lock === undefined || name === undefined) known.set(source, "directory");
   }
   for (const { at } of launch.images ?? []) known.set(at, "directory");
+  if (launch.shmProcess !== undefined) known.set(sharedShm(launch.shmProcess).source, "directory");
   for (const beneath of launch.beneath ?? [])
     known.set(beneath.source, kindBeneath(beneath, launch.images ?? []));
   return gatherSourceKinds(config, bundle, known);
+}
+
+function sharedShm(process: string) {
+  return { source: sharedShmSource(process), process, path: "/dev/shm" };
 }
 
 /** For the mount point alone: what is mounted is looked up by the helper. A link is taken to lead to a directory. */

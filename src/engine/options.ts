@@ -27,7 +27,11 @@ export type NamespaceMode =
   /** `container:NAME`; `resolveShared` makes a path of it. */
   | { readonly mode: "container"; readonly container: string };
 
-export type IpcMode = NamespaceMode | { readonly mode: "none" };
+export type IpcMode =
+  | NamespaceMode
+  | { readonly mode: "none" }
+  /** No other container may join it. */
+  | { readonly mode: "private"; readonly shareable: false };
 export type NetworkMode = { readonly mode: "none" } | Exclude<NamespaceMode, { readonly mode: "private" }>;
 
 export type UserNamespaceMode =

@@ -145,6 +145,7 @@ export async function planRun(
   const { config, origins } = specification;
   const image = source.kind === "image" ? source.image.config.config : undefined;
   const health = healthCheckOf(options.health, image);
+  const shmProcess = options.sharedNamespaces?.shmProcess;
   const launch: Launch = {
     root,
     interactive: options.interactive,
@@ -158,6 +159,7 @@ export async function planRun(
     ...(health === undefined ? {} : { health }),
     files: specification.files,
     ...launchMounts(specification.user, mounted),
+    ...(shmProcess === undefined ? {} : { shmProcess }),
   };
   const labels: Record<string, string> = { ...image?.Labels };
   for (const [key, { value }] of options.labels) labels[key] = value;

@@ -371,6 +371,8 @@ function recordOf({ options, run, found, mounted, idChoice, owned }: Decided, de
     ...(restart === undefined ? {} : { restart }),
     ...(health === undefined ? {} : { healthcheck: true }),
     ...(hostname === undefined ? {} : { hostname }),
+    ...(options.ipc?.mode === "none" ? { ipc: "none" } : {}),
+    ...(options.ipc?.mode === "private" && "shareable" in options.ipc ? { ipc: "private" } : {}),
     ...(shared === undefined ? {} : { dependsOn: shared.owners }),
     ...(owned ? { monitor: ownProcess() } : {}),
     ids: idChoice.ids,

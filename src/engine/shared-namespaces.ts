@@ -24,6 +24,8 @@ export interface SharedNamespaces {
   readonly user?: { readonly path: string; readonly ids: StoreIds; readonly flag: string };
   /** The host name of the container whose UTS namespace it is. */
   readonly hostname?: string;
+  /** Of the container whose IPC namespace it is, for its /dev/shm: a link to /proc/PID. */
+  readonly shmProcess?: string;
   /** /etc/hosts and /etc/resolv.conf of the container whose network it is. */
   readonly networkFiles?: { readonly hosts?: string | undefined; readonly resolvConf?: string | undefined };
 }
@@ -41,7 +43,7 @@ type Kind = keyof typeof files;
 
 /**
  * The same options with the containers found. Errors: those of `findContainer`, `namespace-owner-not-running`,
- * `flag-conflict`.
+ * `ipc-not-shareable`, `flag-conflict`.
  */
 export function resolveShared(options: RunOptions, paths: EnginePaths): RunOptions {
   const wanted = (Object.keys(files) as Kind[]).flatMap((kind) => {
@@ -53,6 +55,8 @@ export function resolveShared(options: RunOptions, paths: EnginePaths): RunOptio
   if (wanted.length === 0 && userOwner === undefined) return options;
   const owners = [...wanted.map(({ owner }) => owner), ...(userOwner === undefined ? [] : [userOwner])];
   requireOwners(paths, owners);
+  const ipcOwner = wanted.find(({ kind }) => kind === "ipc")?.owner;
+  if (ipcOwner !== undefined) requireShareable(ipcOwner);
   const found = Object.fromEntries(
     wanted.map(({ kind, owner }) => [
       kind,
@@ -71,6 +75,7 @@ export function resolveShared(options: RunOptions, paths: EnginePaths): RunOptio
     sharedNamespaces: {
       owners: [...new Set(owners.map(({ id }) => id))],
       ...(user === undefined ? {} : { user }),
+      ...(ipcOwner === undefined ? {} : { shmProcess: processLink(paths, ipcOwner.id) }),
       ...hostnameOf(byKind("uts"), options),
       ...networkFilesOf(byKind("network"), paths, options),
     },
@@ -127,6 +132,15 @@ function networkFilesOf(owner: Container | undefined, paths: EnginePaths, option
   return {
     networkFiles: { hosts: readHostFile(`${etc}/hosts`), resolvConf: readHostFile(`${etc}/resolv.conf`) },
   };
+}
+
+function requireShareable({ name, ipc }: Container): void {
+  if (ipc === undefined) return;
+  throw new VitrineError("invalid", `container ${name} shares its IPC with nobody: it has --ipc=${ipc}`, {
+    code: "ipc-not-shareable",
+    operand: name,
+    hint: "make it with --ipc=shareable",
+  });
 }
 
 /** Before a start: whose namespaces it has must run. Error: `namespace-owner-not-running`. */

@@ -180,6 +180,12 @@ const describers: Describer = {
     ...bindAttributes(op),
     `move_mount(${pathText(op.target)})`,
   ],
+  bindOfProcess: (op) => [
+    `setns(${pathText(op.process)}/ns/mnt) in a child`,
+    `open_tree(${text(op.source)}, OPEN_TREE_CLONE)`,
+    ...bindAttributes({ ...op, recursiveAttributes: false, propagation: 0 }),
+    `move_mount(${pathText(op.target)})`,
+  ],
   bindIdMapped: (op) => [
     `open_tree(${pathText(op.source)}, OPEN_TREE_CLONE${op.recursive ? " | AT_RECURSIVE" : ""})`,
     `mount_setattr(${op.idMapRecursive ? "AT_RECURSIVE, " : ""}MOUNT_ATTR_IDMAP, ${
@@ -334,7 +340,9 @@ function attributeChange(set: bigint, clear: bigint): string {
   return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
 }
 
-function bindAttributes(op: OpOf<"bindMount" | "bindIdMapped">): readonly string[] {
+function bindAttributes(
+  op: Pick<OpOf<"bindMount">, "set" | "clear" | "recursiveAttributes" | "propagation">,
+): readonly string[] {
   const change = attributeChange(op.set, op.clear);
   const tree = op.recursiveAttributes ? "AT_RECURSIVE, " : "";
   return [

@@ -157,6 +157,19 @@ function optionProblem(detail: string): string | undefined {
   return at < 0 ? undefined : `the kernel says ${quoted(detail.slice(at + "): ".length))}`;
 }
 
+export function diagnoseShared({ op, errno, detail }: Failed<"bindOfProcess">): Finding {
+  const about = {
+    what: `cannot share ${quoted(op.source)} of another container`,
+    kind: "unavailable",
+    code: "shared-mount-failed",
+    hint: "start the container that it belongs to anew",
+  } as const;
+  if (errno === "ENOENT" && detail.includes(op.source))
+    return { ...about, because: "nothing is mounted there any more" };
+  if (errno === "ENOENT") return { ...about, because: "it has ended" };
+  return { ...about, because: errno === "ENOSYS" ? "this takes Linux 5.8" : undefined };
+}
+
 export function diagnoseBind({ op, errno, detail }: Failed<"bindMount" | "bindIdMapped">): Finding {
   const what = `cannot bind ${quoted(op.source.path)} to ${quoted(op.target.path)}`;
   const finding = (kind: ErrorKind, code: string, hint: string, because?: string): Finding => ({

@@ -7,7 +7,7 @@ import { type ErrorKind, quoted } from "../base/mod.ts";
 import type { Op, OpName, OpPath, PlannedOp } from "../kernel/mod.ts";
 import { diagnoseExecute } from "./hints-execute.ts";
 import { cgroup, deviceProgram, idMap, join, limit, namespaces, sysctl, user } from "./hints-isolation.ts";
-import { diagnoseBind, diagnoseMount } from "./hints-mount.ts";
+import { diagnoseBind, diagnoseMount, diagnoseShared } from "./hints-mount.ts";
 
 export interface Finding {
   /** What could not be done: `cannot mount overlay on the root filesystem`. */
@@ -78,6 +78,8 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
     case "bindMount":
     case "bindIdMapped":
       return diagnoseBind({ op, ...about });
+    case "bindOfProcess":
+      return diagnoseShared({ op, ...about });
     case "clone":
     case "unshareNamespaces":
       return namespaces(op.flags, errno);

@@ -94,6 +94,8 @@ function expectedMounts(plan: Plan): Map<string, Expected> {
       expected.set(op.target.path, { planned, fstype: "tmpfs", ...whole(op.attributes) });
     } else if ((op.op === "bindMount" || op.op === "bindIdMapped") && op.target.base === "root") {
       expected.set(op.target.path, { planned, fstype: undefined, set: op.set, clear: op.clear });
+    } else if (op.op === "bindOfProcess" && op.target.base === "root") {
+      expected.set(op.target.path, { planned, fstype: undefined, set: op.set, clear: op.clear });
     } else if (op.op === "mountAttributes") {
       const mount = expected.get(op.path.path);
       if (mount === undefined) continue;
@@ -128,7 +130,12 @@ function textOf({ planned, fstype, set, clear, where }: Expected): string {
   if (where !== undefined) return where;
   const { op } = planned;
   const kind =
-    fstype ?? (op.op === "bindMount" || op.op === "bindIdMapped" ? `bind of ${op.source.path}` : "");
+    fstype ??
+    (op.op === "bindMount" || op.op === "bindIdMapped"
+      ? `bind of ${op.source.path}`
+      : op.op === "bindOfProcess"
+        ? `${op.source} of another container`
+        : "");
   const readonly = (set & kernel.MOUNT_ATTR_RDONLY) !== 0n;
   const writable = (clear & kernel.MOUNT_ATTR_RDONLY) !== 0n;
   const flags = words.filter(([bit]) => (set & bit) !== 0n).map(([, word]) => word);

@@ -365,6 +365,12 @@ export const opTable = {
       idMapRecursive: "bool",
     },
   },
+  bindOfProcess: {
+    code: 45,
+    calls: "fork, setns, openat2, open_tree(OPEN_TREE_CLONE), mount_setattr, move_mount",
+    doc: "As bindMount, of what is mounted at `source` in the root of the process whose directory in a procfs of the host is `process` (or a link to it): a child enters its mount namespace, for nobody else may clone what is mounted there. No link on the way is followed, and `source` must be a mount.",
+    args: { process: "path", source: "str", target: "path", set: "u64", clear: "u64" },
+  },
   reconfigureFilesystem: {
     code: 44,
     calls: "fspick, fsconfig(FSCONFIG_CMD_RECONFIGURE)",

@@ -211,6 +211,20 @@ function bindSource(draft: Draft, entry: MountEntry): void {
   }
   makeMountPoint(draft, entry, sourceIsFile(draft, entry));
   const { attributes, recursiveAttributes } = options;
+  const lent = draft.input.container.ofProcesses?.find(({ source }) => source === entry.source);
+  if (lent !== undefined) {
+    draft.init(
+      {
+        op: "bindOfProcess",
+        process: { base: "host", path: lent.process },
+        source: lent.path,
+        target: entry.target,
+        ...attributes,
+      },
+      { pointer: entry.pointer, section },
+    );
+    return;
+  }
   const both = isSome(attributes) && isSome(recursiveAttributes);
   const first = both || isSome(recursiveAttributes) ? recursiveAttributes : attributes;
   const bind = {

@@ -126,6 +126,12 @@ export interface ContainerPlacement {
    * inside a root filesystem.
    */
   readonly beneath?: readonly { readonly source: string; readonly root: string; readonly path: string }[];
+  /** Bind sources that are mounts of other containers: what is mounted at `path` in the root of `process`, a link to /proc/PID. */
+  readonly ofProcesses?: readonly {
+    readonly source: string;
+    readonly process: string;
+    readonly path: string;
+  }[];
   /**
    * The helper's own path: files of mapped ids can be removed in their user namespace alone, which the monitor never
    * enters, so it runs a second helper that does. Needed with `removeTrees` where the container has a user namespace.

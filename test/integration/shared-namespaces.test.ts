@@ -102,3 +102,43 @@ test("words that contradict each other are refused", () => {
   vitrine("run", "--rm", "-q", "--userns", "container:o", "probe", "true");
   vitrine("rm", "-f", "o");
 });
+
+test("--ipc container: /dev/shm is that container's, and stays when it is started again", () => {
+  const sizeOf = (name: string): string => vitrine("exec", name, "stat", "-fc", "%b", "/dev/shm");
+  detached(["--name", "donor", "--shm-size", "1m"], "echo there > /dev/shm/word; sleep 1000");
+  assert.equal(inspect("donor", ".HostConfig.IpcMode"), "shareable");
+  detached(["--name", "guest", "--ipc", "container:donor"], "echo back > /dev/shm/answer; sleep 1000");
+  assert.equal(vitrine("exec", "guest", "cat", "/dev/shm/word"), "there");
+  assert.equal(vitrine("exec", "donor", "cat", "/dev/shm/answer"), "back");
+  assert.equal(sizeOf("guest"), sizeOf("donor"));
+  assert.match(
+    vitrine("exec", "guest", "grep", " /dev/shm ", "/proc/mounts"),
+    /^\S+ \/dev\/shm tmpfs rw,nosuid,nodev,noexec/,
+  );
+  assert.match(vitrine("explain", "guest"), /\/dev\/shm/);
+  // A third one, by way of the second.
+  assert.equal(vitrine("run", "--rm", "--ipc", "container:guest", "probe", "cat", "/dev/shm/answer"), "back");
+  vitrine("stop", "-t", "0", "guest");
+  vitrine("cp", "guest:/etc/hostname", "-");
+  vitrine("restart", "-t", "0", "donor");
+  vitrine("start", "guest");
+  assert.equal(vitrine("exec", "donor", "ls", "/dev/shm").split("\n").sort().join(" "), "answer word");
+  vitrine("rm", "-f", "guest", "donor");
+});
+
+test("--ipc private and none are shared with nobody; host is the host's", () => {
+  for (const mode of ["private", "none"]) {
+    detached(["--name", "closed", "--ipc", mode], "sleep 1000");
+    assert.equal(inspect("closed", ".HostConfig.IpcMode"), mode);
+    const refused = world.run(["run", "--rm", "--ipc", "container:closed", "probe", "true"]);
+    assert.equal(refused.status, 125);
+    assert.match(refused.stderr, /container closed shares its IPC with nobody/);
+    vitrine("rm", "-f", "closed");
+  }
+  const mounts = vitrine("run", "--rm", "--ipc=none", "probe", "cat", "/proc/mounts");
+  assert.doesNotMatch(mounts, / \/dev\/shm /);
+  detached(["--name", "open", "--ipc", "host"], "sleep 1000");
+  assert.equal(inspect("open", ".HostConfig.IpcMode"), "host");
+  assert.equal(namespace("open", "ipc"), fs.readlinkSync("/proc/self/ns/ipc"));
+  vitrine("rm", "-f", "open");
+});

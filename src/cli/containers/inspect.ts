@@ -210,7 +210,7 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
       MaximumRetryCount: container.restart?.maximumRetryCount ?? 0,
     },
     AutoRemove: container.remove,
-    IpcMode: namespaceMode(config, "ipc", "private"),
+    IpcMode: container.ipc ?? namespaceMode(config, "ipc", "shareable"),
     PidMode: namespaceMode(config, "pid", "private"),
     UTSMode: namespaceMode(config, "uts", "private"),
     CgroupnsMode: namespaceMode(config, "cgroup", "private"),

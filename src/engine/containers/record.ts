@@ -45,6 +45,8 @@ export interface Container extends ContainerRecord {
   readonly restart?: RestartPolicy;
   /** Its host name, where it has a UTS namespace of its own. */
   readonly hostname?: string;
+  /** `--ipc` where no other container may join it; absent: one may. */
+  readonly ipc?: "private" | "none";
   /** Containers whose namespaces it shares. */
   readonly dependsOn?: readonly string[];
   /** It has a health check, whose state is in `healthFile`. */
@@ -114,6 +116,11 @@ export function healthPlanFile(paths: EnginePaths, id: string): string {
 /** A symbolic link to /proc/PID of the container's first process, which is not known when the plan is made. */
 export function processLink(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/process`;
+}
+
+/** The /dev/shm of another container; only who is in its mount namespace can mount it (`ContainerPlacement.ofProcesses`). */
+export function sharedShmSource(process: string): string {
+  return `${process}/root/dev/shm`;
 }
 
 /** Whoever makes it ends the container for good. */

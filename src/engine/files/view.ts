@@ -166,7 +166,7 @@ function openStopped(
     // Images that are mounted are mounted again, where only the helper sees them.
     for (const { at } of launch.images ?? []) fs.mkdirSync(at, { recursive: true, mode: 0o755 });
     ops.push(...(launch.images ?? []).map(stageImage));
-    ops.push(...volumeOps(config, paths, container, launch.beneath ?? []));
+    ops.push(...volumeOps(config, paths, launch.beneath ?? []));
   }
   if (config.root?.readonly === true && root.type === "overlay") {
     ops.push({ op: "mountAttributes", path: rootPath, set: mountReadOnly, clear: 0n, recursive: false });
@@ -178,17 +178,16 @@ function openStopped(
   });
 }
 
-/** What the user mounted, where its source is there. Files that a start makes are not. */
+/** What the user mounted, where its source is there. Files that a start makes, and mounts of other containers, are not. */
 function volumeOps(
   config: RuntimeConfig,
   paths: EnginePaths,
-  { id }: Container,
   parts: readonly BeneathSource[],
 ): readonly Op[] {
   const ops: Op[] = [];
   for (const { type, source, destination, options = [] } of config.mounts ?? []) {
     const bind = type === "bind" || options.includes("bind") || options.includes("rbind");
-    if (!bind || source === undefined || source.startsWith(`${runDirectory(paths, id)}/`)) continue;
+    if (!bind || source === undefined || source.startsWith(`${paths.runroot}/containers/`)) continue;
     const stat = fs.statSync(source, { throwIfNoEntry: false });
     if (stat === undefined) continue;
     const readOnly = options.includes("ro") || options.includes("rro");

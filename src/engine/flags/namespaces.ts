@@ -3,19 +3,24 @@ import type { IdMapRequest, IpcMode, NamespaceMode, NetworkMode, UserNamespaceMo
 import { badValue, conflict, unsupportedFlag } from "./bad-flag.ts";
 
 /** `private`, `host`, `container:NAME`, `ns:PATH`. */
-export function parseNamespaceMode(flag: string, text: string): NamespaceMode {
+export function parseNamespaceMode(
+  flag: string,
+  text: string,
+  known = "private, host, container:NAME, ns:PATH",
+): NamespaceMode {
   if (text === "private" || text === "") return { mode: "private" };
   if (text === "host") return { mode: "host" };
   if (text.startsWith("ns:")) return joined(flag, text);
   if (text.startsWith("container:")) return ofContainer(flag, text);
-  throw badValue(flag, text, "unknown mode", "one of private, host, container:NAME, ns:PATH");
+  throw badValue(flag, text, "unknown mode", `one of ${known}`);
 }
 
 export function parseIpcMode(text: string): IpcMode {
-  // A shareable one is a private one that others may join: it differs only for them.
-  if (text === "shareable") return { mode: "private" };
+  // What nobody asked for is shareable, as podman's: a private one that others may join.
+  if (text === "shareable" || text === "") return { mode: "private" };
+  if (text === "private") return { mode: "private", shareable: false };
   if (text === "none") return { mode: "none" };
-  return parseNamespaceMode("--ipc", text);
+  return parseNamespaceMode("--ipc", text, "private, shareable, host, none, container:NAME, ns:PATH");
 }
 
 export function parseNetworkMode(text: string): NetworkMode {

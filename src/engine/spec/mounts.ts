@@ -1,6 +1,7 @@
 /** mounts: what every container has, then what was asked for, parents before children (config.md#mounts). */
 import { VitrineError } from "../../base/mod.ts";
 import type { Mount } from "../../oci/mod.ts";
+import { sharedShmSource } from "../containers/record.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
 import { toHostId } from "../id-maps.ts";
@@ -92,6 +93,13 @@ function shm(input: SpecInput): readonly Sourced<Mount>[] {
     if (!input.hostExists(destination)) return [];
     return [sourced({ destination, type: "bind", source: destination, options: ["rbind"] }, byFlag("--ipc"))];
   }
+  const owner = input.options.sharedNamespaces?.shmProcess;
+  if (owner !== undefined) {
+    const source = sharedShmSource(owner);
+    return [
+      sourced({ destination, type: "bind", source, options: ["bind", ...sharedFlags] }, byFlag("--ipc")),
+    ];
+  }
   return [
     sourced(
       {
@@ -104,6 +112,8 @@ function shm(input: SpecInput): readonly Sourced<Mount>[] {
     ),
   ];
 }
+
+const sharedFlags = ["nosuid", "noexec", "nodev"];
 
 function mqueue(input: SpecInput): readonly Sourced<Mount>[] {
   const destination = "/dev/mqueue";
