@@ -166,6 +166,7 @@ char **list_strings(struct list list, size_t extra);
 
 /* --- reap.c --- */
 int reap_main(char **argv);
+int adopt_main(char **argv);
 /* Pid 1 of --init: passes signals on to `child` and reaps until it ends; never returns. */
 _Noreturn void reap_forever(pid_t child);
 

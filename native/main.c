@@ -8,12 +8,13 @@
 
 static int usage(void) {
   complain("usage: vitrine-helper run [--preserve-fds N | --lifeline] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
-           "--newgidmap PATH]] | reap PROGRAM [ARG]... | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
+           "--newgidmap PATH]] | reap PROGRAM [ARG]... | adopt PIDFILE PROCESSFILE | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
   return 125;
 }
 
 int main(int argc, char **argv) {
   if (argc >= 3 && strcmp(argv[1], "reap") == 0) return reap_main(argv + 2);
+  if (argc == 4 && strcmp(argv[1], "adopt") == 0) return adopt_main(argv + 2);
   /* Nothing that the caller left open may reach a container, but for what it names. */
   unsigned kept = 0;
   const char *restarted = NULL;

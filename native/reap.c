@@ -1,5 +1,7 @@
 /* The init of --init: pid 1 that passes signals on and reaps what others leave. */
 #include "helper.h"
+#include "monitor.h"
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -83,4 +85,27 @@ int reap_main(char **argv) {
   int error = errno;
   complain("vitrine-helper: cannot run %s: %s", argv[0], strerror(error));
   return error == ENOENT ? 127 : 126;
+}
+
+static pid_t read_pid(const char *path) {
+  char text[32] = {0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  return got > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+/* vitrine-helper adopt PIDFILE PROCESSFILE: criu became us, so that the process it restored is our child. */
+int adopt_main(char **argv) {
+  pid_t child = read_pid(argv[0]);
+  char text[64];
+  int size = snprintf(text, sizeof text, "%d %llu\n", child, child > 0 ? running_since(child) : 0);
+  int fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (child <= 0 || fd < 0 || write(fd, text, (size_t)size) != size) {
+    complain("vitrine-helper: cannot adopt the process of %s: %s", argv[0], strerror(errno));
+    return 125;
+  }
+  close(fd);
+  reap_forever(child);
 }

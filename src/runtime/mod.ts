@@ -1,5 +1,22 @@
 /** The door of `runtime/`: config.json → plan, and the state of running containers. */
+
 export { decideCgroup } from "./cgroup.ts";
+export {
+  complaintOf,
+  type DumpOptions,
+  dumpArguments,
+  type RestoreOptions,
+  restoreArguments,
+} from "./checkpoint/criu.ts";
+export {
+  externalMounts,
+  externalNamespaces,
+  inherited,
+  readStreams,
+  streamsOf,
+  writeStreams,
+} from "./checkpoint/externals.ts";
+export { compileRestore } from "./checkpoint/plan.ts";
 export { compile, compileStart } from "./compile.ts";
 export { originOf } from "./draft.ts";
 export { gatherCgroup, gatherSourceKinds, gatherSystemd, mountPointOf } from "./gather.ts";

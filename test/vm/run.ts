@@ -18,8 +18,9 @@ import { type Machine, machines, type Run } from "./machines.ts";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 const image = path.join(repository, "build/vm");
-/** A boot that says nothing for so long is lost. */
+/** A boot that says nothing for so long is lost, and one that is not over after so long. */
 const SILENCE_MS = 120_000;
+const BOOT_MS = 600_000;
 
 async function main(): Promise<void> {
   const chosen = choose(process.argv.slice(2));
@@ -176,6 +177,7 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
     let status: number | undefined;
     let rest = "";
     const lost = setTimeout(() => child.kill("SIGKILL"), SILENCE_MS);
+    const endless = setTimeout(() => child.kill("SIGKILL"), BOOT_MS);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       lost.refresh();
       const lines = (rest + text).split("\n");
@@ -192,6 +194,7 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
     child.on("error", reject);
     child.on("close", () => {
       clearTimeout(lost);
+      clearTimeout(endless);
       resolve(status);
     });
   });

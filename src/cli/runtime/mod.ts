@@ -30,7 +30,7 @@ const verbs: Readonly<Record<string, () => Promise<{ readonly verb: Verb }>>> = 
   spec: () => import("./verbs/spec.ts"),
   features: () => import("./verbs/features.ts"),
   checkpoint: () => import("./verbs/checkpoint.ts"),
-  restore: () => import("./verbs/checkpoint.ts"),
+  restore: () => import("./verbs/restore.ts"),
   __failed: () => import("./verbs/failed.ts"),
 };
 
@@ -47,7 +47,7 @@ const globalTable = {
   "systemd-cgroup": { type: "boolean", help: "make cgroups by systemd" },
   "cgroup-manager": { type: "string", hidden: true, help: "as crun: cgroupfs, systemd or disabled" },
   rootless: { type: "string", value: "true|false|auto", default: "auto", help: "ignored: vitrine knows" },
-  criu: { type: "string", hidden: true, help: "ignored" },
+  criu: { type: "string", hidden: true, value: "PATH", help: "ignored, as runc does: criu is found by PATH" },
   version: { type: "boolean", short: "v", help: "print the version" },
 } as const satisfies OptionTable;
 

@@ -57,7 +57,8 @@ function find(root: string, id: string, force: boolean) {
   }
 }
 
-function endAll(root: string, id: string, record: LifecycleRecord, pid: number): void {
+/** Kills what there still is. Error: `container-does-not-end`. */
+export function endAll(root: string, id: string, record: LifecycleRecord, pid: number): void {
   if (pid !== 0) send(pid, 9);
   for (const each of processesIn(record.cgroup)) send(each, 9);
   if (isFrozen(record.cgroup)) thaw(record.cgroup, id);

@@ -70,7 +70,11 @@ export async function makeContainer(
 }
 
 /** Error: `systemd-unreachable`. */
-function requireSystemd(facts: HostFacts, environment: NodeJS.ProcessEnv, helper: string): SystemdPlace {
+export function requireSystemd(
+  facts: HostFacts,
+  environment: NodeJS.ProcessEnv,
+  helper: string,
+): SystemdPlace {
   const found = gatherSystemd(facts, environment, path.join(path.dirname(helper), "vitrine-engine"));
   if (found !== undefined) return found;
   throw new VitrineError("unavailable", "--systemd-cgroup: there is no systemd that could be asked", {
