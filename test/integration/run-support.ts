@@ -10,6 +10,7 @@ import {
   makeWorld,
   nothing,
   type Result,
+  slowness,
   type World,
 } from "./support.ts";
 
@@ -69,7 +70,7 @@ export function mountOptions(mounts: string, point: string): readonly string[] |
 
 /** Waits until `ready` gives something; fails after `milliseconds`. */
 export async function until<T>(ready: () => T | undefined, what: string, milliseconds = 15_000): Promise<T> {
-  const deadline = Date.now() + milliseconds;
+  const deadline = Date.now() + milliseconds * slowness;
   for (;;) {
     const value = ready();
     if (value !== undefined) return value;

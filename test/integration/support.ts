@@ -18,6 +18,9 @@ export const isRoot = process.getuid?.() === 0;
 /** Fixtures made once by scripts/fixtures.sh: alpine-like and Debian root filesystems, archives, the probe. */
 export const fixtures = process.env["VITRINE_TEST_FIXTURES"] ?? path.join(repository, "build/fixtures");
 
+/** How much longer than elsewhere things may take: a machine under emulation sets it. */
+export const slowness = Number(process.env["VITRINE_TEST_SLOWNESS"] ?? "1");
+
 export interface Result {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -139,7 +142,7 @@ export function census(): Census {
 }
 
 /** Waits until nothing is there that was not before; returns what still is after `milliseconds`. */
-export async function leftBehind(before: Census, milliseconds = 3000): Promise<Census> {
+export async function leftBehind(before: Census, milliseconds = 3000 * slowness): Promise<Census> {
   const deadline = Date.now() + milliseconds;
   for (;;) {
     const now = census();

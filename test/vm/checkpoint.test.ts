@@ -126,6 +126,17 @@ test("--leave-running: the container goes on; its images come back under another
   remove(other);
 });
 
+test("what forks without end is frozen as one, a process of exec too; a paused container stays paused", () => {
+  const id = start(bundle("while :; do /bin/true; /bin/true & done"));
+  succeeded(call(["exec", "--detach", id, "/bin/sleep", "1000"]));
+  for (let round = 0; round < 3; round++)
+    succeeded(call(["checkpoint", "--pre-dump", "--image-path", newImages(), id]));
+  succeeded(call(["pause", id]));
+  succeeded(call(["checkpoint", "--leave-running", "--image-path", newImages(), id]));
+  assert.equal(state(id).status, "paused");
+  remove(id);
+});
+
 test("--pre-dump, then only what was written since: --parent-path", async () => {
   const directory = countingBundle();
   const id = start(directory);

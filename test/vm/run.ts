@@ -173,6 +173,10 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
     ],
     { stdio: ["pipe", "pipe", "inherit"] },
   );
+  const end = (): void => {
+    child.kill("SIGKILL");
+  };
+  process.once("exit", end);
   return new Promise((resolve, reject) => {
     let status: number | undefined;
     let rest = "";
@@ -193,6 +197,7 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
     });
     child.on("error", reject);
     child.on("close", () => {
+      process.off("exit", end);
       clearTimeout(lost);
       clearTimeout(endless);
       resolve(status);
@@ -200,4 +205,5 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
   });
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 await main();

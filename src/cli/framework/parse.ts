@@ -188,7 +188,7 @@ function invalidValue(text: string, flag: string, expected: string, helpCommand:
 }
 
 function missingValue(typed: string, helpCommand: string): VitrineError {
-  return new VitrineError("invalid", `flag needs a value: ${typed}`, {
+  return new VitrineError("invalid", `flag needs an argument: ${typed}`, {
     code: "flag-needs-value",
     operand: typed,
     hint: `see '${helpCommand}'`,

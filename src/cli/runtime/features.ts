@@ -71,6 +71,8 @@ export function featuresOf(host: HostFacts, capabilities: readonly string[]) {
       netDevices: { enabled: true },
     },
     annotations: {
+      // runc's name, which crun gives as well.
+      "org.opencontainers.runc.checkpoint.enabled": "true",
       "io.github.vitrine.version": version,
       "io.github.vitrine.mount-api": String(kernelAtLeast(host.kernel, 5, 12)),
     },

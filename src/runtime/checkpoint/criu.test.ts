@@ -65,7 +65,7 @@ test("what is the host's is named in the dump, and given back by that name", () 
     mounts,
     namespaces: [{ kind: "net", path: "/run/netns/a", inode: 4026532000n }],
     files: ["file[16:4]"],
-    frozen: "/sys/fs/cgroup/x",
+    freezer: "/sys/fs/cgroup/x",
   });
   assert.deepEqual(words.slice(5 + common.length), [
     "--external",
@@ -94,7 +94,7 @@ test("what is the host's is named in the dump, and given back by that name", () 
   assert.ok(text.endsWith("--inherit-fd fd[2]:file[16:4] --exec-cmd -- /helper adopt"));
 });
 
-test("the complaint is the last errors of the log, without their places", () => {
+test("the complaint is the first and the last errors of the log, without their places", () => {
   const log = [
     "(00.1) Warn  (criu/kerndat.c:1): something",
     "(00.2) Error (criu/a.c:1): one",
@@ -103,6 +103,7 @@ test("the complaint is the last errors of the log, without their places", () => 
     "(00.5) Error (criu/d.c:4): four",
     "",
   ].join("\n");
-  assert.equal(complaintOf(log), "two; three; four");
+  assert.equal(complaintOf(log), "one; …; three; four");
+  assert.equal(complaintOf(log.split("\n").slice(0, 3).join("\n")), "one; two");
   assert.equal(complaintOf("(00.1) fine"), "");
 });

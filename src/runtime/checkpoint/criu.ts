@@ -60,8 +60,8 @@ export interface Dumped {
   readonly namespaces: readonly (ExternalNamespace & { readonly inode: bigint })[];
   /** `file[MOUNT:INODE]` of streams that are files of the host. */
   readonly files: readonly string[];
-  /** The freezer's directory where the container is paused: criu thaws and freezes it again. */
-  readonly frozen?: string;
+  /** The container's directory in the freezer: its processes stop in one instant, whatever they fork; criu leaves it as it was. */
+  readonly freezer?: string;
 }
 
 export function dumpArguments(options: DumpOptions, dumped: Dumped): string[] {
@@ -75,7 +75,7 @@ export function dumpArguments(options: DumpOptions, dumped: Dumped): string[] {
       `${kind}[${inode}]:${namespaceNames[kind]}`,
     ]),
     ...dumped.files.flatMap((key) => ["--external", key]),
-    ...(dumped.frozen === undefined ? [] : ["--freeze-cgroup", dumped.frozen]),
+    ...(dumped.freezer === undefined ? [] : ["--freeze-cgroup", dumped.freezer]),
     ...(options.leaveRunning && !options.preDump ? ["--leave-running"] : []),
     // Who dumps again later must know which pages were written meanwhile.
     ...(options.preDump || options.parentPath !== undefined ? ["--track-mem"] : []),
@@ -144,11 +144,12 @@ function common(options: CriuOptions, log: string): string[] {
   ];
 }
 
-/** What criu complains of, from its log: the last lines of it that are errors. Empty: nothing. */
+/** What criu complains of, from its log: the first error is the cause, the last ones say what came of it. Empty: nothing. */
 export function complaintOf(log: string): string {
   const lines = log.split("\n").flatMap((line) => {
     const found = /^(?:\(\d+\.\d+\))?\s*(?:\d+: )?Error \([^)]*\): (.*)$/.exec(line);
     return found?.[1] === undefined ? [] : [found[1]];
   });
-  return lines.slice(-3).join("; ");
+  const shown = lines.length <= 3 ? lines : [lines[0], "…", ...lines.slice(-2)];
+  return shown.join("; ");
 }

@@ -17,6 +17,7 @@ import {
   isRoot,
   removeTree,
   repository,
+  slowness,
 } from "../../integration/support.ts";
 import { exceptions } from "./exceptions.ts";
 
@@ -27,7 +28,7 @@ export const runtimeName = path.basename(runtime);
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "vt-conform-"));
 fs.chmodSync(work, 0o755);
-const root = path.join(work, "root");
+export const root = path.join(work, "root");
 const containers = new Set<string>();
 let count = 0;
 
@@ -52,7 +53,7 @@ export function call(args: readonly string[], options: { cwd?: string; input?: s
   const done = spawnSync(runtime, ["--root", root, ...globals, ...args], {
     stdio: ["ignore", stdout, stderr],
     cwd: options.cwd ?? work,
-    timeout: 30_000,
+    timeout: 30_000 * slowness,
   });
   fs.closeSync(stdout);
   fs.closeSync(stderr);

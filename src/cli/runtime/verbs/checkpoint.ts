@@ -105,7 +105,7 @@ function dumpOptions(given: OptionValues<typeof options>): DumpOptions {
 function dump(
   criu: string,
   wanted: DumpOptions,
-  { record, status, pid }: LifecycleState,
+  { record, pid }: LifecycleState,
   directory: string,
   statusFd: number | undefined,
 ): void {
@@ -128,7 +128,7 @@ function dump(
       inode: fs.statSync(one.path, { bigint: true }).ino,
     })),
     files: [...new Set(streams.filter((key) => key.startsWith("file[")))],
-    ...(status === "paused" ? { frozen: freezerOf(record.cgroup.directories) } : {}),
+    ...freezerOf(record.cgroup.directories),
   });
   const done = spawnSync(criu, argv, {
     stdio: ["ignore", "inherit", "inherit", statusFd ?? "ignore"],
@@ -137,10 +137,10 @@ function dump(
   if (done.status !== 0) throw criuFailure("checkpoint", wanted.workPath, "dump.log");
 }
 
-function freezerOf(directories: readonly string[]): string {
-  return (
-    directories.find((one) => fs.existsSync(`${one}/freezer.state`)) ??
-    directories.find((one) => fs.existsSync(`${one}/cgroup.freeze`)) ??
-    ""
+/** On v1 a container need not have one: criu then stops its processes one by one. */
+function freezerOf(directories: readonly string[]): { freezer?: string } {
+  const freezer = directories.find(
+    (one) => fs.existsSync(`${one}/freezer.state`) || fs.existsSync(`${one}/cgroup.freeze`),
   );
+  return freezer === undefined ? {} : { freezer };
 }
