@@ -2,42 +2,37 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { test } from "node:test";
-import { ensureDefaultProfile, findParser, isLoaded, profilesFile, profileText } from "./apparmor.ts";
-
-const loaded = "docker-default (enforce)\nvitrine-default (enforce)\n";
+import { ensureDefaultProfile, findParser, profileText } from "./apparmor.ts";
+import { rootHost, userHost } from "./fixtures.ts";
 
 const parser = "/sbin/apparmor_parser";
 const exists = (path: string): boolean => path === parser;
+const armored = (host: typeof rootHost, apparmorProfiles: readonly string[] | undefined) => ({
+  ...host,
+  securityModules: { enabled: ["apparmor"], apparmor: true, apparmorProfiles, selinux: false },
+});
 
 test("the profile is loaded where it is not and can be", () => {
   const loads: string[][] = [];
   const load = (...call: string[]): undefined => {
     loads.push(call);
   };
-  ensureDefaultProfile({
-    readHostFile: (file) => (file === profilesFile ? loaded : undefined),
-    exists,
-    load,
-  });
-  ensureDefaultProfile({ readHostFile: () => undefined, exists: () => false, load });
+  ensureDefaultProfile({ host: armored(rootHost, ["docker-default", "vitrine-default"]), exists, load });
+  ensureDefaultProfile({ host: armored(rootHost, []), exists: () => false, load });
+  ensureDefaultProfile({ host: armored(rootHost, undefined), exists, load });
+  ensureDefaultProfile({ host: armored(userHost, []), exists, load });
   assert.deepEqual(loads, []);
-  ensureDefaultProfile({ readHostFile: () => "vitrine-default-2 (enforce)\n", exists, load });
+  ensureDefaultProfile({ host: armored(rootHost, ["vitrine-default-2"]), exists, load });
   assert.deepEqual(loads, [[parser, profileText]]);
 });
 
 test("a profile that the parser refuses is an error, not a silence", () => {
   assert.throws(
-    () => ensureDefaultProfile({ readHostFile: () => undefined, exists, load: () => "syntax error" }),
+    () => ensureDefaultProfile({ host: armored(rootHost, []), exists, load: () => "syntax error" }),
     {
       code: "apparmor-profile-not-loaded",
     },
   );
-});
-
-test("names are compared whole", () => {
-  assert.equal(isLoaded(loaded, "vitrine-default"), true);
-  assert.equal(isLoaded(loaded, "vitrine"), false);
-  assert.equal(isLoaded(undefined, "vitrine-default"), false);
 });
 
 test("AppArmor's own parser takes it", (t) => {

@@ -1,12 +1,10 @@
 /**
  * The AppArmor profile of containers, and how it gets into the kernel. AppArmor forgets profiles at reboot and when its
- * service reloads, so that it is looked at before every run of root; a user other than root can neither load one nor
- * enter it from a user namespace.
+ * service reloads, so that it is looked at before every start of root's. Another user cannot load it, but gets it where it is loaded.
  */
 import { VitrineError } from "../base/mod.ts";
+import type { HostFacts } from "../kernel/mod.ts";
 import { defaults } from "./defaults.ts";
-
-export const profilesFile = "/sys/kernel/security/apparmor/profiles";
 
 /**
  * What capabilities, namespaces and masked paths refuse already is refused here once more, for the day that one of
@@ -49,19 +47,17 @@ export function findParser(exists: (path: string) => boolean): string | undefine
 
 /** What loading needs of the machine. */
 export interface ProfileLoader {
-  readonly readHostFile: (path: string) => string | undefined;
+  readonly host: Pick<HostFacts, "identity" | "securityModules">;
   readonly exists: (path: string) => boolean;
   /** Runs the parser with the text as its input; its complaint, or undefined when it went well. */
   readonly load: (parser: string, text: string) => string | undefined;
 }
 
-export function isLoaded(profiles: string | undefined, name: string): boolean {
-  return (profiles ?? "").split("\n").some((line) => line.startsWith(`${name} (`));
-}
-
-/** Loads the default profile where it is not and can be. Error: `apparmor-profile-not-loaded`. */
+/** Loads the default profile where it is not and can be: as root, with securityfs. Error: `apparmor-profile-not-loaded`. */
 export function ensureDefaultProfile(loader: ProfileLoader): void {
-  if (isLoaded(loader.readHostFile(profilesFile), defaults.apparmor.value)) return;
+  const { identity, securityModules } = loader.host;
+  const loaded = securityModules.apparmorProfiles;
+  if (identity.euid !== 0 || loaded === undefined || loaded.includes(defaults.apparmor.value)) return;
   const parser = findParser(loader.exists);
   const complaint = parser === undefined ? undefined : loader.load(parser, profileText);
   if (complaint === undefined) return;

@@ -137,23 +137,26 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
     assert.equal(open.config.linux!.seccomp, undefined);
   },
   apparmor() {
-    const armored = {
-      ...rootHost,
-      securityModules: { enabled: ["apparmor"], apparmor: true, selinux: false },
+    const host = (base: typeof rootHost, apparmorProfiles: readonly string[] | undefined) => ({
+      ...base,
+      securityModules: { enabled: ["apparmor"], apparmor: true, apparmorProfiles, selinux: false },
+    });
+    const withHost = (base: typeof rootHost, profiles: readonly string[] | undefined, parser: boolean) =>
+      make(specInput({}, { host: host(base, profiles), hostExists: () => parser }));
+    const without = (made: Specification): void => {
+      assert.equal(made.config.process!.apparmorProfile, undefined);
+      assert.equal(originAt(made, "/process/apparmorProfile")?.by, "host");
     };
-    const loaded = make(
-      specInput({}, { host: armored, readHostFile: () => "other (enforce)\nvitrine-default (enforce)\n" }),
-    );
-    assert.equal(loaded.config.process!.apparmorProfile, "vitrine-default");
-    byDefault("/process/apparmorProfile", loaded);
-    const other = { host: armored, readHostFile: () => "other (enforce)\n" };
-    const loadable = make(specInput({}, { ...other, hostExists: () => true }));
-    assert.equal(loadable.config.process!.apparmorProfile, "vitrine-default");
-    const missing = make(specInput({}, { ...other, hostExists: () => false }));
-    assert.equal(missing.config.process!.apparmorProfile, undefined);
-    assert.equal(originAt(missing, "/process/apparmorProfile")?.by, "host");
-    const rootless = make(specInput({}, { host: { ...userHost, securityModules: armored.securityModules } }));
-    assert.equal(rootless.config.process!.apparmorProfile, undefined);
+    for (const base of [rootHost, userHost]) {
+      const loaded = withHost(base, ["other", "vitrine-default"], false);
+      assert.equal(loaded.config.process!.apparmorProfile, "vitrine-default");
+      byDefault("/process/apparmorProfile", loaded);
+      without(withHost(base, ["other"], false));
+    }
+    assert.equal(withHost(rootHost, ["other"], true).config.process!.apparmorProfile, "vitrine-default");
+    without(withHost(userHost, ["other"], true));
+    // As runc sees it: where securityfs is not mounted there is no AppArmor to be had.
+    without(withHost(rootHost, undefined, true));
   },
   maskedPaths() {
     const thermal = "/sys/devices/system/cpu/cpu0/thermal_throttle";

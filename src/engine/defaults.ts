@@ -99,7 +99,7 @@ export const defaults = {
     "both",
     "--security-opt apparmor=",
     "vitrine-default",
-    "applied, and loaded by root, where the host has AppArmor and its parser",
+    "loaded by root where the host has AppArmor and its parser; applied to root's containers, and to users' once it is loaded",
   ),
   maskedPaths: row(
     "own",

@@ -43,7 +43,7 @@ export const rootHost: HostFacts = {
     },
   },
   limits: { nofile: { soft: 20000n, hard: 20000n }, nproc: { soft: 96365n, hard: 96365n } },
-  securityModules: { enabled: ["capability"], apparmor: false, selinux: false },
+  securityModules: { enabled: ["capability"], apparmor: false, apparmorProfiles: undefined, selinux: false },
   seccomp: { available: true, actions: ["kill_process", "errno", "allow"] },
   bpf: true,
   overlay: { registered: true, userxattr: true },

@@ -5,7 +5,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, VitrineError, withLock } from "../base/mod.ts";
-import type { HostFacts } from "../kernel/mod.ts";
 import type { Platform } from "../oci/mod.ts";
 import type { ContainerRecord, Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
@@ -21,7 +20,6 @@ import {
 } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
 import { recordContainerEvent } from "./events/record.ts";
-import { readHostFile } from "./host-files.ts";
 import { type IdChoice, shareIds } from "./id-maps.ts";
 import { type Manner, writeLaunch } from "./launch.ts";
 import { inMonitorScope } from "./monitor-scope.ts";
@@ -110,9 +108,8 @@ export async function prepareRun(
   let idChoice = given ?? idsForRun(options, deps.host, deps.paths);
   let found = await findRoot(options, idChoice, deps);
   requireNoFile(options.cidFile);
-  if (wantsDefaultProfile(options, deps.host)) {
-    ensureDefaultProfile({ readHostFile, exists: deps.exists, load: loadProfile });
-  }
+  if (!options.privileged && options.security.apparmor === undefined)
+    ensureDefaultProfile({ host: deps.host, exists: deps.exists, load: loadProfile });
   for (let attempt = 0; ; attempt++) {
     await unpack(found, deps);
     const mounted = await findMounted(options, idChoice, found, deps);
@@ -132,14 +129,6 @@ export async function prepareRun(
       }
     }
   }
-}
-
-/** Only root may load profiles, and only the default one is ours to load. */
-function wantsDefaultProfile(
-  { privileged, security }: RunOptions,
-  { identity, securityModules }: HostFacts,
-): boolean {
-  return identity.euid === 0 && !privileged && security.apparmor === undefined && securityModules.apparmor;
 }
 
 const mostAttempts = 50;

@@ -87,7 +87,11 @@ const cases: Readonly<Record<string, SpecInput>> = {
         config: { Cmd: ["sh"], User: "1000:29", Volumes: ["/data", "/../etc", "/var/lib/db"] },
         rootfs: { type: "layers", diff_ids: [] },
       },
-      host: { ...rootHost, mqueue: false, securityModules: { enabled: [], apparmor: true, selinux: false } },
+      host: {
+        ...rootHost,
+        mqueue: false,
+        securityModules: { enabled: [], apparmor: true, apparmorProfiles: [], selinux: false },
+      },
     },
   ),
 };

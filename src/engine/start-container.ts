@@ -1,6 +1,7 @@
 /** A container that was created or has ended is started (again): the same files, a plan for the machine as it is now. */
 import * as fs from "node:fs";
 import { VitrineError } from "../base/mod.ts";
+import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
 import {
   type Container,
   exitFile,
@@ -11,6 +12,7 @@ import {
   stoppedFile,
 } from "./containers/record.ts";
 import { awaitMonitor, monitorLives, stateOf, wasStarted } from "./containers/state.ts";
+import { defaults } from "./defaults.ts";
 import { type Manner, planLaunch } from "./launch.ts";
 import { inMonitorScope } from "./monitor-scope.ts";
 import type { EngineDeps } from "./plan-run.ts";
@@ -41,6 +43,8 @@ export async function prepareStart(
   requireSharedOwners(paths, container);
   const again = wasStarted(paths, container);
   const input = { id, name, about: container, ids: container.ids, config, origins, launch, manner, again };
+  if (config.process?.apparmorProfile === defaults.apparmor.value)
+    ensureDefaultProfile({ host: deps.host, exists: deps.exists, load: loadProfile });
   const planned = await planLaunch(input, deps);
   claim(container, deps);
   const state = runDirectory(paths, id);

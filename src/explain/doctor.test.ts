@@ -41,7 +41,12 @@ const host: HostFacts = {
   },
   cgroup: { mode: "v2", hierarchies: [], unified },
   limits: { nofile: { soft: 1024n, hard: 4096n }, nproc: { soft: undefined, hard: undefined } },
-  securityModules: { enabled: ["capability", "apparmor"], apparmor: true, selinux: false },
+  securityModules: {
+    enabled: ["capability", "apparmor"],
+    apparmor: true,
+    apparmorProfiles: [],
+    selinux: false,
+  },
   seccomp: { available: true, actions: ["allow", "errno"] },
   bpf: true,
   overlay: { registered: true, userxattr: true },

@@ -125,7 +125,10 @@ export interface ResourceLimit {
 export interface SecurityModules {
   /** /sys/kernel/security/lsm where readable, else those found one by one. */
   readonly enabled: readonly string[];
+  /** The kernel has it and it is on. */
   readonly apparmor: boolean;
+  /** Names of the profiles that are loaded; undefined where securityfs is not mounted: nothing can be loaded or looked up. */
+  readonly apparmorProfiles: readonly string[] | undefined;
   readonly selinux: boolean;
 }
 

@@ -25,7 +25,13 @@ function machineOf(
     exists: (path) => path in files || Object.keys(files).some((each) => each.startsWith(`${path}/`)),
     writable: (path) => writable.includes(path),
     executable: (path) => executable.includes(path),
-    list: () => [],
+    list: (path) => [
+      ...new Set(
+        Object.keys(files).flatMap((each) =>
+          each.startsWith(`${path}/`) ? [each.slice(path.length + 1).split("/")[0]!] : [],
+        ),
+      ),
+    ],
   };
 }
 
@@ -296,8 +302,15 @@ test("filesystems, security modules, CPUs and the paths to mask", () => {
   assert.deepEqual(facts.securityModules, {
     enabled: ["capability", "landlock", "apparmor"],
     apparmor: true,
+    apparmorProfiles: undefined,
     selinux: false,
   });
+  const profilesOf = (files: Readonly<Record<string, string>>) =>
+    probeHost(machineOf({ "/sys/module/apparmor/parameters/enabled": "Y\n", ...files }), root).securityModules
+      .apparmorProfiles;
+  const directory = "/sys/kernel/security/apparmor";
+  assert.deepEqual(profilesOf({ [`${directory}/profiles`]: "a b (enforce)\nc (complain)\n" }), ["a b", "c"]);
+  assert.deepEqual(profilesOf({ [`${directory}/policy/profiles/a.b.12/name`]: "a.b\n" }), ["a.b"]);
   assert.equal(facts.cpus, 4);
   assert.deepEqual(facts.thermalThrottlePaths, [
     "/sys/devices/system/cpu/cpu0/thermal_throttle",

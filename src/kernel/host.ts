@@ -294,7 +294,27 @@ function probeSecurityModules(reader: HostReader): SecurityModules {
   const selinux = reader.exists("/sys/fs/selinux/enforce");
   const listed = reader.read("/sys/kernel/security/lsm")?.trim().split(",");
   const enabled = listed ?? [...(apparmor ? ["apparmor"] : []), ...(selinux ? ["selinux"] : [])];
-  return { enabled, apparmor, selinux };
+  const profiles = once(() => (apparmor ? loadedProfiles(reader) : undefined));
+  return {
+    enabled,
+    apparmor,
+    get apparmorProfiles() {
+      return profiles();
+    },
+    selinux,
+  };
+}
+
+/** Root reads the list; everybody may look into the directory, where a profile is NAME.NUMBER. */
+function loadedProfiles(reader: HostReader): readonly string[] | undefined {
+  const directory = "/sys/kernel/security/apparmor";
+  if (!reader.exists(directory)) return undefined;
+  const listed = reader.read(`${directory}/profiles`);
+  if (listed !== undefined)
+    return listed
+      .split("\n")
+      .flatMap((line) => (/ \(\w+\)$/.test(line) ? [line.slice(0, line.lastIndexOf(" ("))] : []));
+  return reader.list(`${directory}/policy/profiles`).map((name) => name.replace(/\.\d+$/, ""));
 }
 
 /** `0-3,8` is five CPUs. */

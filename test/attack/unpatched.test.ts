@@ -74,6 +74,29 @@ class Place extends Bench {
 const wire = (op: Op): WireOp => ({ stage: "init", tolerate: ["ENOENT", "EEXIST", "ENOTDIR"], op });
 const makeMountPoint = (name: string): Op => ({ op: "makeMountPoint", path: root(name), file: false });
 
+/** Files of /proc are opened where /proc happens to lead. */
+const falseProc: Removal = {
+  file: "resolve.c",
+  lines: [
+    [
+      "  int proc = proc_handle(h);\n  if (proc < 0) return -1;\n  while",
+      '  int proc = h != NULL ? open("/proc", O_PATH | O_CLOEXEC) : -1;\n  while',
+    ],
+    ["K_RESOLVE_BENEATH | K_RESOLVE_NO_XDEV | K_RESOLVE_NO_SYMLINKS);", "0);"],
+  ],
+};
+
+const overProc = (fake: string): Op => ({
+  op: "bindMount",
+  source: host(fake),
+  target: root("/proc"),
+  recursive: false,
+  set: 0n,
+  clear: 0n,
+  recursiveAttributes: false,
+  propagation: MS_PRIVATE,
+});
+
 /** Names that are joined and given to the kernel, which follows links out of the root. */
 const joinedNames: Removal = {
   file: "resolve.c",
@@ -231,37 +254,36 @@ const attacks: readonly Attack[] = [
     },
   },
   {
+    cve: "CVE-2019-16884",
+    what: "an AppArmor profile is not written to files that lie over /proc",
+    removal: falseProc,
+    run(place) {
+      const fake = path.join(place.directory, "fake");
+      const file = path.join(fake, "1/attr/apparmor/exec");
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.symlinkSync("1", path.join(fake, "self"));
+      fs.writeFileSync(file, "");
+      place.runBeforePivot(
+        [wire(overProc(fake))],
+        ["/bin/true"],
+        [{ op: "apparmorProfile", profile: "any" }],
+      );
+      return fs.readFileSync(file, "utf8") === "exec any";
+    },
+  },
+  {
     cve: "CVE-2025-52881",
     what: "what is written to /proc does not go to files that lie over it",
-    removal: {
-      file: "resolve.c",
-      lines: [
-        [
-          "  int proc = proc_handle(h);\n  if (proc < 0) return -1;\n  while",
-          '  int proc = h != NULL ? open("/proc", O_PATH | O_CLOEXEC) : -1;\n  while',
-        ],
-        ["K_RESOLVE_BENEATH | K_RESOLVE_NO_XDEV | K_RESOLVE_NO_SYMLINKS);", "0);"],
-      ],
-    },
+    removal: falseProc,
     run(place) {
       const fake = path.join(place.directory, "fake");
       fs.mkdirSync(path.join(fake, "sys/kernel"), { recursive: true });
       const file = path.join(fake, "sys/kernel/shm_rmid_forced");
       fs.writeFileSync(file, "0");
-      const bind: Op = {
-        op: "bindMount",
-        source: host(fake),
-        target: root("/proc"),
-        recursive: false,
-        set: 0n,
-        clear: 0n,
-        recursiveAttributes: false,
-        propagation: MS_PRIVATE,
-      };
       const data = new TextEncoder().encode("1");
       const target: OpPath = { base: "proc", path: "sys/kernel/shm_rmid_forced" };
       const write: Op = { op: "writeFile", path: target, data, create: false, mode: 0 };
-      place.runBeforePivot([wire(bind)], ["/bin/true"], [write]);
+      place.runBeforePivot([wire(overProc(fake))], ["/bin/true"], [write]);
       return fs.readFileSync(file, "utf8") === "1";
     },
   },

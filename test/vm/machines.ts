@@ -31,7 +31,7 @@ export const machines: readonly Machine[] = [
           lane: "root",
           files: ["test/vm/machine.test.ts", ...limits, ...integration("cgroup-devices", "runtime-limits")],
         },
-        { lane: "root", files: ["test/vm/checkpoint.test.ts"] },
+        { lane: "root", files: ["test/vm/checkpoint.test.ts", "test/vm/apparmor.test.ts"] },
         { lane: "user", files: ["test/vm/machine.test.ts", ...limits] },
       ],
     ],

@@ -19,7 +19,7 @@ import { type Machine, machines, type Run } from "./machines.ts";
 const repository = path.resolve(import.meta.dirname, "../..");
 const image = path.join(repository, "build/vm");
 /** A boot that says nothing for so long is lost, and one that is not over after so long. */
-const SILENCE_MS = 120_000;
+const SILENCE_MS = 300_000;
 const BOOT_MS = 600_000;
 
 async function main(): Promise<void> {

@@ -1,10 +1,10 @@
 /** no_new_privs, seccomp, AppArmor, SELinux, masked and read-only paths. */
 import { VitrineError } from "../../base/mod.ts";
 import type { LinuxSeccomp, Process } from "../../oci/mod.ts";
-import { findParser, isLoaded, profilesFile } from "../apparmor.ts";
+import { findParser } from "../apparmor.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
-import { inUserNamespace, type SpecInput } from "./input.ts";
+import type { SpecInput } from "./input.ts";
 import { byDefault, byFlag, byHost, type Notebook, type Sourced, sourced } from "./notebook.ts";
 
 export function noNewPrivileges(input: SpecInput, notebook: Notebook): boolean {
@@ -121,20 +121,20 @@ function apparmor(input: SpecInput, notebook: Notebook): Pick<Process, "apparmor
   if (asked !== undefined) {
     return { apparmorProfile: notebook.value(pointer, sourced(asked, byFlag("--security-opt apparmor"))) };
   }
+  const { apparmorProfiles: loaded } = input.host.securityModules;
+  if (loaded === undefined) {
+    notebook.note(pointer, byHost("securityfs is not mounted: AppArmor's profiles cannot be seen"));
+    return {};
+  }
   if (privileged) {
     return { apparmorProfile: notebook.value(pointer, sourced("unconfined", byFlag("--privileged"))) };
   }
   const profile = defaults.apparmor.value;
-  if (inUserNamespace(input)) {
-    notebook.note(pointer, byHost("an AppArmor profile cannot be entered from a user namespace"));
-    return {};
-  }
-  // Where the parser is there, the profile is loaded before the container starts.
-  if (!isLoaded(input.readHostFile(profilesFile), profile) && findParser(input.hostExists) === undefined) {
-    notebook.note(
-      pointer,
-      byHost(`the AppArmor profile ${profile} is not loaded, and there is no apparmor_parser`),
-    );
+  // Where root has the parser, the profile is loaded before the container starts.
+  const root = input.host.identity.euid === 0;
+  if (!loaded.includes(profile) && !(root && findParser(input.hostExists) !== undefined)) {
+    const lacking = root ? "there is no apparmor_parser" : "only root can load it";
+    notebook.note(pointer, byHost(`the AppArmor profile ${profile} is not loaded, and ${lacking}`));
     return {};
   }
   return { apparmorProfile: notebook.value(pointer, sourced(profile, byDefault)) };
