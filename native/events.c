@@ -59,7 +59,6 @@ void record_start(const struct monitor *m) {
 void record_end(const struct monitor *m) {
   char add[96];
   if (m->events == NULL || m->began == 0) return;
-  if (m->oom_killed) record_event(m, "oom", NULL);
   snprintf(add, sizeof add, "\"exitCode\":\"%d\",\"execDuration\":\"%lld\"", exit_status(m->wait_status),
            (long long)(m->ended - m->began) / 1000);
   record_event(m, "die", add);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define OUTPUT_BYTES 4096
@@ -24,6 +25,8 @@ struct result {
 
 struct health {
   char *plan, *state_file;
+  int ask; /* a FIFO: a byte asks for a check now */
+  bool asked;
   int64_t interval, timeout, start_period, start_interval, stop_timeout; /* ms */
   uint32_t retries, on_failure;
   int stop_signal;
@@ -76,6 +79,11 @@ int op_health_check(struct helper *h, const struct args_health_check *a) {
                             .stop_timeout = a->stop_timeout, .retries = a->retries, .on_failure = a->on_failure,
                             .stop_signal = (int)a->stop_signal, .pidfd = -1, .output = -1};
   m->health = health;
+  unlink(a->ask_file.at);
+  if (mkfifo(a->ask_file.at, 0600) != 0) return fail(h, "mkfifo %s", a->ask_file.at);
+  /* Open for writing as well: it never ends. */
+  health->ask = open(a->ask_file.at, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+  if (health->ask < 0) return fail(h, "open %s", a->ask_file.at);
   if (health->plan == NULL || health->state_file == NULL) return fail_as(h, ENOMEM, "memory");
   write_state(h);
   return 0;
@@ -261,9 +269,10 @@ int health_timeout(const struct monitor *m) {
 
 unsigned health_polls(const struct monitor *m, struct pollfd *polls) {
   const struct health *health = m->health;
-  if (health == NULL || health->pid <= 0) return 0;
+  if (health == NULL || health->since == 0) return 0;
   polls[0] = (struct pollfd){health->pidfd, POLLIN, 0};
   polls[1] = (struct pollfd){health->output, POLLIN, 0};
+  polls[2] = (struct pollfd){health->ask, POLLIN, 0};
   return HEALTH_POLLS;
 }
 
@@ -275,8 +284,15 @@ void health_serve(struct helper *h, const struct pollfd *polls) {
     k_pidfd_send_signal(h->monitor->child_pidfd, SIGKILL);
     health->kill_at = INT64_MAX;
   }
+  if (polls[2].revents != 0) {
+    char bytes[64];
+    while (read(health->ask, bytes, sizeof bytes) > 0) health->asked = true;
+  }
   if (health->pid <= 0) {
-    if (now >= health->next && health->kill_at == 0) start_check(h);
+    if ((now >= health->next || health->asked) && health->kill_at == 0) {
+      health->asked = false;
+      start_check(h);
+    }
     return;
   }
   if (health->output >= 0 && polls[1].revents != 0) read_output(health);

@@ -41,7 +41,8 @@ struct monitor {
   bool ownerless;
   struct events *events; /* NULL: not recorded */
   struct health *health; /* NULL: not checked */
-  char *oom_file, *link; /* NULL: not wanted */
+  struct oom *oom; /* NULL: not looked for */
+  char *link; /* NULL: not wanted */
   bool oom_killed;
   int64_t began, ended; /* of the program: ms of CLOCK_MONOTONIC */
   bool restart_asked, stop_asked; /* by the health check */
@@ -93,7 +94,7 @@ void restart_announce(struct helper *h);
 void restart_done(struct helper *h, const char *exit_file);
 
 /* --- health.c --- */
-#define HEALTH_POLLS 2
+#define HEALTH_POLLS 3
 void health_begin(struct helper *h);
 /* Milliseconds until there is something to do; -1: nothing is. */
 int health_timeout(const struct monitor *m);
@@ -101,6 +102,15 @@ unsigned health_polls(const struct monitor *m, struct pollfd *polls);
 void health_serve(struct helper *h, const struct pollfd *polls);
 /* The program has ended, but is not reaped. */
 void health_end(struct monitor *m);
+
+/* --- oom.c --- */
+#define OOM_POLLS 1
+void oom_begin(struct monitor *m);
+unsigned oom_polls(const struct monitor *m, struct pollfd *polls);
+int oom_timeout(const struct monitor *m, int timeout);
+void oom_serve(struct helper *h, const struct pollfd *polls);
+/* The program has ended: `oom_killed` is known. */
+void oom_end(struct monitor *m);
 
 /* --- relay.c --- */
 struct relay {

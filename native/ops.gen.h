@@ -242,10 +242,12 @@ struct args_attach_socket {
 };
 struct args_count_oom {
   struct str file;
+  struct str mark_file;
 };
 struct args_health_check {
   struct str plan;
   struct str state_file;
+  struct str ask_file;
   uint64_t interval;
   uint64_t timeout;
   uint64_t start_period;
@@ -881,10 +883,12 @@ static const struct field fields_attach_socket[] = {
 };
 static const struct field fields_count_oom[] = {
   {ARG_STR, offsetof(struct args_count_oom, file)},
+  {ARG_STR, offsetof(struct args_count_oom, mark_file)},
 };
 static const struct field fields_health_check[] = {
   {ARG_STR, offsetof(struct args_health_check, plan)},
   {ARG_STR, offsetof(struct args_health_check, state_file)},
+  {ARG_STR, offsetof(struct args_health_check, ask_file)},
   {ARG_U64, offsetof(struct args_health_check, interval)},
   {ARG_U64, offsetof(struct args_health_check, timeout)},
   {ARG_U64, offsetof(struct args_health_check, start_period)},
@@ -1226,8 +1230,8 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CAPTURE_STREAMS] = {"captureStreams", fields_capture_streams, 3},
   [OP_KEEP_LOG] = {"keepLog", fields_keep_log, 3},
   [OP_ATTACH_SOCKET] = {"attachSocket", fields_attach_socket, 1},
-  [OP_COUNT_OOM] = {"countOom", fields_count_oom, 1},
-  [OP_HEALTH_CHECK] = {"healthCheck", fields_health_check, 10},
+  [OP_COUNT_OOM] = {"countOom", fields_count_oom, 2},
+  [OP_HEALTH_CHECK] = {"healthCheck", fields_health_check, 11},
   [OP_MOUNT_PROPAGATION] = {"mountPropagation", fields_mount_propagation, 3},
   [OP_MOUNT_FILESYSTEM] = {"mountFilesystem", fields_mount_filesystem, 5},
   [OP_BIND_MOUNT] = {"bindMount", fields_bind_mount, 7},

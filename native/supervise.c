@@ -73,19 +73,6 @@ int write_exit(struct helper *h, const char *path) {
   return write_record(h, path, text, (size_t)length);
 }
 
-/* Both versions of cgroups have a line "oom_kill COUNT"; the cgroup is as young as the program. */
-static void look_for_oom(struct monitor *m) {
-  char text[1024];
-  int fd = m->oom_file == NULL ? -1 : open(m->oom_file, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  ssize_t size = read(fd, text, sizeof text - 1);
-  close(fd);
-  if (size <= 0) return;
-  text[size] = 0;
-  const char *at = strstr(text, "oom_kill ");
-  m->oom_killed = at != NULL && strtoull(at + strlen("oom_kill "), NULL, 10) > 0;
-}
-
 /* A copy that outlives the plan's memory. */
 static char *kept_string(struct str text) {
   return text.length == 0 ? NULL : strdup(text.at);
@@ -129,7 +116,7 @@ static void end_without_owner(struct monitor *m) {
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
-  struct pollfd polls[3 + 2 * 3 + HEALTH_POLLS + HUB_POLLS + 1];
+  struct pollfd polls[3 + 2 * 3 + HEALTH_POLLS + OOM_POLLS + HUB_POLLS + 1];
   polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
   /* In the moment between init's last message and its execve a signal waits: it is for the program. */
   polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
@@ -141,12 +128,13 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
     polls[4 + 2 * i] = (struct pollfd){full ? relay->to : -1, POLLOUT, 0};
   }
   struct pollfd *checked = polls + 3 + 2 * relays->count;
-  struct pollfd *captured = checked + health_polls(m, checked);
+  struct pollfd *starved = checked + health_polls(m, checked);
+  struct pollfd *captured = starved + oom_polls(m, starved);
   bool streaming = m->hub != NULL && m->channel_closed;
   unsigned count = (unsigned)(captured - polls) + (streaming ? hub_polls(m->hub, captured) : 0);
   struct pollfd *lifeline = &polls[count++];
   *lifeline = (struct pollfd){m->ownerless ? -1 : m->lifeline, POLLRDHUP, 0};
-  if (poll(polls, count, health_timeout(m)) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  if (poll(polls, count, oom_timeout(m, health_timeout(m))) < 0) return errno == EINTR ? 0 : fail(h, "poll");
   if (lifeline->revents != 0) end_without_owner(m);
   /* Messages first: a failed init also ends, and its message is the reason. */
   if (polls[2].revents != 0) {
@@ -162,6 +150,7 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   }
   if (streaming) hub_serve(m, captured);
   if (m->health != NULL) health_serve(h, checked);
+  if (captured != starved) oom_serve(h, starved);
   *ended = polls[0].revents != 0;
   return 0;
 }
@@ -187,6 +176,7 @@ static void program_began(struct helper *h, const char *exit_file) {
   if (h->restarted) restart_done(h, exit_file);
   link_process(m);
   record_start(m);
+  if (m->oom != NULL) oom_begin(m);
   if (m->health != NULL) health_begin(h);
 }
 
@@ -237,7 +227,7 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
   }
   if (error == 0) error = wait_for_child(h, forward, input, exit_file);
   if (error == 0) {
-    look_for_oom(m);
+    if (m->oom != NULL) oom_end(m);
     record_end(m);
     restart_announce(h);
   }
@@ -251,12 +241,6 @@ static int write_pid(struct helper *h, const char *path) {
   char text[16];
   int length = snprintf(text, sizeof text, "%d", (int)h->monitor->child);
   return write_record(h, path, text, (size_t)length);
-}
-
-int op_count_oom(struct helper *h, const struct args_count_oom *a) {
-  if (h->monitor == NULL) return fail_as(h, EINVAL, "only in the monitor");
-  h->monitor->oom_file = kept_string(a->file);
-  return 0;
 }
 
 int op_write_pid_file(struct helper *h, const struct args_write_pid_file *a) {

@@ -1,5 +1,6 @@
 /** The door of `engine/`: containers as users know them. */
 
+export { askHealth } from "./containers/ask-health.ts";
 export { changeContainer, leaveToMonitor, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
@@ -14,9 +15,11 @@ export {
   containerDirectory,
   containerIds,
   type EnginePaths,
-  healthPlanFile,
+  errorFile,
+  exitFile,
   listContainers,
   logFile,
+  oomMark,
   policyFile,
   runDirectory,
 } from "./containers/record.ts";

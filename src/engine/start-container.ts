@@ -4,6 +4,7 @@ import { VitrineError } from "../base/mod.ts";
 import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
 import {
   type Container,
+  errorFile,
   exitFile,
   healthFile,
   restartCountFile,
@@ -28,8 +29,30 @@ export interface PreparedStart {
   readonly discard: () => void;
 }
 
-/** Errors: `container-running`, `container-record-invalid`, those of `compile`. */
+/** Errors: `container-running`, `container-record-invalid`, those of `compile`; `inspect` shows them. */
 export async function prepareStart(
+  container: Container,
+  manner: Manner,
+  deps: EngineDeps & { readonly now: () => number },
+): Promise<PreparedStart> {
+  try {
+    return await prepare(container, manner, deps);
+  } catch (error) {
+    if (error instanceof VitrineError && error.code !== "container-running")
+      noteReason(container, error, deps);
+    throw error;
+  }
+}
+
+function noteReason({ id }: Container, { message }: VitrineError, { paths }: EngineDeps): void {
+  try {
+    fs.writeFileSync(errorFile(paths, id), message, { mode: 0o600 });
+  } catch {
+    // The message counts, not the record.
+  }
+}
+
+async function prepare(
   container: Container,
   manner: Manner,
   deps: EngineDeps & { readonly now: () => number },
@@ -49,7 +72,7 @@ export async function prepareStart(
   claim(container, deps);
   const state = runDirectory(paths, id);
   try {
-    for (const file of [exitFile, restartCountFile, stoppedFile, healthFile]) {
+    for (const file of [exitFile, errorFile, restartCountFile, stoppedFile, healthFile]) {
       fs.rmSync(file(paths, id), { force: true });
     }
     fs.writeFileSync(startedFile(paths, id), String(deps.now()), { mode: 0o600 });

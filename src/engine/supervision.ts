@@ -6,8 +6,10 @@ import type { HostFacts, Op } from "../kernel/mod.ts";
 import {
   type Container,
   type EnginePaths,
+  healthAskFile,
   healthFile,
   healthPlanFile,
+  oomMark,
   policyFile,
   processLink,
   restartCountFile,
@@ -44,7 +46,9 @@ export function watchOps({
   return [
     { ...recordOp(paths, container, ""), destroys: remove },
     { op: "linkProcess", path: processLink(paths, container.id) },
-    ...(oom === undefined ? [] : [{ op: "countOom", file: oom } as const]),
+    ...(oom === undefined
+      ? []
+      : [{ op: "countOom", file: oom, markFile: oomMark(paths, container.id) } as const]),
     ...(health === undefined ? [] : [healthOp(paths, container, health)]),
   ];
 }
@@ -85,6 +89,7 @@ function healthOp(paths: EnginePaths, container: SupervisionInput["container"], 
     op: "healthCheck",
     plan: healthPlanFile(paths, container.id),
     stateFile: healthFile(paths, container.id),
+    askFile: healthAskFile(paths, container.id),
     interval: milliseconds(health.interval),
     timeout: milliseconds(health.timeout),
     startPeriod: health.startPeriod === 0 ? 0n : milliseconds(health.startPeriod),

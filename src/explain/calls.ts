@@ -147,7 +147,7 @@ const describers: Describer = {
   ],
   keepLog: (op) => [`open(${op.path}, O_APPEND)`],
   recordEvents: (op) => [`open(${op.path}, O_APPEND), write: ${op.prefix}start, die and so on`],
-  countOom: (op) => [`at its end: read(${op.file})`],
+  countOom: (op) => [`poll(${op.file}) while it runs, read at its end`],
   linkProcess: (op) => [`symlink(/proc/PID, ${op.path})`],
   healthCheck: (op) => [
     `every ${op.interval} ms: fork, execve(vitrine-helper run ${op.plan}), at most ${op.timeout} ms`,

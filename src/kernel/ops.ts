@@ -220,9 +220,9 @@ export const opTable = {
   },
   countOom: {
     code: 28,
-    calls: "open, read",
-    doc: "At the end of the program the monitor looks in the cgroup's `file` (memory.events, in v1 memory.oom_control) whether the kernel killed a process for want of memory: the exit record then ends with ` oom`.",
-    args: { file: "str" },
+    calls: "open, poll, read, eventfd",
+    doc: "While the program runs, the monitor is woken when the kernel kills a process of the cgroup for want of memory (`file`: memory.events, in v1 memory.oom_control with cgroup.event_control): it records the event `oom` and makes `markFile` (empty: none). At the end it looks once more: the exit record then ends with ` oom`.",
+    args: { file: "str", markFile: "str" },
   },
   linkProcess: {
     code: 42,
@@ -232,11 +232,12 @@ export const opTable = {
   },
   healthCheck: {
     code: 29,
-    calls: "poll, fork, execve, read, waitpid, rename",
-    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. The plan finds the namespaces by the link of `linkProcess`. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output.",
+    calls: "mkfifo, poll, fork, execve, read, waitpid, rename",
+    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. The plan finds the namespaces by the link of `linkProcess`. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output. A byte written to the FIFO `askFile` asks for a check at once.",
     args: {
       plan: "str",
       stateFile: "str",
+      askFile: "str",
       interval: "u64",
       timeout: "u64",
       startPeriod: "u64",

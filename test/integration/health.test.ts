@@ -382,9 +382,116 @@ test("the OOM killer: told by inspect and events", (t) => {
     "--format",
     "{{.Action}}",
   ).split("\n");
-  assert.deepEqual(told, ["create", "start", "oom", "die"]);
+  // One for each time that it killed: the programs of a pipe may go one by one.
+  assert.deepEqual([...new Set(told)], ["create", "start", "oom", "die"]);
   vitrine("rm", "oom");
   vitrine("run", "-q", "--name", "fine", "-m", "64m", "probe", "true");
   assert.equal(inspect("fine", ".State.OOMKilled"), "false");
   vitrine("rm", "fine");
+});
+
+test("the OOM killer takes a child: told at once, while the program goes on", async (t) => {
+  const since = String(Date.now() / 1000);
+  const done = world.run([
+    "run",
+    "-d",
+    "-q",
+    "--name",
+    "starves",
+    "-m",
+    "16m",
+    "probe",
+    "sh",
+    "-c",
+    "head -c 90000000 /dev/zero | tail -c 80000000 > /dev/null; echo over; sleep 1000",
+  ]);
+  if (!isRoot && /limit|cgroup/.test(done.stderr)) {
+    cannotRun(t, "no cgroup is delegated to this user");
+    return;
+  }
+  await until(() => (vitrine("logs", "starves") === "over" ? true : undefined), "the child to be killed");
+  const told = () =>
+    vitrine(
+      "events",
+      "--since",
+      since,
+      "--until",
+      "0s",
+      "--filter",
+      "container=starves",
+      "--format",
+      "{{.Action}}",
+    );
+  await until(
+    () => (told().split("\n").includes("oom") ? true : undefined),
+    () => `an event: ${told()}`,
+  );
+  await until(
+    () => (inspect("starves", ".State.OOMKilled") === "true" ? true : undefined),
+    "OOMKilled of a program that runs",
+  );
+  assert.equal(inspect("starves", ".State.Running"), "true");
+  vitrine("stop", "-t", "0", "starves");
+  assert.equal(inspect("starves", ".State.OOMKilled"), "true");
+  // A new run begins with nothing.
+  vitrine("start", "starves");
+  assert.equal(vitrine("exec", "starves", "echo", "up"), "up");
+  vitrine("rm", "-f", "starves");
+});
+
+test("healthcheck run: counts like any other check", async () => {
+  const since = String(Date.now() / 1000);
+  detached(
+    [
+      "--name",
+      "asked",
+      "--health-cmd",
+      "echo saw; test -e /ok",
+      "--health-interval",
+      "1h",
+      "--health-retries",
+      "2",
+    ],
+    "sleep 1000",
+  );
+  assert.equal(health("asked"), "starting");
+  const first = world.run(["healthcheck", "run", "asked"]);
+  assert.equal(first.status, 1, first.stderr);
+  assert.equal(first.stdout, "unhealthy\n");
+  assert.equal(inspect("asked", ".State.Health.FailingStreak"), "1");
+  assert.equal(health("asked"), "starting");
+  assert.equal(world.run(["healthcheck", "run", "--ignore-result", "asked"]).status, 0);
+  assert.equal(health("asked"), "unhealthy");
+  vitrine("exec", "asked", "touch", "/ok");
+  assert.equal(vitrine("healthcheck", "run", "asked"), "");
+  assert.equal(health("asked"), "healthy");
+  assert.equal(inspect("asked", ".State.Health.FailingStreak"), "0");
+  assert.equal(
+    inspect("asked", "range .State.Health.Log}}{{.ExitCode}} {{.Output}}{{end"),
+    "1 saw\n1 saw\n0 saw\n",
+  );
+  const told = vitrine(
+    "events",
+    "--since",
+    since,
+    "--until",
+    "0s",
+    "--filter",
+    "container=asked",
+    "--filter",
+    "event=health_status",
+    "--format",
+    "{{.Action}}",
+  );
+  assert.deepEqual(told.split("\n"), ["health_status: unhealthy", "health_status: healthy"]);
+  // Two who ask at once both have an answer.
+  const both = ["a", "b"].map(
+    () => new Promise((resolve) => world.start(["healthcheck", "run", "asked"]).on("close", resolve)),
+  );
+  assert.deepEqual(await Promise.all(both), [0, 0]);
+  vitrine("stop", "-t", "0", "asked");
+  const ended = world.run(["healthcheck", "run", "asked"]);
+  assert.equal(ended.status, 125);
+  assert.match(ended.stderr, /does not run|not running/);
+  vitrine("rm", "asked");
 });

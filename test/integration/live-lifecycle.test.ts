@@ -56,7 +56,24 @@ test("a program that is not there: the status and the message of the foreground,
   assert.equal(done.stdout, "");
   assert.match(done.stderr, /no-such-program/);
   assert.equal(inspect("none", ".State.ExitCode"), "127");
+  assert.match(inspect("none", ".State.Error"), /no-such-program/);
   vitrine("rm", "none");
+});
+
+test("State.Error says why a start failed, until it is started again", () => {
+  fs.writeFileSync(path.join(world.directory, "bound"), "");
+  vitrine("create", "--name", "bound", "-v", `${world.directory}/bound:/bound`, "probe", "true");
+  assert.equal(inspect("bound", ".State.Error"), "");
+  vitrine("start", "-a", "bound");
+  assert.equal(inspect("bound", ".State.Error"), "");
+  fs.rmSync(path.join(world.directory, "bound"));
+  const failed = world.run(["start", "bound"]);
+  assert.notEqual(failed.status, 0);
+  assert.match(inspect("bound", ".State.Error"), /bound/);
+  fs.writeFileSync(path.join(world.directory, "bound"), "");
+  vitrine("start", "-a", "bound");
+  assert.equal(inspect("bound", ".State.Error"), "");
+  vitrine("rm", "bound");
 });
 
 test("what is started again has its files, and its log goes on", async () => {

@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import { VitrineError, writeFileAtomically } from "../../base/mod.ts";
-import { joinPlan, runDirectory } from "../../engine/mod.ts";
+import { errorFile, exitFile, joinPlan, runDirectory } from "../../engine/mod.ts";
 import { explainFailure } from "../../explain/mod.ts";
 import type { OpFailure, Plan } from "../../kernel/mod.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -27,7 +27,10 @@ export const command = defineCommand({
     const plan = readPlan(options.exec === "" ? runDirectory(paths, id) : options.exec);
     const { error, exitCode } = explainFailure(plan, failure);
     context.err(failureOf(error, context.globals.debug).text);
-    if (options.exec === "") recordExit(`${paths.root}/containers/${id}`, exitCode, context.now());
+    if (options.exec === "") {
+      record(errorFile(paths, id), error.message.slice(0, longestReason));
+      record(exitFile(paths, id), `${exitCode} 0 ${BigInt(context.now()) * 1_000_000n}\n`);
+    }
     return exitCode;
   },
 });
@@ -52,13 +55,12 @@ function readPlan(directory: string): Plan {
   }
 }
 
-/** A container that is kept shows in `ps --all` how it ended; one with --rm is gone in a moment. */
-function recordExit(directory: string, exitCode: number, now: number): void {
+const longestReason = 4096;
+
+/** A container that is kept shows in `ps --all` and `inspect` how it ended, and why; one with --rm is gone in a moment. */
+function record(file: string, text: string): void {
   try {
-    writeFileAtomically(`${directory}/exit`, `${exitCode} 0 ${BigInt(now) * 1_000_000n}\n`, {
-      mode: 0o600,
-      sync: false,
-    });
+    writeFileAtomically(file, text, { mode: 0o600, sync: false });
   } catch {
     // The message counts, not the record.
   }

@@ -1,19 +1,18 @@
 import { VitrineError } from "../../base/mod.ts";
-import { findContainer, healthPlanFile, notRunning, runningProcess } from "../../engine/mod.ts";
-import { helperEnvironment } from "../../kernel/mod.ts";
-import { sweep } from "../container-trees.ts";
+import { askHealth, findContainer, isPaused, notRunning, paused, runningProcess } from "../../engine/mod.ts";
+import { sweepNamed } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
-  description: `Runs the health check of a container now: exit status 0 when it is well, 1 when not. It changes nothing of what
-    the container's monitor, which checks by itself, says of its health.`,
+  description: `Has the monitor of a container check its health now: exit status 0 when it is well, 1 when not. What it finds
+    counts like any other check: in 'vitrine inspect', in events, and for what is done to an unhealthy container.`,
   options: {
     "ignore-result": { type: "boolean", help: "exit with 0 whatever the check says" },
   },
   positionals: [{ name: "CONTAINER", completion: "container" }],
   examples: [{ command: "vitrine healthcheck run web", does: "whether it answers at this moment" }],
   async run({ options, positionals, context }) {
-    await sweep(context, 8);
+    await sweepNamed(context, positionals);
     const paths = context.paths();
     const container = findContainer(paths, positionals[0]!);
     if (container.healthcheck !== true) {
@@ -24,12 +23,9 @@ export const command = defineCommand({
       });
     }
     if (runningProcess(paths, container) === undefined) throw notRunning(container);
-    const { spawnSync } = process.getBuiltinModule("node:child_process");
-    const done = spawnSync(context.helperPath(), ["run", healthPlanFile(paths, container.id)], {
-      env: helperEnvironment(process.env),
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    if (done.status === 0 || options["ignore-result"]) return 0;
+    if (isPaused(container)) throw paused(container);
+    const result = await askHealth(paths, container);
+    if (result.exitCode === 0 || options["ignore-result"]) return 0;
     context.out("unhealthy\n");
     return 1;
   },

@@ -5,11 +5,13 @@ import {
   type ContainerState,
   comesBack,
   type EnginePaths,
+  errorFile,
   type KeptMount,
   type Launch,
   lastExit,
   logFile,
   monitorOf,
+  oomMark,
   readConfig,
   readHealth,
   readLaunch,
@@ -121,6 +123,11 @@ function launchFileOf(paths: EnginePaths, id: string) {
   return readLaunch(paths, id);
 }
 
+/** "" where there is none. */
+function readText(file: string): string {
+  return fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "";
+}
+
 function stateFields(paths: EnginePaths, container: Container, state: ContainerState) {
   const monitor = monitorOf(paths, container);
   return {
@@ -130,7 +137,10 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
     Running: state.status === "running" || state.status === "restarting",
     Paused: state.status === "running" && state.paused,
     Restarting: state.status === "restarting",
-    OOMKilled: state.status === "exited" && state.oomKilled === true,
+    OOMKilled:
+      state.status === "running"
+        ? fs.existsSync(oomMark(paths, container.id))
+        : state.status === "exited" && state.oomKilled === true,
     Dead: false,
     Pid: state.status === "running" ? state.pid : 0,
     ConmonPid: state.status === "running" || state.status === "restarting" ? (monitor?.pid ?? 0) : 0,
@@ -140,7 +150,7 @@ function stateFields(paths: EnginePaths, container: Container, state: ContainerS
         : state.status === "lost"
           ? 137
           : 0,
-    Error: "",
+    Error: readText(errorFile(paths, container.id)),
     StartedAt: timeText(startedAt(paths, container)),
     FinishedAt: timeText(
       state.status === "exited" || state.status === "restarting"

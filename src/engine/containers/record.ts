@@ -113,6 +113,21 @@ export function healthPlanFile(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/health-plan`;
 }
 
+/** Why its last start failed, in words; absent: it did not. */
+export function errorFile(paths: EnginePaths, id: string): string {
+  return `${containerDirectory(paths, id)}/error`;
+}
+
+/** A FIFO: who writes a byte into it has its monitor check its health now. */
+export function healthAskFile(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/health-ask`;
+}
+
+/** There once the kernel killed a process of it for want of memory, while it runs. */
+export function oomMark(paths: EnginePaths, id: string): string {
+  return `${runDirectory(paths, id)}/oom`;
+}
+
 /** A symbolic link to /proc/PID of the container's first process, which is not known when the plan is made. */
 export function processLink(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/process`;

@@ -1,0 +1,43 @@
+/** A health check that somebody asks for: the monitor makes it, and counts it as any other. */
+import * as fs from "node:fs";
+import { VitrineError } from "../../base/mod.ts";
+import { notRunning } from "./end.ts";
+import { type HealthResult, readHealth } from "./health.ts";
+import { type Container, type EnginePaths, healthAskFile } from "./record.ts";
+import { runningProcess } from "./state.ts";
+
+const lookEveryMilliseconds = 10;
+
+/**
+ * Has the monitor check now, and gives what that check found. Errors: `container-not-running` when it ends meanwhile,
+ * `health-check-unavailable`.
+ */
+export async function askHealth(paths: EnginePaths, container: Container): Promise<HealthResult> {
+  const asked = BigInt(Date.now()) * 1_000_000n;
+  ask(healthAskFile(paths, container.id), container);
+  for (;;) {
+    const result = readHealth(paths, container)?.log.findLast(({ began }) => began >= asked);
+    if (result !== undefined) return result;
+    if (runningProcess(paths, container) === undefined) throw notRunning(container);
+    await new Promise((resolve) => setTimeout(resolve, lookEveryMilliseconds));
+  }
+}
+
+function ask(file: string, container: Container): void {
+  try {
+    // Only the monitor reads it: without one the call fails and does not wait.
+    const fd = fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW);
+    try {
+      fs.writeSync(fd, "\n");
+    } finally {
+      fs.closeSync(fd);
+    }
+  } catch (cause) {
+    throw new VitrineError("unavailable", `the monitor of container ${container.name} takes no request`, {
+      code: "health-check-unavailable",
+      operand: container.name,
+      hint: `it may be of an earlier release: vitrine restart ${container.name}`,
+      cause,
+    });
+  }
+}
