@@ -178,7 +178,14 @@ int start_main(char **argv) {
   if (faccessat(directory, "poststart", F_OK, 0) != 0) return 0;
   int size = snprintf(hooks, sizeof hooks, "%s/poststart", argv[0]);
   if (size > 0 && (size_t)size < sizeof hooks && run_hooks(hooks, init)) return 0;
-  /* runtime.md#lifecycle: a poststart hook that fails stops the container. */
-  if (read_process(directory) == init) kill(init, SIGKILL);
+  /* runtime.md#lifecycle: a poststart hook that fails stops the container, which is then destroyed. */
+  int pidfd = open_init(directory);
+  if (pidfd >= 0) {
+    struct pollfd ended = {pidfd, POLLIN, 0};
+    if (k_pidfd_send_signal(pidfd, SIGKILL) == 0) poll(&ended, 1, 10000);
+    close(pidfd);
+  }
+  size = snprintf(hooks, sizeof hooks, "%s/delete", argv[0]);
+  if (size > 0 && (size_t)size < sizeof hooks) run_main(hooks, -1, NULL);
   return 1;
 }

@@ -156,6 +156,7 @@ struct args_supervise {
   struct str pid_file;
   bool forward_signals;
   bool relay_input;
+  bool clean_up;
 };
 struct args_report_failure {
   struct list argv;
@@ -806,6 +807,7 @@ static const struct field fields_supervise[] = {
   {ARG_STR, offsetof(struct args_supervise, pid_file)},
   {ARG_BOOL, offsetof(struct args_supervise, forward_signals)},
   {ARG_BOOL, offsetof(struct args_supervise, relay_input)},
+  {ARG_BOOL, offsetof(struct args_supervise, clean_up)},
 };
 static const struct field fields_report_failure[] = {
   {ARG_STRS, offsetof(struct args_report_failure, argv)},
@@ -1209,7 +1211,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_BARRIER] = {"barrier", fields_barrier, 1},
   [OP_CGROUP_ATTACH] = {"cgroupAttach", fields_cgroup_attach, 1},
   [OP_SET_TIME_OFFSET] = {"setTimeOffset", fields_set_time_offset, 3},
-  [OP_SUPERVISE] = {"supervise", fields_supervise, 4},
+  [OP_SUPERVISE] = {"supervise", fields_supervise, 5},
   [OP_REPORT_FAILURE] = {"reportFailure", fields_report_failure, 1},
   [OP_RUN_PROGRAM] = {"runProgram", fields_run_program, 6},
   [OP_NEW_SESSION] = {"newSession", NULL, 0},

@@ -303,8 +303,10 @@ static int finish(struct helper *h) {
     status = m->interrupted != 0 ? 128 + m->interrupted : exit_status(m->wait_status);
   }
   terminal_restore(m);
-  run_cleanup_ops(h);
-  record_destroy(m);
+  if (!m->keep) {
+    run_cleanup_ops(h);
+    record_destroy(m);
+  }
   if (m->hub != NULL) hub_finish(m->hub, status);
   if (m->lifeline >= 0) dprintf(m->lifeline, "%d\n", status);
   return status;

@@ -219,6 +219,7 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
   if (m == NULL || m->child <= 0) return fail_as(h, EINVAL, "no clone before it");
   bool forward = a->forward_signals;
   bool input = a->relay_input;
+  bool clean_up = a->clean_up;
   char *exit_file = kept_string(a->exit_file);
   int error = a->pid_file.length > 0 ? write_process(h, a->pid_file.at, m->child, false) : 0;
   if (error == 0 && restart_refused(h)) {
@@ -230,6 +231,7 @@ int op_supervise(struct helper *h, const struct args_supervise *a) {
     if (m->oom != NULL) oom_end(m);
     record_end(m);
     restart_announce(h);
+    m->keep = !clean_up;
   }
   if (error == 0 && exit_file != NULL) error = write_exit(h, exit_file);
   free(exit_file);

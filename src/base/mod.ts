@@ -1,3 +1,4 @@
+export { readBeneath } from "./beneath.ts";
 export * from "./compression.ts";
 export { type ErrorDetails, type ErrorKind, errnoOf, VitrineError } from "./errors.ts";
 export * from "./files.ts";

@@ -1,6 +1,6 @@
 /** `exec`: a further program in a container that runs, as a plan for the helper. */
 import * as fs from "node:fs";
-import { temporaryName, VitrineError } from "../base/mod.ts";
+import { readBeneath, temporaryName, VitrineError } from "../base/mod.ts";
 import { capabilityNames, encodePlan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
 import {
@@ -18,7 +18,6 @@ import { defaults } from "./defaults.ts";
 import { detachPlan, withMonitorOps } from "./detach-plan.ts";
 import { recordContainerEvent } from "./events/record.ts";
 import { cgroupOf } from "./health-plan.ts";
-import { readBeneath } from "./host-files.ts";
 import type { EnvironmentChange } from "./options.ts";
 import type { EngineDeps } from "./plan-run.ts";
 import { recordOp } from "./supervision.ts";

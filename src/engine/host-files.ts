@@ -1,6 +1,5 @@
-/** What the specification asks of the machine's files: device nodes, small text files, a root filesystem's passwd. */
+/** What the specification asks of the machine's files: device nodes, small text files. */
 import * as fs from "node:fs";
-import * as path from "node:path";
 import type { HostDevice } from "./spec/input.ts";
 
 /** Text of a small file of the host; undefined when it cannot be read. */
@@ -53,58 +52,6 @@ function deviceNumbers(device: number): { readonly major: number; readonly minor
     major: Number(((value >> 8n) & 0xfffn) | ((value >> 32n) & 0xfffff000n)),
     minor: Number((value & 0xffn) | ((value >> 12n) & 0xffffff00n)),
   };
-}
-
-const linkLimit = 40;
-const readLimit = 1024 * 1024;
-
-/**
- * A regular file of a root filesystem given by --rootfs, at most 1 MiB, its links resolved as inside that root. Whoever may
- * write there can change a link meanwhile, so the result is used for looking up names alone.
- */
-export function readBeneath(root: string, file: string): Uint8Array | undefined {
-  const pending = file.split("/").filter((part) => part !== "" && part !== ".");
-  const resolved: string[] = [];
-  let links = 0;
-  while (pending.length > 0) {
-    const part = pending.shift()!;
-    if (part === "..") {
-      resolved.pop();
-      continue;
-    }
-    const here = path.join(root, ...resolved, part);
-    let target: string | undefined;
-    try {
-      if (fs.lstatSync(here).isSymbolicLink()) target = fs.readlinkSync(here);
-    } catch {
-      return undefined;
-    }
-    if (target === undefined) {
-      resolved.push(part);
-      continue;
-    }
-    links += 1;
-    if (links > linkLimit) return undefined;
-    if (target.startsWith("/")) resolved.length = 0;
-    pending.unshift(...target.split("/").filter((step) => step !== "" && step !== "."));
-  }
-  return readRegular(path.join(root, ...resolved));
-}
-
-function readRegular(file: string): Uint8Array | undefined {
-  let descriptor: number;
-  try {
-    // Not blocking: a FIFO in place of the file would hold us for ever.
-    descriptor = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
-  try {
-    const stat = fs.fstatSync(descriptor);
-    return stat.isFile() && stat.size <= readLimit ? fs.readFileSync(descriptor) : undefined;
-  } finally {
-    fs.closeSync(descriptor);
-  }
 }
 
 /** The soft limit of open files of the process that called vitrine: our own was raised by the JavaScript runtime. */

@@ -2,6 +2,7 @@
  * Everything that `run` decides, as one value: nothing is written and nothing is started, so that `explain run`
  * shows what `run` does.
  */
+import { readBeneath } from "../base/mod.ts";
 import type { HostFacts, Plan, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import type { RootMount } from "../runtime/mod.ts";
@@ -10,7 +11,7 @@ import { containerDirectory, type EnginePaths, listContainers, runDirectory } fr
 import { defaults } from "./defaults.ts";
 import { parseDetachKeys, standardDetachKeys } from "./flags/streams.ts";
 import { healthCheckOf } from "./health.ts";
-import { callerOpenFiles, hostDevices, readBeneath, readHostFile } from "./host-files.ts";
+import { callerOpenFiles, hostDevices, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
 import { cgroupFor, type Launch, type LaunchInput, type Manner, planLaunch } from "./launch.ts";
 import type { LogOptions, RunOptions } from "./options.ts";

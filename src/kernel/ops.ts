@@ -111,8 +111,8 @@ export const opTable = {
   supervise: {
     code: 7,
     calls: "poll, read, write, waitpid, pidfd_send_signal",
-    doc: "Waits for init: passes signals on, relays the terminal, records the exit status. `exitFile` empty: not recorded. `pidFile` empty: not written (PID STARTTIME; CODE SIGNAL TIME_NS). With `relayInput` the monitor's stdin goes to the container's terminal.",
-    args: { exitFile: "str", pidFile: "str", forwardSignals: "bool", relayInput: "bool" },
+    doc: "Waits for init: passes signals on, relays the terminal, records the exit status. `exitFile` empty: not recorded. `pidFile` empty: not written (PID STARTTIME; CODE SIGNAL TIME_NS). With `relayInput` the monitor's stdin goes to the container's terminal. Cleanup ops follow with `cleanUp`: else they serve a failure.",
+    args: { exitFile: "str", pidFile: "str", forwardSignals: "bool", relayInput: "bool", cleanUp: "bool" },
   },
   reportFailure: {
     code: 8,

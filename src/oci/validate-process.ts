@@ -48,7 +48,11 @@ export function readProcess(reader: ConfigReader, field: Field): Process {
     scheduler: field.at("scheduler").optional(readScheduler),
     ioPriority: field.at("ioPriority").optional((priority) => ({
       class: priority.at("class").oneOf(ioPriorityClasses),
-      priority: priority.at("priority").integer(0, 7),
+      // The idle class has no levels (ioprio_set(2)): crun takes it without one.
+      priority:
+        priority.at("class").oneOf(ioPriorityClasses) === "IOPRIO_CLASS_IDLE"
+          ? (priority.at("priority").optional((level) => level.integer(0, 7)) ?? 0)
+          : priority.at("priority").integer(0, 7),
     })),
     execCPUAffinity: field.at("execCPUAffinity").optional((affinity) =>
       compact({

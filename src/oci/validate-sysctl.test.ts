@@ -62,5 +62,6 @@ test("one name is not set in two ways", () => {
   const code = "runtime-config-duplicate";
   assertFails(code, () => validate({ "kernel.hostname": "a" }, { hostname: "b" }));
   assertFails(code, () => validate({ "kernel/domainname": "a" }, { domainname: "b" }));
+  validate({ "kernel.domainname": "a" }, { domainname: "a" });
   assertFails(code, () => validate({ "net.ipv4.ip_forward": "1", "net/ipv4/ip_forward": "0" }));
 });

@@ -70,11 +70,12 @@ export function readSysctl(
   });
 }
 
-/** Two ways to set one name: the order would decide. */
+/** Two ways to set one name: the order would decide, but where both say the same. */
 function refuseConflict(reader: ConfigReader, member: Field, path: string): void {
   const field =
     path === "kernel/hostname" ? "hostname" : path === "kernel/domainname" ? "domainname" : undefined;
-  if (field !== undefined && reader.root.at(field).present) {
+  if (field === undefined || !reader.root.at(field).present) return;
+  if (field === "hostname" || reader.root.at(field).string() !== member.string()) {
     member.fail(`and /${field} set the same name`, { code: "runtime-config-duplicate" });
   }
 }

@@ -52,6 +52,7 @@ export function supervise(draft: Draft): void {
       pidFile: container.pidFile ?? "",
       forwardSignals: container.forwardSignals,
       relayInput: container.stdin === "inherit",
+      cleanUp: container.keep !== true,
     },
     { pointer: "/process", section: "runtime.md#lifecycle", origin: { by: "default" } },
   );

@@ -70,7 +70,10 @@ function runHooks(
   status: ContainerStatus,
 ): void {
   for (const [index, hook] of hooksOf(draft, name).entries()) {
-    const env = hook.env ?? (name === "startContainer" ? processOf(draft).env : undefined);
+    // In the container its own environment: the host's is nothing for it.
+    const inherited =
+      name === "startContainer" ? processOf(draft).env : draft.input.container.hookEnvironment;
+    const env = hook.env ?? inherited;
     draft[stage](
       {
         op: "runProgram",

@@ -27,6 +27,7 @@ export {
   readBundle,
   writeContainer,
 } from "./lifecycle/create.ts";
+export { completeEnvironment } from "./lifecycle/environment.ts";
 export { compileExec, type ExecInput } from "./lifecycle/exec.ts";
 export { foreignNamespaces, setgroupsDeniedFor } from "./lifecycle/join.ts";
 export {

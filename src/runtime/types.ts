@@ -111,6 +111,10 @@ export interface ContainerPlacement {
     /** Cleanup is for what the start alone needed, not for the process. */
     readonly cleanUp?: boolean;
   };
+  /** What hooks without `env` of their own get; absent: nothing. */
+  readonly hookEnvironment?: readonly string[];
+  /** What is left of a container that has ended stays, as of one that was created (`run --keep`). */
+  readonly keep?: boolean;
   /** So many descriptors from 3 on stay open (`--preserve-fds`). */
   readonly preserveDescriptors?: number;
   /** The program that explains a failed op. */

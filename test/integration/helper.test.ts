@@ -440,6 +440,7 @@ test("namespaces of a running container can be entered", async (t) => {
     pidFile: "",
     forwardSignals: true,
     relayInput: false,
+    cleanUp: true,
   };
   const ops = [
     { stage: "monitor", op: join("pid") },

@@ -158,6 +158,7 @@ export function container(bench: Bench, parts: ContainerParts): WireOp[] {
       pidFile: "",
       forwardSignals: true,
       relayInput: false,
+      cleanUp: true,
       ...parts.supervise,
     },
   ]);

@@ -52,7 +52,7 @@ export function compileRestore(wanted: RestorePlanInput): Plan {
   draft.init({ op: "closeDescriptors", first: 3 + wanted.preserveDescriptors }, ours);
   draft.init({ op: "execute", argv: wanted.argv, env: wanted.env }, ours);
   draft.monitor(
-    { op: "supervise", exitFile: "", pidFile: "", forwardSignals: true, relayInput: false },
+    { op: "supervise", exitFile: "", pidFile: "", forwardSignals: true, relayInput: false, cleanUp: true },
     ours,
   );
   return draft.finish();

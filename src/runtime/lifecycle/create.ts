@@ -16,6 +16,7 @@ import { isResctrl } from "../intel-rdt.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { SystemdPlace } from "../systemd-scope.ts";
 import type { CgroupDecision, CompileInput } from "../types.ts";
+import { completeEnvironment, passwdOf } from "./environment.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
 import { filterOf } from "./seccomp.ts";
 
@@ -23,12 +24,16 @@ export interface CreateOptions {
   readonly id: string;
   /** Absolute. */
   readonly bundle: string;
+  /** Absolute: in place of the bundle's config.json. */
+  readonly configFile?: string;
   /** Absolute: where the containers of this runtime are. */
   readonly root: string;
   /** `create` and `run`: the program waits for `start`, or not. */
   readonly waits: boolean;
   /** False: the monitor stays in front until the program ends (`run` without --detach). */
   readonly detach: boolean;
+  /** What `delete` removes stays also when the monitor sees the end of the program. */
+  readonly keep?: boolean;
   readonly pidFile?: string;
   readonly consoleSocket?: string;
   readonly noPivot: boolean;
@@ -39,8 +44,12 @@ export interface CreateOptions {
   /** More environment for the program: socket activation. */
   readonly environment: readonly string[];
   readonly terminal?: { readonly rows: number; readonly columns: number };
+  /** What hooks without `env` get: the runtime's own environment, as from runc and crun; absent: nothing. */
+  readonly hookEnvironment?: readonly string[];
   /** How the helper tells of a failed op. The container's directory is added. */
   readonly reportFailure: readonly string[];
+  /** The same for the ops of `start`; absent: as `reportFailure`. */
+  readonly reportStartFailure?: readonly string[];
 }
 
 export interface CreateHost {
@@ -49,6 +58,7 @@ export interface CreateHost {
 }
 
 export interface CompiledBundle {
+  /** As it was given. */
   readonly config: RuntimeConfig;
   readonly input: CompileInput;
   readonly plan: Plan;
@@ -57,8 +67,10 @@ export interface CompiledBundle {
 }
 
 /** The bundle's config.json. Errors: `bundle-config-missing` and those of `parseRuntimeConfig`. */
-export function readBundle(bundle: string): { config: RuntimeConfig; warnings: readonly string[] } {
-  const file = `${bundle}/config.json`;
+export function readBundle(
+  bundle: string,
+  file = `${bundle}/config.json`,
+): { config: RuntimeConfig; warnings: readonly string[] } {
   let bytes: Uint8Array;
   try {
     bytes = readBounded(file);
@@ -91,12 +103,12 @@ function readBounded(file: string): Uint8Array {
 /** Nothing is written. Errors: those of `readBundle` and `compile`, `rootfs-missing`, `console-socket-missing`, … */
 export async function compileBundle(options: CreateOptions, host: CreateHost): Promise<CompiledBundle> {
   const id = requireId(options.id);
-  const { config: given, warnings } = readBundle(options.bundle);
-  const config = withEnvironment(given, options.environment);
-  requireProcess(config);
-  checkTerminal(config, options);
-  checkJoinedMappings(config);
-  const rootfs = resolveRoot(config, options.bundle);
+  const { config: given, warnings } = readBundle(options.bundle, options.configFile);
+  requireProcess(given);
+  checkTerminal(given, options);
+  checkJoinedMappings(given);
+  const rootfs = resolveRoot(given, options.bundle);
+  const config = withEnvironment(given, options.environment, rootfs);
   const directory = `${options.root}/${id}`;
   const place = files(directory);
   const shared = config.linux?.rootfsPropagation?.endsWith("shared") === true;
@@ -121,6 +133,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       init: false,
       dieWithMonitor: false,
       forwardSignals: true,
+      keep: options.keep === true,
       ...(options.detach ? { release: { processFile: place.process } } : { pidFile: place.process }),
       ...(options.pidFile === undefined ? {} : { plainPidFile: options.pidFile }),
       ...(options.waits ? { startFifo: place.start } : {}),
@@ -129,6 +142,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
         ? { idMapTools: { newuidmap: tools.newuidmap, newgidmap: tools.newgidmap } }
         : {}),
       removeTrees: [directory],
+      hookEnvironment: options.hookEnvironment ?? [],
       noPivot: options.noPivot,
       keepKeyring: options.keepKeyring,
       preserveDescriptors: options.preserveDescriptors,
@@ -139,7 +153,14 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
   };
   const plan = compile(input);
   const notes = (plan.notes ?? []).map(({ pointer, text }) => `config.json${pointer}: ${text}`);
-  return { config, input, plan, start: compileStart(input), warnings: [...warnings, ...notes] };
+  const start = compileStart({
+    ...input,
+    container: {
+      ...input.container,
+      reportFailure: [...(options.reportStartFailure ?? options.reportFailure), directory],
+    },
+  });
+  return { config: given, input, plan, start, warnings: [...warnings, ...notes] };
 }
 
 /** One id, our own, needs no tool (user_namespaces(7)). */
@@ -148,10 +169,11 @@ function needsTools({ linux }: RuntimeConfig): boolean {
   return maps.some(({ size }) => size > 1) || maps.length > 2;
 }
 
-function withEnvironment(config: RuntimeConfig, more: readonly string[]): RuntimeConfig {
+function withEnvironment(config: RuntimeConfig, more: readonly string[], rootfs: string): RuntimeConfig {
   const { process } = config;
-  if (process === undefined || more.length === 0) return config;
-  return { ...config, process: { ...process, env: [...(process.env ?? []), ...more] } };
+  if (process === undefined) return config;
+  const whole = more.length === 0 ? process : { ...process, env: [...(process.env ?? []), ...more] };
+  return { ...config, process: completeEnvironment(whole, () => passwdOf(config, rootfs)) };
 }
 
 function requireProcess(config: RuntimeConfig): void {
@@ -237,7 +259,10 @@ export function writeContainer(bundle: CompiledBundle, options: CreateOptions, h
     write(place.plan, encodePlan(bundle.plan));
     write(place.reasons, encodeReasons(bundle.plan));
     write(place.remove, encodePlan({ ops: bundle.plan.ops.filter(isCleanup) }));
-    if (bundle.start !== undefined) write(place.poststart, encodePlan(bundle.start));
+    if (bundle.start !== undefined) {
+      write(place.poststart, encodePlan(bundle.start));
+      write(place.poststartReasons, encodeReasons(bundle.start));
+    }
     write(place.config, encodeRuntimeConfig(bundle.config));
     const record = recordOf(bundle, options, host);
     write(place.record, JSON.stringify(record));

@@ -48,6 +48,7 @@ export const files = (directory: string) => ({
   reasons: `${directory}/reasons.json`,
   remove: `${directory}/delete`,
   poststart: `${directory}/poststart`,
+  poststartReasons: `${directory}/poststart.json`,
   process: `${directory}/process`,
   start: `${directory}/start`,
 });

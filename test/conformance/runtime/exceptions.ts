@@ -86,7 +86,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     "config.md#domainname: is the container's": "ignores domainname",
     "config-linux.md#namespaces: without mount it is the runtime's: mounts are made below the root, and gone after delete":
       "leaves them on the host",
-    "config.md#poststart: a hook that fails is an error of start, and ends the container":
+    "config.md#poststart: a hook that fails is an error of start, and destroys the container":
       "runs the hooks at the end of create",
     "runtime.md#state: hooks are told id, status, bundle and annotations":
       "tells the poststart hooks that the status is created",
@@ -115,7 +115,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
       "leaves them on the host",
     "runtime.md#state: hooks are told id, status, bundle and annotations": "tells the first hooks created",
     "runtime.md#state: hooks are told the pid as they see it": "tells hooks in the container no pid",
-    "config.md#poststart: a hook that fails is an error of start, and ends the container": "goes on",
+    "config.md#poststart: a hook that fails is an error of start, and destroys the container": "goes on",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",

@@ -1,6 +1,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { limits, parseJson, temporaryName, VitrineError } from "../../../base/mod.ts";
+import { limits, parseJson, readBeneath, temporaryName, VitrineError } from "../../../base/mod.ts";
 import { encodePlan, probeHost } from "../../../kernel/mod.ts";
 import {
   type Process,
@@ -11,6 +11,7 @@ import {
 import {
   type CgroupDecision,
   compileExec,
+  completeEnvironment,
   encodeReasons,
   filterOf,
   foreignNamespaces,
@@ -59,7 +60,9 @@ export const verb = defineVerb({
     requireRunning(id, status, options["ignore-paused"]);
     const directory = `${globals.root}/${id}`;
     const config = parseRuntimeConfig(fs.readFileSync(lifecycleFiles(directory).config)).config;
-    const process = processFor(config, options, args);
+    const process = completeEnvironment(processFor(config, options, args), () =>
+      readBeneath(`/proc/${pid}/root`, "/etc/passwd"),
+    );
     const consoleSocket = options["console-socket"];
     checkTerminal(process, consoleSocket, options.detach);
     const facts = probeHost();

@@ -18,7 +18,7 @@ export const verb = defineVerb({
   positionals: [1, 1],
   run({ options, positionals, log }) {
     const failure = { index: options.op, errno: options.errno, detail: options.detail };
-    const plan = readPlan(positionals[0] ?? "");
+    const plan = readPlan(positionals[0] ?? "", options.verb);
     const { error } = explainFailure(plan, failure);
     const program = programFailure(plan, failure.index, failure.errno);
     log.error(`${options.verb} failed: ${program ?? error.message}`);
@@ -26,9 +26,18 @@ export const verb = defineVerb({
   },
 });
 
+const errnoWords: Readonly<Record<number, string>> = {
+  2: "no such file or directory",
+  13: "permission denied",
+  20: "not a directory",
+};
+
 /** Engines tell by these words of runc which exit status a missing or forbidden program is worth. */
 function programFailure(plan: Plan, index: number, errno: number): string | undefined {
   const op = plan.ops[index]?.op;
+  if (op?.op === "changeDirectory" && errnoWords[errno] !== undefined) {
+    return `chdir to cwd (${JSON.stringify(op.path)}) set in config.json failed: ${errnoWords[errno]}`;
+  }
   if (op?.op !== "execute") return undefined;
   const name = JSON.stringify(op.argv[0] ?? "");
   if (errno === 2) {
@@ -40,8 +49,10 @@ function programFailure(plan: Plan, index: number, errno: number): string | unde
 }
 
 /** A plan of its own (`exec`) is named by its directory as well. */
-function readPlan(directory: string): Plan {
-  const { plan, reasons } = lifecycleFiles(directory);
+function readPlan(directory: string, verb: string): Plan {
+  const place = lifecycleFiles(directory);
+  const [plan, reasons] =
+    verb === "start" ? [place.poststart, place.poststartReasons] : [place.plan, place.reasons];
   try {
     return joinPlan(fs.readFileSync(plan), fs.readFileSync(reasons, "utf8"));
   } catch {

@@ -23,6 +23,12 @@ export const makeOptions = {
     default: ".",
     help: "the bundle; default: this directory",
   },
+  config: {
+    type: "string",
+    short: "f",
+    value: "FILE",
+    help: "in place of the bundle's config.json; begins at the bundle",
+  },
   "console-socket": { type: "string", value: "PATH", help: "a unix socket that gets the terminal" },
   "pid-file": { type: "string", value: "FILE", help: "a file that gets the pid" },
   "preserve-fds": { type: "number", value: "N", default: 0, help: "so many descriptors from 3 on stay open" },
@@ -33,7 +39,12 @@ export const makeOptions = {
 
 export async function makeContainer(
   invocation: VerbInvocation<typeof makeOptions>,
-  how: { readonly verb: string; readonly waits: boolean; readonly detach: boolean },
+  how: {
+    readonly verb: string;
+    readonly waits: boolean;
+    readonly detach: boolean;
+    readonly keep?: boolean;
+  },
 ): Promise<never> {
   const { options, globals, log, context } = invocation;
   const facts = probeHost();
@@ -45,6 +56,8 @@ export async function makeContainer(
     root: globals.root,
     waits: how.waits,
     detach: how.detach,
+    keep: how.keep === true,
+    ...(options.config === undefined ? {} : { configFile: path.resolve(options.bundle, options.config) }),
     ...(options["pid-file"] === undefined ? {} : { pidFile: path.resolve(options["pid-file"]) }),
     ...(options["console-socket"] === undefined
       ? {}
@@ -54,7 +67,9 @@ export async function makeContainer(
     preserveDescriptors: requireDescriptors(options) + sockets.count,
     ...(globals.systemdCgroup ? { systemd: requireSystemd(facts, environment, context.helperPath()) } : {}),
     environment: sockets.environment,
+    hookEnvironment: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
     reportFailure: failureCommand(invocation, how.verb),
+    reportStartFailure: failureCommand(invocation, "start"),
   };
   const host = { facts, now: context.now };
   const bundle = await compileBundle(create, host);

@@ -7,9 +7,14 @@ export const verb = defineVerb({
   options: {
     ...makeOptions,
     detach: { type: "boolean", short: "d", help: "return once the program runs" },
-    keep: { type: "boolean", hidden: true, help: "do not delete the container when it ends" },
+    keep: { type: "boolean", help: "the container is not deleted when it ends" },
   },
   positionals: [1, 1],
   run: (invocation) =>
-    makeContainer(invocation, { verb: "run", waits: false, detach: invocation.options.detach }),
+    makeContainer(invocation, {
+      verb: "run",
+      waits: false,
+      detach: invocation.options.detach,
+      keep: invocation.options.keep,
+    }),
 });

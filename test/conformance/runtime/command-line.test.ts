@@ -1,0 +1,101 @@
+/** What the spec leaves open and engines take from runc and crun, as their own suites ask for it. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import {
+  bundle,
+  call,
+  must,
+  newId,
+  output,
+  refused,
+  runBundle,
+  scratch,
+  state,
+  succeeded,
+} from "./support.ts";
+
+const section = "the command line of runc";
+const sleep = "while :; do sleep 1; done";
+
+must(section, "HOME is set where it is missing or empty, from the container's /etc/passwd", () => {
+  const home = (uid: number, env: readonly string[]) =>
+    output('echo "$HOME"', (config, directory) => {
+      const etc = path.join(directory, "rootfs/etc");
+      fs.mkdirSync(etc, { recursive: true });
+      fs.mkdirSync(path.join(directory, "rootfs/usr/share"), { recursive: true });
+      fs.rmSync(path.join(etc, "passwd"), { force: true });
+      fs.symlinkSync("/usr/share/passwd", path.join(etc, "passwd"));
+      fs.writeFileSync(
+        path.join(directory, "rootfs/usr/share/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
+      );
+      config.process.user = { uid, gid: 0 };
+      config.process.env = ["PATH=/bin", ...env];
+    });
+  assert.equal(home(0, []), "/root");
+  assert.equal(home(1000, ["HOME="]), "/home/user");
+  assert.equal(home(4242, []), "/");
+  assert.equal(home(0, ["HOME=/there"]), "/there");
+});
+
+must(section, "of two variables of one name the last counts", () => {
+  const lines = output("", (config) => {
+    config.process.args = ["/bin/env"];
+    config.process.env = ["PATH=/bin", "A=1", "HOME=/", "A=2"];
+  }).split("\n");
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith("A=")),
+    ["A=2"],
+  );
+});
+
+must(section, "exec has a HOME too", () => {
+  const directory = bundle(sleep, (config, where) => {
+    config.process.env = ["PATH=/bin"];
+    fs.mkdirSync(path.join(where, "rootfs/etc"), { recursive: true });
+    fs.writeFileSync(path.join(where, "rootfs/etc/passwd"), "user:x:1000:1000::/home/user:/bin/sh\n");
+  });
+  const id = newId();
+  succeeded(call(["run", "--detach", "--bundle", directory, id]));
+  const home = succeeded(call(["exec", "--user", "1000:1000", id, "sh", "-c", 'echo "$HOME"']));
+  assert.equal(home.stdout.trim(), "/home/user");
+});
+
+must(section, "run --keep leaves a stopped container to look at and delete", () => {
+  const id = newId();
+  succeeded(call(["run", "--keep", "--bundle", bundle("true"), id]));
+  assert.equal(state(id).status, "stopped");
+  succeeded(call(["delete", id]));
+  refused(call(["state", id]));
+});
+
+must(section, "a working directory that is not there is told in runc's words", () => {
+  const id = newId();
+  succeeded(call(["run", "--detach", "--bundle", bundle(sleep), id]));
+  const answer = call(["exec", "--cwd", "/not/there", id, "true"]);
+  refused(answer);
+  assert.match(answer.stderr, /chdir to cwd .*no such file or directory/);
+});
+
+must(section, "hooks without an env have the runtime's own", () => {
+  const file = path.join(scratch(), "told");
+  const script = `echo "\${RUNTIME_ENVIRONMENT-}" >> ${file}`;
+  const withHooks = (env: object) =>
+    bundle("true", (config) => {
+      config.hooks = Object.fromEntries(
+        ["prestart", "createRuntime", "poststop"].map((point) => [
+          point,
+          [{ path: "/bin/sh", args: ["sh", "-c", script], ...env }],
+        ]),
+      );
+    });
+  process.env["RUNTIME_ENVIRONMENT"] = "handed on";
+  try {
+    succeeded(runBundle(withHooks({})));
+    succeeded(runBundle(withHooks({ env: ["PATH=/bin"] })));
+  } finally {
+    delete process.env["RUNTIME_ENVIRONMENT"];
+  }
+  assert.equal(fs.readFileSync(file, "utf8"), `${"handed on\n".repeat(3)}${"\n".repeat(3)}`);
+});
