@@ -145,12 +145,18 @@ static int run_all(struct helper *h) {
   return 0;
 }
 
-static int run_apply(int output, int copy) {
+/* What the caller opened: where answers go, where trees go, and what inflates. -1: none. */
+struct channels {
+  int output, copy;
+  struct unpacker_files unpacker;
+};
+
+static int run_apply(const struct channels *channels) {
   struct layer *layer = calloc(1, sizeof *layer);
   if (layer == NULL) return 1;
   layer->parent = layer->file = -1;
-  layer->output = output;
-  layer->copy = copy;
+  layer->output = channels->output;
+  layer->copy = channels->copy;
   layer->is_root = geteuid() == 0;
   struct helper h = {.stage = STAGE_APPLY, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1, .fifo = -1,
                      .channel = -1,
@@ -164,6 +170,10 @@ static int run_apply(int output, int copy) {
   /* Fewer turns between the two processes: stdin is a pipe, or the socket that node and bun make for one. */
   int size = INPUT_BYTES;
   if (fcntl(STDIN_FILENO, F_SETPIPE_SZ, size) < 0) setsockopt(STDIN_FILENO, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  if (channels->unpacker.memory >= 0 && !unpacker_start(&layer->unpacker, &channels->unpacker)) {
+    answer_failure(0, errno, "start what inflates");
+    _exit(1);
+  }
   int status = run_all(&h);
   usher_end();
   layer_reset(layer);
@@ -209,7 +219,7 @@ static int become_namespace_root(struct helper *h, int go) {
   return enter_user_namespace(h);
 }
 
-static int run_in_namespace(const struct args_id_map *map, int output, int copy) {
+static int run_in_namespace(const struct args_id_map *map, const struct channels *channels) {
   struct helper h = {.channel = -1};
   int go[2];
   h.umask = umask(022);
@@ -225,7 +235,7 @@ static int run_in_namespace(const struct args_id_map *map, int output, int copy)
     close(go[1]);
     int error = become_namespace_root(&h, go[0]);
     if (error > 0) answer_failure(0, error, h.detail);
-    _exit(error == 0 ? run_apply(output, copy) : 1);
+    _exit(error == 0 ? run_apply(channels) : 1);
   }
   close(go[0]);
   int error = map_ids_of(&h, pid, map);
@@ -237,8 +247,10 @@ static int run_in_namespace(const struct args_id_map *map, int output, int copy)
   close(go[1]);
   /* The child alone reads the ops: when it ends, whoever writes them must see it. */
   close(STDIN_FILENO);
-  if (output >= 0) close(output);
-  if (copy >= 0) close(copy);
+  const int theirs[] = {channels->output, channels->copy, channels->unpacker.memory, channels->unpacker.input[0]};
+  for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+    if (theirs[i] >= 0) close(theirs[i]);
+  }
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
   usher_reap();
@@ -253,14 +265,18 @@ static int run_in_namespace(const struct args_id_map *map, int output, int copy)
 
 /* node and bun give their children sockets for pipes, through which a layer takes four times as long. So the helper
    makes a pipe and says its number: the caller opens it as /proc/PID/fd/NUMBER and ends stdin. A caller that cannot
-   writes to stdin instead. False (errno) on failure. */
-static bool offer_pipe(void) {
+   writes to stdin instead. With `unpacker` it says the numbers of that as well, where it can be had. False (errno) on failure. */
+static bool offer_pipe(struct unpacker_files *unpacker) {
   int ends[2];
-  char line[32];
+  char line[96];
   int unread = 0;
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   fcntl(ends[0], F_SETPIPE_SZ, INPUT_BYTES);
-  int length = snprintf(line, sizeof line, "{\"pipe\":%d}\n", ends[1]);
+  int length;
+  if (unpacker != NULL && unpacker_offer(unpacker))
+    length = snprintf(line, sizeof line, "{\"pipe\":%d,\"input\":%d,\"memory\":%d,\"bytes\":%u}\n", ends[1], unpacker->input[1],
+                      unpacker->memory, UNPACKER_BYTES);
+  else length = snprintf(line, sizeof line, "{\"pipe\":%d}\n", ends[1]);
   print_line(line, (size_t)length);
   struct pollfd input = {STDIN_FILENO, POLLIN, 0};
   while (poll(&input, 1, -1) < 0) {
@@ -270,6 +286,7 @@ static bool offer_pipe(void) {
   if (ended && dup2(ends[0], STDIN_FILENO) < 0) return false;
   close(ends[0]);
   close(ends[1]);
+  if (unpacker != NULL && unpacker->memory >= 0) close(unpacker->input[1]);
   return true;
 }
 
@@ -293,35 +310,40 @@ int apply_main(int argc, char **argv) {
   struct args_id_map map = {.newuidmap = {"", 0}, .newgidmap = {"", 0}};
   prctl(PR_SET_NAME, "vitrine-apply");
   signal(SIGPIPE, SIG_IGN);
-  if (argc > 0 && strcmp(argv[0], "--pipe") == 0) {
-    if (!offer_pipe()) {
-      answer_failure(0, errno, "pipe");
-      return 1;
-    }
+  struct channels channels = {-1, -1, {-1, {-1, -1}}};
+  bool pipe = argc > 0 && strcmp(argv[0], "--pipe") == 0;
+  if (pipe) {
     argc--;
     argv++;
   }
-  int output = -1;
+  bool inflate = pipe && argc > 0 && strcmp(argv[0], "--inflate") == 0;
+  if (inflate) {
+    argc--;
+    argv++;
+  }
+  if (pipe && !offer_pipe(inflate ? &channels.unpacker : NULL)) {
+    answer_failure(0, errno, "pipe");
+    return 1;
+  }
   if (argc > 0 && strcmp(argv[0], "--output") == 0) {
-    output = offer_output();
-    if (output < 0) {
+    channels.output = offer_output();
+    if (channels.output < 0) {
       answer_failure(0, errno, "pipe");
       return 1;
     }
     argc--;
     argv++;
   }
-  int copy = -1;
   if (argc > 0 && strcmp(argv[0], "--copy=3") == 0) {
     /* What the caller opened for it; programs that we start do not get it. */
-    copy = fcntl(3, F_SETFD, FD_CLOEXEC) == 0 ? 3 : -1;
+    channels.copy = fcntl(3, F_SETFD, FD_CLOEXEC) == 0 ? 3 : -1;
     argc--;
     argv++;
   }
-  if (argc == 0) return run_apply(output, copy);
+  if (argc == 0) return run_apply(&channels);
   if ((argc != 3 && argc != 7) || strcmp(argv[0], "--userns") != 0 || !parse_map(argv[1], uids, sizeof uids, &map.uids) ||
       !parse_map(argv[2], gids, sizeof gids, &map.gids)) {
-    complain("usage: vitrine-helper apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
+    complain("usage: vitrine-helper apply [--pipe [--inflate]] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
     return 125;
   }
   if (argc == 7) {
@@ -331,5 +353,5 @@ int apply_main(int argc, char **argv) {
   }
   /* Without privilege the kernel takes a gid map only from who gave up setgroups; the setuid tools have it. */
   map.deny_setgroups = argc == 3 && geteuid() != 0;
-  return run_in_namespace(&map, output, copy);
+  return run_in_namespace(&map, &channels);
 }

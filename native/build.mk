@@ -25,7 +25,9 @@ HELPER_LINK := -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id=none 
 
 ifeq ($(HELPER_LIBC),musl)
 # By hand, because musl-gcc cannot link static-pie.
-HELPER_CC = $(CC) -nostdinc -isystem $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-musl /usr/lib/musl/include))
+# The compiler's own headers, behind musl's: what its processors' instructions are called.
+HELPER_CC = $(CC) -nostdinc -isystem $(firstword $(wildcard /usr/include/$(shell uname -m)-linux-musl /usr/lib/musl/include)) \
+  -isystem $(shell $(CC) -print-file-name=include)
 HELPER_BEFORE = -nostdlib $(HELPER_MUSL)/rcrt1.o $(HELPER_MUSL)/crti.o
 HELPER_AFTER = $(HELPER_MUSL)/libc.a $(shell $(CC) -print-libgcc-file-name) $(HELPER_MUSL)/libc.a $(HELPER_MUSL)/crtn.o
 else
@@ -78,8 +80,15 @@ build/helper-test: native/test/decoder.c $(HELPER_DECODER) $(HELPER_HEADERS) nat
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decoder.c $(HELPER_DECODER)
 
-helper-test: build/helper-test
+helper-test: build/helper-test build/inflate-test
 	build/helper-test
+	@VITRINE_FUZZ_SECONDS=5 node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
+
+# What inflates, beside zlib: test/fuzz/inflate.ts.
+INFLATE_SOURCES := native/inflate.c native/crc32.c native/sha256.c
+build/inflate-test: native/test/inflate.c $(INFLATE_SOURCES) $(HELPER_HEADERS) native/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/inflate.c $(INFLATE_SOURCES)
 
 # The integration tests of the helper with the sanitized build and with the one for old kernels.
 helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic

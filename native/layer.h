@@ -2,6 +2,7 @@
 #ifndef VITRINE_LAYER_H
 #define VITRINE_LAYER_H
 #include "helper.h"
+#include "unpacker.h"
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -31,6 +32,7 @@ struct layer {
   int output, copy; /* where reading ops write their answers, and trees without one; -1: nowhere */
   bool is_root; /* what it makes belongs to 0:0 of its user namespace */
   uint64_t skipped_devices;
+  struct unpacker unpacker; /* `bytes` is NULL without one */
   /* The directory of the last entry: the next one mostly shares it. */
   int parent;
   bool parent_setgid;

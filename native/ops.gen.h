@@ -122,7 +122,8 @@ enum op_code {
   OP_READ_TREE = 118,
   OP_DETACH_ROOT = 119,
   OP_LAYER_COPY = 120,
-  OP_CODE_MAX = 120
+  OP_LAYER_INFLATED = 121,
+  OP_CODE_MAX = 121
 };
 
 struct args_join_namespace {
@@ -577,6 +578,11 @@ struct args_layer_copy {
   struct path from;
   struct str path;
 };
+struct args_layer_inflated {
+  uint64_t offset;
+  uint64_t position;
+  uint64_t length;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -674,6 +680,7 @@ union op_args {
   struct args_read_tree read_tree;
   struct args_detach_root detach_root;
   struct args_layer_copy layer_copy;
+  struct args_layer_inflated layer_inflated;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -772,7 +779,8 @@ union op_args {
   X(read_entry, OP_READ_ENTRY, "readEntry") \
   X(read_tree, OP_READ_TREE, "readTree") \
   X(detach_root, OP_DETACH_ROOT, "detachRoot") \
-  X(layer_copy, OP_LAYER_COPY, "layerCopy")
+  X(layer_copy, OP_LAYER_COPY, "layerCopy") \
+  X(layer_inflated, OP_LAYER_INFLATED, "layerInflated")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -1204,6 +1212,11 @@ static const struct field fields_layer_copy[] = {
   {ARG_PATH, offsetof(struct args_layer_copy, from)},
   {ARG_RAW, offsetof(struct args_layer_copy, path)},
 };
+static const struct field fields_layer_inflated[] = {
+  {ARG_U64, offsetof(struct args_layer_inflated, offset)},
+  {ARG_U64, offsetof(struct args_layer_inflated, position)},
+  {ARG_U64, offsetof(struct args_layer_inflated, length)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1300,6 +1313,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_READ_TREE] = {"readTree", fields_read_tree, 10},
   [OP_DETACH_ROOT] = {"detachRoot", NULL, 0},
   [OP_LAYER_COPY] = {"layerCopy", fields_layer_copy, 2},
+  [OP_LAYER_INFLATED] = {"layerInflated", fields_layer_inflated, 3},
 };
 #endif
 #endif

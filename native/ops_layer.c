@@ -216,16 +216,12 @@ int op_layer_entry(struct helper *h, const struct args_layer_entry *a) {
   return make_entry(h, a, &place, &meta);
 }
 
-int op_layer_data(struct helper *h, const struct args_layer_data *a) {
-  int error = need_layer(h);
-  if (error != 0) return error;
+static int write_data(struct helper *h, uint64_t offset, const uint8_t *at, size_t left) {
   struct layer *layer = h->layer;
   if (layer->file < 0) return fail_as(h, EINVAL, "data without a file");
-  if (a->offset > layer->file_size || a->data.length > layer->file_size - a->offset)
+  if (offset > layer->file_size || left > layer->file_size - offset)
     return fail_as(h, EFBIG, "%s: more data than its size", layer->file_path);
-  uint64_t offset = a->offset;
-  const uint8_t *at = a->data.at;
-  for (size_t left = a->data.length; left > 0;) {
+  while (left > 0) {
     ssize_t wrote = pwrite(layer->file, at, left, (off_t)offset);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) return fail(h, "write %s", layer->file_path);
@@ -235,6 +231,22 @@ int op_layer_data(struct helper *h, const struct args_layer_data *a) {
   }
   if (offset > layer->file_end) layer->file_end = offset;
   return layer->file_end == layer->file_size ? finish_file(h) : 0;
+}
+
+int op_layer_data(struct helper *h, const struct args_layer_data *a) {
+  int error = need_layer(h);
+  return error != 0 ? error : write_data(h, a->offset, a->data.at, a->data.length);
+}
+
+int op_layer_inflated(struct helper *h, const struct args_layer_inflated *a) {
+  int error = need_layer(h);
+  if (error != 0) return error;
+  struct unpacker *unpacker = &h->layer->unpacker;
+  const uint8_t *at = unpacker->bytes == NULL || a->length > SIZE_MAX ? NULL : unpacker_at(unpacker, a->position, (size_t)a->length);
+  if (at == NULL) return fail_as(h, EINVAL, "bytes that were not inflated");
+  if (a->length > 0) error = write_data(h, a->offset, at, (size_t)a->length);
+  if (error == 0) unpacker_release(unpacker, a->position + a->length);
+  return error;
 }
 
 int op_layer_copy(struct helper *h, const struct args_layer_copy *a) {

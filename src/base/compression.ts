@@ -44,8 +44,7 @@ export interface Decompressed {
  */
 export async function decompress(source: ByteStream, name?: string): Promise<Decompressed> {
   const input: Tally = { bytes: 0 };
-  const { head, stream, close } = await peek(counted(source, input), headBytes);
-  const compression = detectCompression(head);
+  const { compression, stream, close } = await peekCompression(counted(source, input));
   try {
     return { compression, stream: await decompressed(stream, compression, name), input };
   } catch (error) {
@@ -54,12 +53,22 @@ export async function decompress(source: ByteStream, name?: string): Promise<Dec
   }
 }
 
+/** What a stream is compressed with, and the whole stream again; `close` is for one that nobody will read. */
+export async function peekCompression(source: ByteStream): Promise<{
+  readonly compression: Compression;
+  readonly stream: ByteStream;
+  readonly close: () => Promise<unknown>;
+}> {
+  const { head, stream, close } = await peek(source, headBytes);
+  return { compression: detectCompression(head), stream, close };
+}
+
 async function decompressed(
   source: ByteStream,
   compression: Compression,
   name?: string,
 ): Promise<ByteStream> {
-  const explain = (cause: unknown): VitrineError => corrupt(compression, name, cause);
+  const explain = (cause: unknown): VitrineError => damagedData(compression, name, cause);
   switch (compression) {
     case "none":
       return source;
@@ -83,7 +92,8 @@ async function decompressed(
 /** Default chunks of 16 KiB halve the speed. The high water mark lets the next input wait in the queue. */
 const streamOptions = { chunkSize: chunkBytes / 2, writableHighWaterMark: chunkBytes };
 
-function corrupt(compression: string, name: string | undefined, cause: unknown): VitrineError {
+/** `compressed-data-corrupt` */
+export function damagedData(compression: string, name: string | undefined, cause: unknown): VitrineError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new VitrineError("corrupt", `${compression} data is damaged or incomplete: ${reason}`, {
     code: "compressed-data-corrupt",
@@ -111,10 +121,11 @@ async function zstdTransform(direction: "compress" | "decompress", level?: numbe
 async function* wholeFrames(source: ByteStream, name: string | undefined): AsyncGenerator<Uint8Array, void> {
   const frames = new ZstdFrames();
   for await (const chunk of source) {
-    if (!frames.push(chunk)) throw corrupt("zstd", name, "a frame is malformed or something else follows");
+    if (!frames.push(chunk))
+      throw damagedData("zstd", name, "a frame is malformed or something else follows");
     yield chunk;
   }
-  if (!frames.isComplete) throw corrupt("zstd", name, "it ends inside a frame");
+  if (!frames.isComplete) throw damagedData("zstd", name, "it ends inside a frame");
 }
 
 /** The library knows numbers only: enum xz_ret of XZ Embedded. */

@@ -102,19 +102,24 @@ const ratioFloorBytes = 16 * chunkBytes;
 
 /** Passes `source` on; throws `bomb` (kind invalid) before yielding bytes beyond a bound. */
 export async function* bounded(source: ByteStream, bound: Bound): AsyncGenerator<Uint8Array, void> {
-  const { freeBytes = ratioFloorBytes } = bound;
   let bytes = 0;
   for await (const chunk of source) {
     bytes += chunk.length;
-    if (bytes > bound.maxBytes) {
-      throw bomb(`content has more than the ${bound.maxBytes} bytes allowed`, bound.name);
-    }
-    if (bound.maxRatio !== undefined && bound.input !== undefined && bytes > freeBytes) {
-      if (bytes > bound.input.bytes * bound.maxRatio) {
-        throw bomb(`content expands more than ${bound.maxRatio} times`, bound.name);
-      }
-    }
+    requireWithin(bytes, bound);
     yield chunk;
+  }
+}
+
+/** Throws `bomb` (kind invalid) when so many bytes in all are beyond a bound. */
+export function requireWithin(bytes: number, bound: Bound): void {
+  const { freeBytes = ratioFloorBytes } = bound;
+  if (bytes > bound.maxBytes) {
+    throw bomb(`content has more than the ${bound.maxBytes} bytes allowed`, bound.name);
+  }
+  if (bound.maxRatio !== undefined && bound.input !== undefined && bytes > freeBytes) {
+    if (bytes > bound.input.bytes * bound.maxRatio) {
+      throw bomb(`content expands more than ${bound.maxRatio} times`, bound.name);
+    }
   }
 }
 

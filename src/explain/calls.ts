@@ -322,6 +322,7 @@ const describers: Describer = {
 
   layerEntry: (op) => [`make ${text(layerPath(op.path))}`],
   layerData: (op) => [`pwrite(${op.data.length} bytes at ${op.offset})`],
+  layerInflated: (op) => (op.length === 0n ? [] : [`pwrite(${op.length} bytes at ${op.offset})`]),
   layerWhiteout: (op) => [`hide ${text(layerPath(op.path))}`],
   layerOpaque: (op) => [`hide what is below in ${text(layerPath(op.path))}`],
   layerEnd: (op) => ["utimensat", ...(op.sync ? ["syncfs"] : [])],

@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { errnoOf, VitrineError } from "../base/mod.ts";
 import { FrameWriter, frameBytesMax } from "./encode.ts";
 import { helperEnvironment } from "./helper.ts";
+import { Inflation } from "./inflation.ts";
 import type { IdMapRange, Op } from "./ops.ts";
 
 export interface ApplyOptions {
@@ -27,6 +28,8 @@ export interface ApplyOutputs {
   readonly answers?: boolean;
   /** Trees without an answer go to this descriptor, which the caller keeps: the input of another session. */
   readonly copyTo?: number;
+  /** The helper inflates a gzip stream beside the ops: `inflation` feeds it. */
+  readonly inflate?: boolean;
 }
 
 export interface ApplyResult {
@@ -47,6 +50,7 @@ const answerBytesMax = 64 * 1024;
 
 function applyArguments({ ids }: ApplyOptions, pipe: boolean, outputs: ApplyOutputs = {}): readonly string[] {
   const words = pipe ? ["apply", "--pipe"] : ["apply"];
+  if (outputs.inflate === true) words.push("--inflate");
   if (outputs.answers === true) words.push("--output");
   if (outputs.copyTo !== undefined) words.push("--copy=3");
   if (ids === undefined) return words;
@@ -89,6 +93,7 @@ export class ApplySession {
   readonly #sink: Promise<Sink>;
   /** The reading end of `--output`. */
   readonly #source: Promise<number> | undefined;
+  #inflation: Inflation | undefined;
   #writer = new FrameWriter(batchBytes + copyBytes);
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
@@ -106,7 +111,7 @@ export class ApplySession {
       stdio: ["pipe", "pipe", "pipe", ...(outputs.copyTo === undefined ? [] : [outputs.copyTo])],
       env: helperEnvironment(process.env),
     }) as ChildProcessByStdio<Writable, Readable, Readable>;
-    const answer = new Answer(this.#child.stdout);
+    const answer = new Answer(this.#child.stdout, (line) => this.#inflation?.hear(line));
     const errors = new Answer(this.#child.stderr);
     // A helper that fails early closes its end: its own message says more than EPIPE.
     this.#child.stdin.on("error", () => {});
@@ -127,6 +132,7 @@ export class ApplySession {
       () => this.#wake(),
       (error: unknown) => {
         this.#failure = error;
+        this.#inflation?.fail(error);
         this.#wake();
       },
     );
@@ -148,6 +154,12 @@ export class ApplySession {
   async output(): Promise<number> {
     if (this.#source === undefined) throw applyFailed(undefined, "no output was asked for");
     return await this.#source;
+  }
+
+  /** What inflates for this session; undefined where the helper cannot, or was not asked to. */
+  async inflation(): Promise<Inflation | undefined> {
+    await this.#sink;
+    return this.#inflation;
   }
 
   /** The pipe of the ops, to hand to another helper as its output. Nothing may be queued here meanwhile. */
@@ -193,6 +205,11 @@ export class ApplySession {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** Lets go what was gathered, without waiting. */
+  send(): void {
+    this.#flush();
+  }
+
   /** Sends what was queued. Throws when the helper has failed, as `end`. */
   async flush(): Promise<void> {
     this.#flush();
@@ -208,6 +225,7 @@ export class ApplySession {
     this.#flush();
     await this.#writing;
     (await this.#sink).close();
+    await this.#inflation?.close();
     return this.#ended;
   }
 
@@ -218,6 +236,7 @@ export class ApplySession {
     await this.#ended.catch(() => undefined);
     await this.#writing;
     (await this.#sink).close();
+    await this.#inflation?.close();
     return early;
   }
 
@@ -265,14 +284,27 @@ export class ApplySession {
 
   /** The helper's own pipe where it can be opened (a hardened /proc may refuse), else its stdin. */
   #openSink(line: string): Sink {
-    const number = /^\{"pipe":(\d+)\}$/.exec(line)?.[1];
+    const numbers = /^\{"pipe":(\d+)(?:,"input":(\d+),"memory":(\d+),"bytes":(\d+))?\}$/.exec(line);
     const { stdin, pid } = this.#child;
-    if (number === undefined || pid === undefined) return nowhere;
+    if (numbers === null || pid === undefined) return nowhere;
+    const { O_WRONLY, O_RDONLY } = fs.constants;
+    const opened: number[] = [];
+    const open = (number: string, flags: number): number => {
+      const fd = fs.openSync(`/proc/${pid}/fd/${number}`, flags);
+      opened.push(fd);
+      return fd;
+    };
     try {
-      const fd = fs.openSync(`/proc/${pid}/fd/${number}`, fs.constants.O_WRONLY);
+      const [, pipe, input, memory, bytes] = numbers;
+      const sink = new PipeSink(open(pipe!, O_WRONLY));
+      if (input !== undefined) {
+        const compressed = new PipeSink(open(input, O_WRONLY));
+        this.#inflation = new Inflation(compressed, open(memory!, O_RDONLY), Number(bytes));
+      }
       stdin.end();
-      return new PipeSink(fd);
+      return sink;
     } catch {
+      for (const fd of opened) fs.closeSync(fd);
       return new StreamSink(stdin);
     }
   }
@@ -289,27 +321,39 @@ const nowhere: Sink = { write: async () => {}, close: () => {} };
 class PipeSink implements Sink {
   readonly fd: number;
   #open = true;
+  #closing = false;
+  #writing = false;
 
   constructor(fd: number) {
     this.fd = fd;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
-      const wrote = await new Promise<number>((resolve, reject) => {
-        fs.write(this.fd, bytes, at, bytes.length - at, null, (error, count) => {
-          if (error === null) resolve(count);
-          else if (errnoOf(error) === "EPIPE") resolve(bytes.length - at);
-          else reject(error);
-        });
-      });
-      at += wrote;
+    this.#writing = true;
+    try {
+      for (let at = 0; at < bytes.length && !this.#closing; ) at += await this.#writeOnce(bytes, at);
+    } finally {
+      this.#writing = false;
+      if (this.#closing) this.close();
     }
   }
 
+  /** A write under way keeps its descriptor until it ends: the number may mean another file a moment later. */
   close(): void {
-    if (this.#open) fs.closeSync(this.fd);
+    this.#closing = true;
+    if (this.#writing || !this.#open) return;
     this.#open = false;
+    fs.closeSync(this.fd);
+  }
+
+  #writeOnce(bytes: Uint8Array, at: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.fd, bytes, at, bytes.length - at, null, (error, count) => {
+        if (error === null) resolve(count);
+        else if (errnoOf(error) === "EPIPE") resolve(bytes.length - at);
+        else reject(error);
+      });
+    });
   }
 }
 
@@ -333,16 +377,27 @@ class StreamSink implements Sink {
 /** What the helper writes, up to a bound. */
 class Answer {
   #text = "";
+  /** Of a line that has no end yet. */
+  #begun = "";
   #ended = false;
   #waiting: (() => void)[] = [];
 
-  constructor(stream: Readable) {
+  /** Lines that begin with `@` are none of the answer: `onNews` hears them, without the mark. */
+  constructor(stream: Readable, onNews: (line: string) => void = () => {}) {
     stream.setEncoding("utf8");
     stream.on("data", (chunk: string) => {
-      if (this.#text.length < answerBytesMax) this.#text += chunk;
+      const lines = (this.#begun + chunk).split("\n");
+      this.#begun = lines.pop()!.slice(0, answerBytesMax);
+      for (const line of lines) {
+        if (line.startsWith("@")) onNews(line.slice(1));
+        else if (this.#text.length < answerBytesMax) this.#text += `${line}\n`;
+      }
       this.#wake();
     });
-    stream.on("close", () => this.close());
+    stream.on("close", () => {
+      this.#text += this.#begun;
+      this.close();
+    });
   }
 
   /** That line, without its end; what there is of it when the helper ends before. */

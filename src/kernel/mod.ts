@@ -33,6 +33,7 @@ export {
 } from "./host.ts";
 export { cgroupLeaf } from "./host-cgroup.ts";
 export type * from "./host-facts.ts";
+export type { Inflation } from "./inflation.ts";
 export * from "./ops.ts";
 export * from "./plan.ts";
 export {

@@ -666,6 +666,13 @@ export const opTable = {
     args: { from: "path", path: "raw" },
   },
 
+  layerInflated: {
+    code: 121,
+    calls: "pwrite",
+    doc: "As layerData, from what a helper started with `--inflate` inflates: `length` bytes of the plain stream at `position` go to `offset` of the file. Everything before the end of it is used then; with a `length` of 0 nothing is written.",
+    args: { offset: "u64", position: "u64", length: "u64" },
+  },
+
   // --- reading (stage apply, with an output) ---
   answer: {
     code: 116,

@@ -4,6 +4,7 @@ import {
   type ApplyOptions,
   type ApplyResult,
   ApplySession as HelperSession,
+  type Inflation,
   type Op,
   runApply,
 } from "../kernel/mod.ts";
@@ -14,6 +15,10 @@ import type { StoreIds } from "./types.ts";
 export interface ApplySession extends LayerOps {
   /** Waits until the helper has taken what was queued, so that a slow disk slows the reader. Throws when it failed. */
   drain(): Promise<void>;
+  /** Lets go what was gathered, so that the helper works on it. */
+  send(): void;
+  /** What inflates for this session; undefined where nothing does. */
+  inflation(): Promise<Inflation | undefined>;
   /** The end of the ops: how it went. Errors: `apply-failed`, those of the disk. */
   end(): Promise<ApplyResult>;
   /** Ends the helper; the error to throw: the helper's own when that came first. */
@@ -46,17 +51,29 @@ export function applySync(context: StoreContext, ops: readonly Op[], ids = conte
   }
 }
 
-export function startApply(context: StoreContext): ApplySession {
-  return new Session(context);
+/** `inflate`: with a process that inflates gzip. */
+export function startApply(
+  context: StoreContext,
+  options: { readonly inflate?: boolean } = {},
+): ApplySession {
+  return new Session(context, options.inflate === true);
 }
 
 class Session implements ApplySession {
   private readonly context: StoreContext;
   private readonly session: HelperSession;
 
-  constructor(context: StoreContext) {
+  constructor(context: StoreContext, inflate: boolean) {
     this.context = context;
-    this.session = new HelperSession(applyOptions(context.helperPath, context.ids));
+    this.session = new HelperSession(applyOptions(context.helperPath, context.ids), { inflate });
+  }
+
+  send(): void {
+    this.session.send();
+  }
+
+  inflation(): Promise<Inflation | undefined> {
+    return this.session.inflation();
   }
 
   op(op: Op): void {

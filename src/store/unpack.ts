@@ -3,21 +3,14 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import {
   type ByteStream,
-  bounded,
-  createHasher,
-  decompress,
   errnoOf,
-  limits,
   readFileStream,
-  TarParser,
   temporaryName,
-  VitrineError,
   verified,
   writeFileAtomically,
 } from "../base/mod.ts";
 import { blobMissing, expectedContent } from "../image/mod.ts";
-import type { IdMapRange } from "../kernel/mod.ts";
-import { chainIDs, type Descriptor, type Digest, splitDigest } from "../oci/mod.ts";
+import { chainIDs, type Descriptor, type Digest } from "../oci/mod.ts";
 import { type ApplySession, startApply } from "./apply.ts";
 import { hasBlob } from "./blobs.ts";
 import { collect } from "./collect.ts";
@@ -25,10 +18,11 @@ import { blobFile, type StoreContext } from "./context.ts";
 import { type DriverChoice, ensureDriver } from "./driver.ts";
 import { lookUp, treesOf } from "./image-view.ts";
 import { chainName, findChain, findLayer, layerName } from "./layers/rows.ts";
-import { LayerWriter, missingLink, type WhiteoutStyle } from "./layers/writer.ts";
+import { type LayerWriter, missingLink } from "./layers/writer.ts";
 import { withLease } from "./leases.ts";
+import { canInflate, pour } from "./pour.ts";
 import { giveToRoot, removeOwnedTree } from "./trees.ts";
-import type { LayerRow, StoredImage, StoredLayer, UnpackResult } from "./types.ts";
+import type { LayerRow, StoredImage, UnpackResult } from "./types.ts";
 
 /** More gain nothing: inflating one layer keeps a core busy, and its files the disk. */
 const layersAtATime = 2;
@@ -162,7 +156,7 @@ async function unpackLayer(
   const directory = path.join(context.temporary, temporaryName("layer"));
   makeTree(context, directory);
   try {
-    const session = startApply(context);
+    const session = startApply(context, { inflate: canInflate(layer) });
     let name = layerName(layer.diffID);
     try {
       openTree(context, session, path.join(directory, "fs"));
@@ -220,78 +214,10 @@ function openTree(context: StoreContext, session: ApplySession, tree: string): v
   });
 }
 
-interface Poured {
-  readonly writer: LayerWriter;
-  readonly tarBytes: number;
-}
-
-/**
- * Blob → inflate → ops, hashing both sides on the way. What went to the helper is only believed when this returns.
- * Errors: `content-…-mismatch`, `layer-diffid-mismatch`, `bomb`, `tar-…`, `layer-…`, `blob-missing`.
- */
-async function pour(
-  context: StoreContext,
-  layer: StoredLayer,
-  blob: ByteStream,
-  session: ApplySession,
-  style: WhiteoutStyle,
-): Promise<Poured> {
-  const { descriptor, diffID } = layer;
-  const { ids } = context;
-  const writer = new LayerWriter(session, {
-    style,
-    maps: mapper(context),
-    ignoreOwner: ids.kind === "single",
-    dropTrusted: ids.kind !== "none",
-  });
-  const parser = new TarParser(writer, { name: descriptor.digest });
-  const plain = await decompress(blob);
-  const stream = bounded(plain.stream, {
-    maxBytes: limits.layerBytes,
-    maxRatio: limits.compressionRatio,
-    freeBytes: context.expansionFreeBytes ?? limits.expansionFreeBytes,
-    // Of all of it, not of what came so far: a sparse file may stand at the beginning.
-    input: { bytes: descriptor.size },
-    name: descriptor.digest,
-  });
-  const { algorithm, hex } = splitDigest(diffID);
-  // A plain layer is its own diffID: `verified` has it hashed already.
-  const hasher = descriptor.digest === diffID ? undefined : createHasher(algorithm);
-  let tarBytes = 0;
-  for await (const chunk of stream) {
-    tarBytes += chunk.length;
-    hasher?.update(chunk);
-    parser.push(chunk);
-    await session.drain();
-  }
-  parser.finish();
-  const actual = hasher?.hex() ?? hex;
-  if (actual !== hex) {
-    throw new VitrineError(
-      "corrupt",
-      `layer ${descriptor.digest} unpacks to ${algorithm}:${actual}, the config says ${diffID}`,
-      {
-        code: "layer-diffid-mismatch",
-        operand: descriptor.digest,
-        hint: "manifest and config of the image do not belong together: get it again",
-      },
-    );
-  }
-  return { writer, tarBytes };
-}
-
 /** A blob of the store, verified. Error: `blob-missing`. */
 export function storedBlob(context: StoreContext, descriptor: Descriptor): ByteStream {
   if (!hasBlob(context, descriptor)) throw blobMissing(descriptor);
   return verified(readFileStream(blobFile(context, descriptor.digest)), expectedContent(descriptor));
-}
-
-function mapper(context: StoreContext): (id: number, kind: "uid" | "gid") => boolean {
-  const { ids } = context;
-  if (ids.kind === "none") return () => true;
-  const holds = (ranges: readonly IdMapRange[], id: number): boolean =>
-    ranges.some(({ containerID, size }) => id >= containerID && id < containerID + size);
-  return (id, kind) => holds(kind === "uid" ? ids.uids : ids.gids, id);
 }
 
 /**

@@ -161,6 +161,14 @@ export class TarParser {
   }
 
   /**
+   * Goes past up to `most` bytes of the current body as if they had been pushed: `place` hears where in the file they belong instead of
+   * `onData`, with the same rules. Returns how many were passed; 0 outside a body. For archives whose bytes are somewhere else.
+   */
+  passBody(most: number, place: (offset: number, length: number) => void): number {
+    return this.state === "body" ? this.takeBodyBytes(most, place) : 0;
+  }
+
+  /**
    * Goes past the rest of the current body and its padding as if they had been pushed, without data calls; returns how many
    * bytes the caller leaves out. For archives that can be read at any place.
    */
@@ -190,12 +198,18 @@ export class TarParser {
   }
 
   private takeBody(chunk: Buffer, at: number): number {
-    let count = Math.min(this.remaining, chunk.length - at);
+    return this.takeBodyBytes(chunk.length - at, (offset, length) => {
+      this.handler.onData(offset, chunk.subarray(at, at + length));
+    });
+  }
+
+  private takeBodyBytes(available: number, place: (offset: number, length: number) => void): number {
+    let count = Math.min(this.remaining, available);
     if (this.runs !== undefined && this.deliver) {
       const run = this.runs[this.run]!;
       count = Math.min(count, run.offset + run.length - this.fileOffset);
     }
-    if (this.deliver) this.handler.onData(this.fileOffset, chunk.subarray(at, at + count));
+    if (this.deliver) place(this.fileOffset, count);
     this.fileOffset += count;
     this.offset += count;
     this.remaining -= count;

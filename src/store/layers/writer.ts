@@ -107,6 +107,17 @@ export class LayerWriter implements TarHandler {
     if (this.acceptsData) this.out.data(offset, chunk);
   }
 
+  /** The same, of bytes that the helper has at `position` of what it inflates; undefined where nobody wants them. */
+  inflatedOp(offset: number, position: number, length: number): Op | undefined {
+    if (!this.acceptsData) return undefined;
+    return {
+      op: "layerInflated",
+      offset: BigInt(offset),
+      position: BigInt(position),
+      length: BigInt(length),
+    };
+  }
+
   onEnd(): void {}
 
   /** The directories that only a path below them named: their attributes are those of the layers below. */
