@@ -34,13 +34,13 @@ build/hello-image.ts: build/probe scripts/build-hello.ts | install-deps
 	$(NODE) scripts/build-hello.ts build/probe $@
 
 build/start-order: $(SOURCES) build/hello-image.ts scripts/record-start.sh | install-deps dist/vitrine-helper
-	$(BUN) build src/cli/main.ts $(BUILD_FLAGS) --outfile build/unordered-engine
+	$(BUN) build src/cli/start.ts $(BUILD_FLAGS) --outfile build/unordered-engine
 	scripts/record-start.sh build/unordered-engine dist/vitrine-helper $@
 	@rm -f build/unordered-engine
 
 dist/vitrine-engine: build/start-order
 	@mkdir -p dist
-	$(BUN) build src/cli/main.ts $(BUILD_FLAGS) $$(test -s $< && echo --bytecode-order=$<) --outfile $@
+	$(BUN) build src/cli/start.ts $(BUILD_FLAGS) $$(test -s $< && echo --bytecode-order=$<) --outfile $@
 
 # What `import "vitrine"` gives, for node and bun: self-contained, with the types of its doors.
 dist/library/mod.js: $(SOURCES) build/hello-image.ts tsconfig.library.json | install-deps

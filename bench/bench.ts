@@ -121,6 +121,11 @@ export function compare(
   }));
 }
 
+/** Without a launch record (docs/launch-record.md): as the first start of a command. */
+export function first(command: Command): Command {
+  return ["env", "VITRINE_LAUNCH_RECORD=0", ...command];
+}
+
 export interface PeerCommand {
   readonly name: string;
   readonly command: Command | undefined;

@@ -4,7 +4,7 @@
 # musl's start-up takes a fifth of glibc's and its resident memory a tenth, which every container pays: it is used
 # where it is installed (Debian: musl-dev). HELPER_LIBC=glibc or musl says which; both give a static-pie program.
 
-HELPER_SOURCES := $(sort $(filter-out native/probe% native/launcher%,$(wildcard native/*.c)))
+HELPER_SOURCES := $(sort $(filter-out native/probe% native/launch%,$(wildcard native/*.c)))
 HELPER_HEADERS := $(sort $(wildcard native/*.h))
 HELPER_MUSL := $(patsubst %/rcrt1.o,%,$(firstword $(wildcard /usr/lib/$(shell uname -m)-linux-musl/rcrt1.o /usr/lib/musl/lib/rcrt1.o)))
 HELPER_LIBC ?= $(if $(HELPER_MUSL),musl,glibc)
@@ -52,7 +52,8 @@ dist/vitrine-helper: $(HELPER_OBJECTS)
 	@$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
 	@mv $@.new $@
 
-dist/vitrine: build/helper/launcher.o build/helper/launcher_runtime.o
+LAUNCHER_OBJECTS := $(patsubst native/%.c,build/helper/%.o,$(sort $(wildcard native/launch*.c)) native/sha256.c)
+dist/vitrine: $(LAUNCHER_OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LD $@ ($(HELPER_LIBC))"
 	@$(HELPER_CC) -static-pie $(HELPER_LINK) -o $@.new $(HELPER_BEFORE) $^ $(HELPER_AFTER)
@@ -80,8 +81,9 @@ build/helper-test: native/test/decoder.c $(HELPER_DECODER) $(HELPER_HEADERS) nat
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decoder.c $(HELPER_DECODER)
 
-helper-test: build/helper-test build/inflate-test
+helper-test: build/helper-test build/inflate-test build/launch-test
 	build/helper-test
+	build/launch-test
 	@VITRINE_FUZZ_SECONDS=5 node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
 
 # What inflates, beside zlib: test/fuzz/inflate.ts.
@@ -89,6 +91,11 @@ INFLATE_SOURCES := native/inflate.c native/crc32.c native/sha256.c
 build/inflate-test: native/test/inflate.c $(INFLATE_SOURCES) $(HELPER_HEADERS) native/build.mk
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/inflate.c $(INFLATE_SOURCES)
+
+LAUNCH_DECODER := $(filter-out native/launcher%,$(wildcard native/launch*.c)) native/sha256.c
+build/launch-test: native/test/launch.c $(LAUNCH_DECODER) native/launch.h native/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/launch.c $(LAUNCH_DECODER)
 
 # The integration tests of the helper with the sanitized build and with the one for old kernels.
 helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic

@@ -5,6 +5,7 @@
  * preloads a script into it, BUN_BE_BUN makes it another program, BUN_INSPECT* opens a debugger. That happens before
  * its first own line, so it is prevented here. See SECURITY.md.
  */
+#include "launch.h"
 #include "launcher.h"
 #include <errno.h>
 #include <limits.h>
@@ -57,7 +58,8 @@ static const char *command_of(char **words) {
 
 /* Names that Bun, its JavaScript engine or its allocator read. The container gets none of them either way. */
 static bool is_dropped(const char *variable) {
-  static const char *const prefixes[] = {"BUN_", "__BUN", "JSC_", "MIMALLOC_", "mimalloc_", NULL};
+  static const char *const prefixes[] = {"BUN_", "__BUN", "JSC_", "MIMALLOC_", "mimalloc_", "VITRINE_LAUNCH_FILE=",
+                                         "VITRINE_LAUNCH_ID=", NULL};
   for (const char *const *prefix = prefixes; *prefix != NULL; prefix++) {
     if (starts_with(variable, *prefix)) return true;
   }
@@ -80,6 +82,22 @@ static void add_variable(char **room, size_t size, char *variable) {
   memmove(room + 1, environ, (count + 1) * sizeof *room);
   room[0] = variable;
   environ = room;
+}
+
+/* Becomes the helper where the same command was started before (native/launch.c); else the engine may be asked to take notes. */
+static void try_launch(char **argv, const char *engine, bool runtime) {
+  static char helper[PATH_MAX];
+  static char *room[4096];
+  const char *set = getenv("VITRINE_HELPER");
+  const char *slash = strrchr(engine, '/');
+  if (set != NULL && *set != 0) snprintf(helper, sizeof helper, "%s", set);
+  else snprintf(helper, sizeof helper, "%.*s/vitrine-helper", (int)(slash - engine), engine);
+  struct launch_start start = {.argv = argv, .engine = engine, .helper = helper};
+  char *variables[LAUNCH_VARIABLES];
+  static char *more_room[4096];
+  size_t count = launch_or_ask(&start, runtime, variables);
+  if (count > 0) add_variable(room, sizeof room / sizeof *room, variables[0]);
+  if (count > 1) add_variable(more_room, sizeof more_room / sizeof *more_room, variables[1]);
 }
 
 /* As vitrine-runtime it is `vitrine runtime`: engines start an OCI runtime by one path, without a word of their own. */
@@ -136,9 +154,12 @@ int main(int argc, char **argv) {
     add_variable(room, sizeof room / sizeof *room, little_memory);
     if (getenv("UV_THREADPOOL_SIZE") == NULL) add_variable(room, sizeof room / sizeof *room, more_threads);
   }
+  bool runtime = argc > 2 && strcmp(argv[1], "runtime") == 0;
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
-    if (argc > 2 && strcmp(argv[1], "runtime") == 0) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
+    if (access(path, X_OK) != 0 && errno == ENOENT) continue;
+    if (runtime) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
+    if (runtime || strcmp(command, "run") == 0) try_launch(argv, path, runtime);
     execve(path, argv, environ);
     if (errno != ENOENT) break;
   }

@@ -2,8 +2,8 @@
 # What the tests need beyond Node and a C compiler: Debian's packages where we are root, and the unprivileged user of the
 # rootless lane. Says what is missing where it cannot install; the tests that need it then name it.
 set -euo pipefail
-packages=(uidmap skopeo umoci runc crun podman buildah containerd docker.io docker-registry mmdebstrap busybox-static xz-utils zstd clang libclang-rt-14-dev hyperfine util-linux zsh fish qemu-system-x86 e2fsprogs apparmor criu chromium openssl swift-proxy swift-account swift-container swift-object)
-probe=(newuidmap skopeo umoci runc crun podman buildah containerd dockerd docker-registry mmdebstrap busybox xz zstd clang dpkg hyperfine script zsh fish qemu-system-x86_64 mke2fs apparmor_parser criu chromium openssl swift-proxy-server swift-account-server swift-container-server swift-object-server)
+packages=(uidmap skopeo umoci runc crun podman buildah containerd docker.io docker-registry mmdebstrap busybox-static xz-utils zstd clang libclang-rt-14-dev hyperfine util-linux zsh fish strace qemu-system-x86 e2fsprogs apparmor criu chromium openssl swift-proxy swift-account swift-container swift-object)
+probe=(newuidmap skopeo umoci runc crun podman buildah containerd dockerd docker-registry mmdebstrap busybox xz zstd clang dpkg hyperfine script zsh fish strace qemu-system-x86_64 mke2fs apparmor_parser criu chromium openssl swift-proxy-server swift-account-server swift-container-server swift-object-server)
 missing=()
 for i in "${!probe[@]}"; do command -v "${probe[$i]}" >/dev/null 2>&1 || missing+=("${probe[$i]}"); done
 if [ "${#missing[@]}" -gt 0 ]; then

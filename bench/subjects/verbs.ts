@@ -1,4 +1,4 @@
-import { type Bench, type Command, compare, type Row, type Subject } from "../bench.ts";
+import { type Bench, type Command, compare, first, type Row, type Subject } from "../bench.ts";
 import { bundleFor } from "../bundle.ts";
 
 /** The verbs that engines call: vitrine-runtime beside runc, and beside crun where it sees cgroup v2 alone. */
@@ -24,14 +24,20 @@ function lifecycle(bench: Bench, peer: Peer, budget: number): Row[] {
     const id = `vitrine-bench-${name}`;
     return `${call} create -b ${bundle} ${id} && ${call} start ${id} && ${call} delete -f ${id}`;
   };
-  return compare(
-    bench,
-    { rounds: bench.rounds, cgroups: cgroupsOf(peer) },
-    {
-      what: `\`vitrine-runtime\` create + start + delete${noteOf(peer)}`,
-      ours: ["sh", "-c", script(bench.runtime, "vitrine")],
-      peers: [{ name: peer, command: inShell(bench.peer(peer), script(peer, peer)), budget }],
-    },
+  const ours = ["sh", "-c", script(bench.runtime, "vitrine")];
+  return [
+    { kind: "repeated", ours },
+    { kind: "for the first time", ours: first(ours) },
+  ].flatMap(({ kind, ours }) =>
+    compare(
+      bench,
+      { rounds: bench.rounds, warmup: 5, cgroups: cgroupsOf(peer) },
+      {
+        what: `\`vitrine-runtime\` create + start + delete, ${kind}${noteOf(peer)}`,
+        ours,
+        peers: [{ name: peer, command: inShell(bench.peer(peer), script(peer, peer)), budget }],
+      },
+    ),
   );
 }
 

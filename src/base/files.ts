@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, VitrineError } from "./errors.ts";
+import { noting } from "./noting.ts";
 import { type ByteStream, writeChunks, writeStream } from "./streams.ts";
 
 /** Where short files are read: memory that is new for each of hundreds would cost more than the reading. */
@@ -94,6 +95,15 @@ export function hasDead(dir: string): boolean {
 }
 
 function deadIn(dir: string, now = Date.now()): readonly string[] {
+  const done = noting.noter?.temporaries(dir);
+  try {
+    return lookForDead(dir, now);
+  } finally {
+    done?.();
+  }
+}
+
+function lookForDead(dir: string, now: number): readonly string[] {
   let names: string[];
   try {
     names = fs.readdirSync(dir);

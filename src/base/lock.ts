@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, VitrineError } from "./errors.ts";
+import { noting } from "./noting.ts";
 
 export interface LockOptions {
   /** How long to wait for another holder; default 60 seconds. */
@@ -19,6 +20,7 @@ export async function withLock<T>(
   fn: () => T | Promise<T>,
   options: LockOptions = {},
 ): Promise<T> {
+  noting.noter?.giveUp("a lock was taken");
   // Loaded on use: it costs milliseconds, and many commands lock nothing.
   const { DatabaseSync } = await import("node:sqlite");
   const database = openDatabase(DatabaseSync, path);

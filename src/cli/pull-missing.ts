@@ -1,5 +1,6 @@
 /** The image of `run` and `create`, pulled where --pull says so, with the user watching. */
 import { type PullPolicy, pullingResolver as pullingWith, type Resolver } from "../api/mod.ts";
+import { noting } from "../base/mod.ts";
 import type { Context } from "./framework/context.ts";
 import type { RegistryFlags } from "./remote/options.ts";
 
@@ -17,6 +18,7 @@ export interface PullMissingOptions {
 /** The client is loaded only when something must be pulled. Errors: those of `resolveImage` and of `pull`. */
 export function pullingResolver(context: Context, options: PullMissingOptions): Resolver {
   return pullingWith(context, options.policy, async (store, reference, platform) => {
+    noting.noter?.giveUp("a registry was asked");
     options.beforeLongWork?.();
     const [{ withClient }, { pullByName }] = await Promise.all([
       import("./remote/client.ts"),

@@ -1,5 +1,6 @@
 /** What the specification asks of the machine's files: device nodes, small text files. */
 import * as fs from "node:fs";
+import { linesWith } from "../base/mod.ts";
 import type { HostDevice } from "./spec/input.ts";
 
 /** Text of a small file of the host; undefined when it cannot be read. */
@@ -56,7 +57,9 @@ function deviceNumbers(device: number): { readonly major: number; readonly minor
 
 /** The soft limit of open files of the process that called vitrine: our own was raised by the JavaScript runtime. */
 export function callerOpenFiles(parentPid: number): bigint | undefined {
-  const soft = /^Max open files +(\d+|unlimited)/m.exec(readHostFile(`/proc/${parentPid}/limits`) ?? "")?.[1];
+  const name = "Max open files";
+  const line = linesWith([name], () => readHostFile(`/proc/${parentPid}/limits`) ?? "");
+  const soft = /^Max open files +(\d+|unlimited)/.exec(line)?.[1];
   if (soft === undefined) return undefined;
   return soft === "unlimited" ? (1n << 64n) - 1n : BigInt(soft);
 }

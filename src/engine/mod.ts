@@ -6,7 +6,7 @@ export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } fr
 export { findContainer } from "./containers/find.ts";
 export { type Health, type HealthResult, readHealth } from "./containers/health.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
-export { generateName, idOfName } from "./containers/names.ts";
+export { generateName, idOfName, nameWords } from "./containers/names.ts";
 export { pauseContainer, paused, unpauseContainer } from "./containers/pause.ts";
 export { containerProcesses } from "./containers/processes.ts";
 export {

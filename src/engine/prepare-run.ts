@@ -36,7 +36,7 @@ import {
 import { resolveShared } from "./shared-namespaces.ts";
 import { own as writableParts } from "./volumes/image-mount.ts";
 import { volumeDirectory } from "./volumes/record.ts";
-import { writeState } from "./write-state.ts";
+import { nameMonitor, writeState } from "./write-state.ts";
 
 export interface RunDeps extends EngineDeps {
   /** The image store for files of these ids. */
@@ -241,6 +241,7 @@ async function writeAll(decided: Decided, deps: RunDeps): Promise<PreparedRun> {
     if (run.specification.user.kept.length > 0) await makeMounts(decided, deps);
     if (starts) {
       fs.mkdirSync(state, { recursive: true, mode: 0o700 });
+      if (container.monitor !== undefined) nameMonitor(state, container.monitor);
       writeState(paths, {
         id: run.id,
         plan: run.plan,

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { errnoOf, temporaryName } from "../base/mod.ts";
 import { encodePlan, type Plan } from "../kernel/mod.ts";
 import type { StoreIds } from "../store/mod.ts";
-import { type EnginePaths, healthPlanFile, runDirectory } from "./containers/record.ts";
+import { type EnginePaths, healthPlanFile, type MonitorProcess, runDirectory } from "./containers/record.ts";
 import { ownProcess } from "./containers/state.ts";
 import { encodeReasons } from "./failure-record.ts";
 import { toHostId } from "./id-maps.ts";
@@ -50,6 +50,11 @@ function readable(file: string, mode: number): void {
   if ((process.umask() & mode) !== 0) fs.chmodSync(file, mode);
 }
 
+/** Beside the state: who looks for dead monitors need not read the container's record (native/launch_facts.c). */
+export function nameMonitor(state: string, { pid, startTime, pidNamespace }: MonitorProcess): void {
+  fs.writeFileSync(`${state}/monitor`, `${pid} ${startTime} ${pidNamespace}\n`, { mode: 0o600 });
+}
+
 /**
  * Takes a container that does not run, as its next monitor or to remove it: the state's directory appears in one step
  * with the owner's name in it, and the empty file `mark`. False: somebody else has it.
@@ -57,10 +62,9 @@ function readable(file: string, mode: number): void {
 export function claimState(paths: EnginePaths, id: string, mark?: string): boolean {
   const directory = runDirectory(paths, id);
   const making = `${paths.runroot}/containers/${temporaryName("claim")}`;
-  const { pid, startTime, pidNamespace } = ownProcess();
   fs.mkdirSync(making, { recursive: true, mode: 0o700 });
   try {
-    fs.writeFileSync(`${making}/monitor`, `${pid} ${startTime} ${pidNamespace}\n`, { mode: 0o600 });
+    nameMonitor(making, ownProcess());
     if (mark !== undefined) fs.writeFileSync(`${making}/${mark}`, "", { mode: 0o600 });
     fs.renameSync(making, directory);
     return true;

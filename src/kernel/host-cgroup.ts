@@ -1,5 +1,6 @@
 /** Which cgroup hierarchies there are, where they are mounted and where in them this process is. */
 
+import { linesWith } from "../base/mod.ts";
 import type { CgroupDivision, CgroupFacts, CgroupHierarchy, CgroupUnified } from "./host-facts.ts";
 
 /** The part of `HostReader` needed here. */
@@ -20,7 +21,7 @@ interface CgroupMount {
 
 /** From /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)). */
 export function parseCgroups(reader: CgroupReader): CgroupFacts {
-  const mounts = parseMounts(reader.read("/proc/self/mountinfo") ?? "");
+  const mounts = parseMounts(linesWith([" - cgroup"], () => reader.read("/proc/self/mountinfo") ?? ""));
   const found: CgroupHierarchy[] = [];
   let unified: CgroupUnified | undefined;
   for (const line of (reader.read("/proc/self/cgroup") ?? "").split("\n")) {

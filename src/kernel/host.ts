@@ -5,6 +5,7 @@
 
 import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readSync } from "node:fs";
 import { machine, release } from "node:os";
+import { linesWith } from "../base/mod.ts";
 import { parseCgroups } from "./host-cgroup.ts";
 import type {
   Architecture,
@@ -75,7 +76,7 @@ export function probeHost(reader: HostReader = systemReader, self: HostSelf = sy
   const { release, machine, ...ids } = self;
   const kernel = parseKernelRelease(release);
   const identity = once(() => ({ ...ids, userName: userNameOf(self.uid, reader) }));
-  const status = once(() => reader.read("/proc/self/status") ?? "");
+  const status = once(() => linesWith(["Cap", "Seccomp:"], () => reader.read("/proc/self/status") ?? ""));
   const capabilities = once(() => parseCapabilities(status()));
   const lastCapability = once(() => numberIn(reader.read("/proc/sys/kernel/cap_last_cap")) ?? 40);
   const userNamespace = once(() => probeUserNamespace(reader));

@@ -1,3 +1,4 @@
+import * as fs from "node:fs";
 import { pruneVolumes, volumeSize } from "../../engine/mod.ts";
 import { sweep, sweepUnused, treeRemover } from "../container-trees.ts";
 import { containerFilter } from "../containers/filters.ts";
@@ -40,6 +41,7 @@ export const command = defineCommand({
     }
     await sweep(context);
     await sweepUnused(context);
+    fs.rmSync(`${paths.runroot}/launches`, { recursive: true, force: true });
     const gone = await pruneContainers(context, containers);
     if (gone.ids.length > 0) context.out(`Deleted Containers:\n${gone.ids.join("\n")}\n\n`);
     let { bytes } = gone;

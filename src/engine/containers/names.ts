@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, VitrineError, withLock } from "../../base/mod.ts";
+import { errnoOf, noting, VitrineError, withLock } from "../../base/mod.ts";
 import { containerDirectory, type EnginePaths } from "./record.ts";
 
 const adjectives =
@@ -17,10 +17,19 @@ const surnames =
     " ",
   );
 
+/** What made-up names are made of, for who makes one without us (docs/launch-record.md). */
+export const nameWords = { adjectives, surnames } as const;
+
+/** Of a name in a launch record: those that follow it have the same length. The most names have this one. */
+const notedLength = 12;
+
 /** `random` gives a number from 0 (inclusive) to 1. Later attempts get a number, so that they end. */
 export function generateName(random: () => number, attempt = 0): string {
   const pick = (words: readonly string[]): string => words[Math.floor(random() * words.length)]!;
-  const name = `${pick(adjectives)}_${pick(surnames)}`;
+  const make = (): string => `${pick(adjectives)}_${pick(surnames)}`;
+  let name = make();
+  for (let tries = 0; noting.noter !== undefined && name.length !== notedLength && tries < 200; tries++)
+    name = make();
   return attempt < 6 ? name : `${name}${Math.floor(random() * 10 ** Math.min(attempt - 4, 9))}`;
 }
 

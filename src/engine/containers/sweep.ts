@@ -4,7 +4,7 @@
  * and start time.
  */
 import * as fs from "node:fs";
-import { errnoOf, sweepDead, temporaryName, writeFileAtomically } from "../../base/mod.ts";
+import { errnoOf, noting, sweepDead, temporaryName, writeFileAtomically } from "../../base/mod.ts";
 import { isAlive, readPidFile } from "../../runtime/mod.ts";
 import { recordContainerEvent } from "../events/record.ts";
 import { letGo } from "./end.ts";
@@ -40,6 +40,23 @@ export async function sweepLost(
   now: number,
   most = Number.POSITIVE_INFINITY,
   also: readonly string[] = [],
+): Promise<readonly string[]> {
+  // Of those that are named nothing is said there.
+  if (also.length > 0) noting.noter?.giveUp("certain containers were looked at");
+  const done = noting.noter?.monitors(`${paths.runroot}/containers`, most);
+  try {
+    return await sweepSome(paths, removeTree, now, most, also);
+  } finally {
+    done?.();
+  }
+}
+
+async function sweepSome(
+  paths: EnginePaths,
+  removeTree: RemoveTree,
+  now: number,
+  most: number,
+  also: readonly string[],
 ): Promise<readonly string[]> {
   const running = runningIds(paths);
   if (most === Number.POSITIVE_INFINITY) sweepDead(`${paths.runroot}/containers`);

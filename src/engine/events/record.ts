@@ -3,7 +3,7 @@
  * write each. A file that is full becomes ROOT/events.1, which is all the history there is.
  */
 import * as fs from "node:fs";
-import { errnoOf } from "../../base/mod.ts";
+import { errnoOf, noting } from "../../base/mod.ts";
 import type { Container, EnginePaths } from "../containers/record.ts";
 
 export type EventType = "container" | "image" | "volume" | "network" | "system";
@@ -90,6 +90,7 @@ function nowNanoseconds(): bigint {
 
 function append(file: string, line: string): void {
   const fd = fs.openSync(file, "a", 0o600);
+  noting.noter?.below(fd, eventFileBytes);
   try {
     fs.writeSync(fd, line);
     const { size, ino } = fs.fstatSync(fd);

@@ -87,17 +87,27 @@ export function readBundle(
   return { config, warnings: warnings.map((one) => `config.json${one.pointer} ${one.message}`) };
 }
 
+/** Told by its content alone: engines write a bundle anew each time (docs/launch-record.md). */
 function readBounded(file: string): Uint8Array {
-  const { size } = fs.statSync(file);
-  if (size <= limits.runtimeConfigBytes) return fs.readFileSync(file);
-  throw new VitrineError(
-    "invalid",
-    `${file} has ${size} bytes, at most ${limits.runtimeConfigBytes} are read`,
-    {
-      code: "runtime-config-invalid",
-      operand: file,
-    },
-  );
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const descriptor = fs.openSync(file, "r");
+  try {
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(64 * 1024);
+      const count = fs.readSync(descriptor, chunk, 0, chunk.length, null);
+      if (count === 0) return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+      size += count;
+      if (size > limits.runtimeConfigBytes) break;
+      chunks.push(chunk.subarray(0, count));
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+  throw new VitrineError("invalid", `${file} has more than ${limits.runtimeConfigBytes} bytes`, {
+    code: "runtime-config-invalid",
+    operand: file,
+  });
 }
 
 /** Nothing is written. Errors: those of `readBundle` and `compile`, `rootfs-missing`, `console-socket-missing`, … */

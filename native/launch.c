@@ -1,0 +1,223 @@
+/*
+ * A command that was started before is started again without the engine, where everything that the engine looked at is as
+ * it was. What is doubtful goes to the engine. See docs/launch-record.md.
+ *
+ * RUNROOT/launches/KEY is a record. RUNROOT/launches/seen counts starts that had none, so that the engine is asked for one
+ * only by commands that come again, and less and less often by those of which none can be kept.
+ */
+#include "launch.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEADER_BYTES = 256, NAMES_AT = 32, RECORD_BYTES_MAX = 512 * 1024, SEEN_SLOTS = 512 };
+enum { STATE_CANDIDATE, STATE_CONFIRMED, STATE_USED };
+
+/* The value of `--name VALUE` or `--name=VALUE`; NULL where it is another word. */
+static const char *option_value(char **words, const char *name, size_t *taken) {
+  size_t length = strlen(name);
+  *taken = 1;
+  if (strncmp(*words, name, length) != 0) return NULL;
+  if ((*words)[length] == '=') return *words + length + 1;
+  if ((*words)[length] != 0 || words[1] == NULL) return NULL;
+  *taken = 2;
+  return words[1];
+}
+
+static bool is_private(const struct stat *st) { return st->st_uid == geteuid() && (st->st_mode & 077) == 0; }
+
+/* As src/api/locations.ts, but for what is out of the ordinary there: false, and nothing is kept or repeated. */
+static bool runroot_of(const char *chosen, char *out, size_t size) {
+  const char *set = chosen != NULL ? chosen : getenv("VITRINE_RUNROOT");
+  struct stat st;
+  if (set != NULL && *set != 0) return *set == '/' && snprintf(out, size, "%s", set) < (int)size;
+  if (geteuid() == 0) return snprintf(out, size, "/run/vitrine") < (int)size;
+  set = getenv("XDG_RUNTIME_DIR");
+  if (set == NULL || *set != '/' || lstat(set, &st) != 0 || !S_ISDIR(st.st_mode) || !is_private(&st)) return false;
+  return snprintf(out, size, "%s/vitrine", set) < (int)size;
+}
+
+/* Ours alone, whoever made the directories above it. */
+static int open_launches(const char *runroot) {
+  struct stat st;
+  const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  int above = open(runroot, flags);
+  /* As the engine makes it, which may never do so where only the runtime is used. */
+  if (above < 0 && errno == ENOENT && mkdir(runroot, 0700) == 0) above = open(runroot, flags);
+  if (above < 0) return -1;
+  int fd = -1;
+  if (fstat(above, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 022) == 0) {
+    fd = openat(above, "launches", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && mkdirat(above, "launches", 0700) == 0)
+      fd = openat(above, "launches", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  close(above);
+  if (fd >= 0 && (fstat(fd, &st) != 0 || !is_private(&st))) {
+    close(fd);
+    fd = -1;
+  }
+  return fd;
+}
+
+static bool is_ours(int fd, struct stat *st) {
+  return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1 && is_private(st);
+}
+
+/* --- how often a start came without a record --- */
+
+/* The count of this start, this one included; 0: not known. A table of eight bytes each, which may lose count. */
+static unsigned count_start(int launches, const struct launch_key *key, bool begin) {
+  struct stat st;
+  uint8_t slot[8] = {0};
+  unsigned count = 0;
+  off_t at = (off_t)(strtoul(key->name + 60, NULL, 16) % SEEN_SLOTS * sizeof slot);
+  int fd = openat(launches, "seen", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (fd < 0) return 0;
+  if (is_ours(fd, &st) && pread(fd, slot, sizeof slot, at) >= 0) {
+    bool same = memcmp(slot, key->name, 7) == 0;
+    count = begin ? 1 : same ? slot[7] + 1u : 1;
+    if (count > 255) count = 255;
+    memcpy(slot, key->name, 7);
+    slot[7] = (uint8_t)count;
+    if (pwrite(fd, slot, sizeof slot, at) != sizeof slot) count = 0;
+  }
+  close(fd);
+  return count;
+}
+
+/* Two starts in a row must give the same record: the 2nd and 3rd, 4th and 5th, 8th and 9th, … without one. */
+static bool is_asked(unsigned count) { return count >= 2 && ((count & (count - 1)) == 0 || (count & 1 && ((count - 1) & (count - 2)) == 0)); }
+
+/* --- a record --- */
+
+static uint32_t number_at(const uint8_t *bytes, size_t index) {
+  const uint8_t *at = bytes + 4 * index;
+  return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+/* As in src/cli/launch-record/encode.ts. */
+static bool sum_is_right(const uint8_t *header, const uint8_t *body, size_t size) {
+  uint32_t first = 0x811c9dc5;
+  uint32_t second = 0x9747b28c;
+  for (size_t at = 0; at <= (size & ~(size_t)3); at += 4) {
+    uint32_t word = 0;
+    for (size_t i = at; i < at + 4 && i < size; i++) word |= (uint32_t)body[i] << (8 * (i - at));
+    first = (first ^ word) * 0x01000193;
+    first ^= first >> 15;
+    second = (second + word) * 0x85ebca6b;
+    second = second << 13 | second >> 19;
+  }
+  return number_at(header, 4) == first && number_at(header, 5) == second;
+}
+
+/* Its state; -1: it is no record, or one of another id alone. */
+static int check_header(const uint8_t *bytes, size_t size, const char *id) {
+  static const uint32_t magic = 0x43524c56;
+  if (size < HEADER_BYTES || number_at(bytes, 0) != magic || number_at(bytes, 1) != 1 || number_at(bytes, 2) > STATE_USED ||
+      number_at(bytes, 3) != size - HEADER_BYTES || !sum_is_right(bytes, bytes + HEADER_BYTES, size - HEADER_BYTES))
+    return -1;
+  const char *names = (const char *)bytes + NAMES_AT;
+  bool same = id != NULL && bytes[HEADER_BYTES - 1] == 0 && strcmp(names, id) == 0;
+  return same || number_at(bytes, 6) == 1 ? (int)number_at(bytes, 2) : -1;
+}
+
+/* The whole file, in memory of its own: nobody can change it while it is read. */
+static const uint8_t *read_record(int launches, const char *name, size_t *size) {
+  static uint8_t bytes[RECORD_BYTES_MAX + 1];
+  struct stat st;
+  int fd = openat(launches, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return NULL;
+  bool fits = is_ours(fd, &st) && st.st_size >= HEADER_BYTES && st.st_size <= RECORD_BYTES_MAX;
+  ssize_t got = fits ? read(fd, bytes, sizeof bytes) : -1;
+  close(fd);
+  if (got != st.st_size) return NULL;
+  *size = (size_t)got;
+  return bytes;
+}
+
+/* At its first use the count begins anew: what changes once is not punished for it. */
+static void mark_used(int launches, const struct launch_key *key) {
+  static const uint8_t state[4] = {STATE_USED};
+  struct stat st;
+  int fd = openat(launches, key->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return;
+  if (!is_ours(fd, &st) || pwrite(fd, state, sizeof state, 8) != sizeof state) unlinkat(launches, key->name, 0);
+  close(fd);
+  count_start(launches, key, true);
+}
+
+/* The file for the engine to write, and the id that is in its notes. */
+static size_t ask(const char *runroot, const char *name, const char *id, char **variables) {
+  static char file[PATH_MAX + 128];
+  static char id_variable[320];
+  int length = snprintf(file, sizeof file, "VITRINE_LAUNCH_FILE=%s/launches/%s", runroot, name);
+  if (length < 0 || (size_t)length >= sizeof file) return 0;
+  variables[0] = file;
+  if (id == NULL) return 1;
+  snprintf(id_variable, sizeof id_variable, "VITRINE_LAUNCH_ID=%s", id);
+  variables[1] = id_variable;
+  return 2;
+}
+
+/* The word after the global options; what --runroot says. */
+static char **read_globals(char **words, const char **runroot) {
+  static const char *const valued[] = {"--root", "--storage-driver", "--cgroup-manager", "--log-level", NULL};
+  size_t taken;
+  while (*words != NULL && **words == '-') {
+    const char *value = option_value(words, "--runroot", &taken);
+    if (value != NULL) *runroot = value;
+    for (size_t i = 0; value == NULL && valued[i] != NULL; i++) value = option_value(words, valued[i], &taken);
+    /* `-D` and what is not known here: the engine's. */
+    if (value == NULL) return NULL;
+    words += taken;
+  }
+  return words;
+}
+
+/* `vitrine-runtime [--root DIR] create [OPTIONS] ID`: the id. */
+static const char *created_id(char **words) {
+  const char *last = NULL;
+  bool creates = false;
+  for (; *words != NULL; words++) {
+    creates = creates || strcmp(*words, "create") == 0;
+    last = *words;
+  }
+  if (!creates || last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 4) return NULL;
+  size_t plain = strspn(last, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-");
+  return last[plain] == 0 ? last : NULL;
+}
+
+size_t launch_or_ask(const struct launch_start *given, bool runtime, char *variables[LAUNCH_VARIABLES]) {
+  static char runroot[PATH_MAX];
+  struct launch_start start = *given;
+  struct launch_key key;
+  size_t size;
+  const char *chosen = NULL;
+  const char *wanted = getenv("VITRINE_LAUNCH_RECORD");
+  if (wanted != NULL && strcmp(wanted, "0") == 0) return 0;
+  if (runtime) {
+    start.id = created_id(start.argv + 1);
+    if (start.id == NULL) return 0;
+  } else {
+    char **command = read_globals(start.argv + 1, &chosen);
+    if (command == NULL || *command == NULL || strcmp(*command, "run") != 0) return 0;
+  }
+  if (!runroot_of(chosen, runroot, sizeof runroot)) return 0;
+  int launches = open_launches(runroot);
+  if (launches < 0 || !launch_key_of(&start, &key)) return 0;
+  const uint8_t *record = read_record(launches, key.name, &size);
+  int state = record == NULL ? -1 : check_header(record, size, start.id);
+  if (state >= STATE_CONFIRMED && launch_is_whole(record + HEADER_BYTES, size - HEADER_BYTES)) {
+    if (state == STATE_CONFIRMED) mark_used(launches, &key);
+    launch_walk(record + HEADER_BYTES, size - HEADER_BYTES, start.id);
+  }
+  unsigned count = count_start(launches, &key, false);
+  close(launches);
+  return is_asked(count) ? ask(runroot, key.name, start.id, variables) : 0;
+}

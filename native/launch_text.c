@@ -1,0 +1,186 @@
+/* The texts of a launch record, and what this start has in their slots. */
+#include "launch.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/* All texts of a start: a record is at most 512 KiB, its slots add little. */
+static char memory[1 << 20];
+static size_t used;
+
+uint8_t launch_u8(struct launch_reader *r) {
+  if (r->at == r->end) {
+    r->bad = true;
+    return 0;
+  }
+  return *r->at++;
+}
+
+uint32_t launch_u32(struct launch_reader *r) {
+  uint32_t value = 0;
+  for (unsigned shift = 0; shift < 32; shift += 8) value |= (uint32_t)launch_u8(r) << shift;
+  return value;
+}
+
+uint64_t launch_u64(struct launch_reader *r) {
+  uint64_t low = launch_u32(r);
+  return low | (uint64_t)launch_u32(r) << 32;
+}
+
+struct launch_text launch_plain(struct launch_reader *r) {
+  size_t size = launch_u32(r);
+  if (r->bad || size > (size_t)(r->end - r->at)) {
+    r->bad = true;
+    return (struct launch_text){NULL, 0};
+  }
+  struct launch_text text = {(char *)(uintptr_t)r->at, size};
+  r->at += size;
+  return text;
+}
+
+static void append(struct launch_reader *r, const void *data, size_t size) {
+  /* One byte stays for the null. */
+  if (r->bad || size >= sizeof memory - used) {
+    r->bad = true;
+    return;
+  }
+  if (size > 0) memcpy(memory + used, data, size);
+  used += size;
+}
+
+static const char *slot(struct launch_reader *r, const struct launch_values *values, uint8_t code) {
+  if (code > 0 && code < SLOT_COUNT) return values->text[code];
+  r->bad = true;
+  return "";
+}
+
+struct launch_text launch_text(struct launch_reader *r, const struct launch_values *values) {
+  struct launch_text text = {memory + used, 0};
+  size_t start = used;
+  uint32_t parts = launch_u32(r);
+  while (parts-- > 0 && !r->bad) {
+    uint8_t kind = launch_u8(r);
+    if (kind == 0) {
+      struct launch_text literal = launch_plain(r);
+      append(r, literal.at, literal.length);
+    } else {
+      const char *value = slot(r, values, kind);
+      append(r, value, strlen(value));
+    }
+  }
+  text.length = used - start;
+  if (used < sizeof memory) memory[used++] = 0;
+  else r->bad = true;
+  return text;
+}
+
+char *launch_string(struct launch_reader *r, const struct launch_values *values) {
+  static char none[1];
+  struct launch_text text = launch_text(r, values);
+  if (r->bad || strlen(text.at) != text.length) {
+    r->bad = true;
+    return none;
+  }
+  return text.at;
+}
+
+void launch_forget_texts(void) { used = 0; }
+
+bool launch_start_time(const char *pid, char *out, size_t size) {
+  char path[64];
+  char text[1024];
+  snprintf(path, sizeof path, "/proc/%s/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return false;
+  text[got] = 0;
+  /* The command's name, in parentheses, may hold spaces and parentheses. */
+  char *field = strrchr(text, ')');
+  if (field == NULL || field[1] != ' ' || field[2] == 'Z' || field[2] == 'X') return false;
+  for (int i = 2; i < 22 && field != NULL; i++) field = strchr(field + 1, ' ');
+  if (field == NULL) return false;
+  size_t length = strspn(++field, "0123456789");
+  if (length == 0 || length >= size) return false;
+  memcpy(out, field, length);
+  out[length] = 0;
+  return true;
+}
+
+static bool random_hex(char *out, size_t bytes) {
+  static const char digits[] = "0123456789abcdef";
+  uint8_t noise[32];
+  if (bytes > sizeof noise || getrandom(noise, bytes, 0) != (ssize_t)bytes) return false;
+  for (size_t i = 0; i < bytes; i++) {
+    out[2 * i] = digits[noise[i] >> 4];
+    out[2 * i + 1] = digits[noise[i] & 15];
+  }
+  out[2 * bytes] = 0;
+  return true;
+}
+
+/* Its first twelve digits are a host name, which some programs would take for a number if they were all decimal. */
+static bool random_id(char *out) {
+  do {
+    if (!random_hex(out, 32)) return false;
+  } while (strspn(out, "0123456789") >= 12);
+  return true;
+}
+
+bool launch_make_values(struct launch_values *out, const char *id) {
+  enum { SIZE = sizeof out->text[0] };
+  struct timespec now;
+  struct tm parts;
+  memset(out, 0, sizeof *out);
+  if (id != NULL) {
+    if (strlen(id) >= SIZE) return false;
+    strcpy(out->text[SLOT_ID], id);
+  } else if (!random_id(out->text[SLOT_ID])) {
+    return false;
+  }
+  memcpy(out->text[SLOT_SHORT], out->text[SLOT_ID], 12);
+  snprintf(out->text[SLOT_PID], SIZE, "%d", (int)getpid());
+  snprintf(out->text[SLOT_PARENT], SIZE, "%d", (int)getppid());
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0 || gmtime_r(&now.tv_sec, &parts) == NULL) return false;
+  int milliseconds = (int)(now.tv_nsec / 1000000);
+  snprintf(out->text[SLOT_MILLISECONDS], SIZE, "%lld%03d", (long long)now.tv_sec, milliseconds);
+  /* The engine's clock counts microseconds. */
+  snprintf(out->text[SLOT_NANOSECONDS], SIZE, "%lld%06ld000", (long long)now.tv_sec, (long)(now.tv_nsec / 1000));
+  size_t length = strftime(out->text[SLOT_DATE], SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
+  snprintf(out->text[SLOT_DATE] + length, SIZE - length, ".%03dZ", milliseconds);
+  return launch_start_time(out->text[SLOT_PID], out->text[SLOT_START_TIME], SIZE) && random_hex(out->text[SLOT_RANDOM], 6);
+}
+
+/* One of words between blanks. */
+static struct launch_text choose(struct launch_text words, uint32_t noise) {
+  size_t count = 1;
+  for (size_t i = 0; i < words.length; i++) count += words.at[i] == ' ';
+  size_t skipped = noise % count;
+  size_t start = 0;
+  for (; skipped > 0; start++) skipped -= words.at[start] == ' ';
+  size_t end = start;
+  while (end < words.length && words.at[end] != ' ') end++;
+  return (struct launch_text){words.at + start, end - start};
+}
+
+bool launch_choose_name(struct launch_values *out, size_t length, struct launch_text adjectives, struct launch_text surnames) {
+  enum { TRIES = 8 };
+  uint32_t noise[2 * TRIES * TRIES];
+  out->text[SLOT_NAME][0] = 0;
+  if (length == 0) return true;
+  /* One in five is as long as it must be. */
+  if (length >= sizeof out->text[0] || getrandom(noise, sizeof noise, 0) != sizeof noise) return false;
+  for (size_t i = 0; i < sizeof noise / sizeof *noise; i += 2) {
+    struct launch_text first = choose(adjectives, noise[i]);
+    struct launch_text second = choose(surnames, noise[i + 1]);
+    if (first.length + 1 + second.length != length) continue;
+    snprintf(out->text[SLOT_NAME], sizeof out->text[0], "%.*s_%.*s", (int)first.length, first.at, (int)second.length, second.at);
+    return true;
+  }
+  return false;
+}

@@ -1,0 +1,45 @@
+/**
+ * Where a start may be repeated without deciding it again, somebody notes what is read and written meanwhile
+ * (docs/launch-record.md). He sees every call of the file system by himself; here he is told what no call says.
+ */
+export interface Noter {
+  /** What follows, until the returned function is called, reads only lines that hold one of these words. */
+  readonly linesWith: (words: readonly string[]) => () => void;
+  /** Looks at so many of the containers that have state in `directory`, for dead monitors: none was found if nothing is removed. */
+  readonly monitors: (directory: string, most: number) => () => void;
+  /** Looks in `directory` for temporaries of dead owners. */
+  readonly temporaries: (directory: string) => () => void;
+  /** The open file would be replaced if it had more bytes than these. */
+  readonly below: (descriptor: number, bytes: number) => void;
+  /** What happens now cannot be repeated. */
+  readonly giveUp: (why: string) => void;
+}
+
+/**
+ * undefined: nobody notes, as in nearly every start. He came before any module (src/cli/start.ts), so he is not imported.
+ */
+export const noting: { readonly noter: Noter | undefined } = {
+  noter: (globalThis as Record<symbol, unknown>)[Symbol.for("vitrine.noter")] as Noter | undefined,
+};
+
+/** The lines of a text that hold one of the words: for files of which the rest may change from one read to the next. */
+export function linesWith(words: readonly string[], read: () => string): string {
+  const done = noting.noter?.linesWith(words);
+  try {
+    return pickLines(read(), words);
+  } finally {
+    done?.();
+  }
+}
+
+export function pickLines(text: string, words: readonly string[]): string {
+  let picked = "";
+  for (let start = 0; start < text.length; ) {
+    const newline = text.indexOf("\n", start);
+    const end = newline < 0 ? text.length : newline + 1;
+    const line = text.slice(start, end);
+    if (words.some((word) => line.includes(word))) picked += line;
+    start = end;
+  }
+  return picked;
+}

@@ -1,0 +1,94 @@
+/** Keeps what a start did, so that the launcher can do it again: docs/launch-record.md. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { processStartTime } from "../../base/mod.ts";
+import { nameWords } from "../../engine/mod.ts";
+import { type Confirmation, encodeBody, encodeHeader, readConfirmation, recordBytesMost } from "./encode.ts";
+import type { Note, Notes } from "./notes.ts";
+import { slotFinder, type Values } from "./slots.ts";
+
+/** So many commands are kept; the oldest go. */
+const recordsMost = 64;
+
+/** What the launcher asks for: see native/launch.c. */
+export interface Request {
+  /** The record's file: its directory is there, and ours. */
+  readonly file: string;
+  /** The container's id, where the command line names it. */
+  readonly id: string | undefined;
+}
+
+/** Never throws: a start is not lost for want of its record. Returns why nothing was kept. */
+export function keepRecord(request: Request, { notes, problem }: Notes, program: Note): string | undefined {
+  if (problem !== undefined) return problem;
+  try {
+    const values = valuesOf(request, notes, program);
+    if (values === undefined) return "it is not known what the container's id is";
+    const names = { ...nameWords, length: values.name?.length ?? 0 };
+    const body = encodeBody([...notes, program], names, slotFinder(values));
+    if (body.length > recordBytesMost) return "it is too large";
+    writeRecord(request.file, body, confirm(request.file, body, values));
+    return undefined;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function valuesOf(request: Request, notes: readonly Note[], program: Note): Values | undefined {
+  if (program.kind !== "execute") return undefined;
+  const id = request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(program.argv.at(-1) ?? "")?.[1];
+  if (id === undefined) return undefined;
+  const link = notes.find((note) => note.kind === "symlink" && note.text === id);
+  const name = link?.kind === "symlink" ? path.basename(link.path) : undefined;
+  const chosen = name !== undefined && process.argv.some((word) => word.includes(name));
+  return {
+    id,
+    name: chosen ? undefined : name,
+    pid: process.pid,
+    startTime: processStartTime(process.pid) ?? "0",
+    parent: process.ppid,
+  };
+}
+
+/** Whether an earlier start did the same, and with other names. */
+function confirm(file: string, body: Uint8Array, { id, name }: Values): Confirmation {
+  const names = name === undefined ? id : `${id} ${name}`;
+  let before: Confirmation | undefined;
+  try {
+    before = readConfirmation(fs.readFileSync(file), body);
+  } catch {
+    // There is none.
+  }
+  if (before === undefined) return { confirmed: false, anyId: false, names };
+  const others = before.names.split(" ");
+  const differ = others[0] !== id && (name === undefined || others[1] !== name);
+  return { confirmed: true, anyId: before.anyId || differ, names };
+}
+
+function writeRecord(file: string, body: Uint8Array, confirmation: Confirmation): void {
+  const directory = path.dirname(file);
+  makeRoom(directory, path.basename(file));
+  const temporary = `${file}.${process.pid}`;
+  fs.rmSync(temporary, { force: true });
+  try {
+    fs.writeFileSync(temporary, Buffer.concat([encodeHeader(body, confirmation), body]), {
+      flag: "wx",
+      mode: 0o600,
+    });
+    fs.renameSync(temporary, file);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function makeRoom(directory: string, name: string): void {
+  const names = fs.readdirSync(directory).filter((one) => one !== name && one !== "seen");
+  if (names.length < recordsMost) return;
+  const dated = names.map((one) => {
+    const file = `${directory}/${one}`;
+    return { file, time: fs.lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0 };
+  });
+  dated.sort((left, right) => left.time - right.time);
+  for (const { file } of dated.slice(0, names.length - recordsMost + 1)) fs.rmSync(file, { force: true });
+}

@@ -1,0 +1,142 @@
+/** Reading launch records (docs/launch-record.md), and seeing whether a start needed the engine. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { World } from "./support.ts";
+
+const headerBytes = 256;
+const slots = ["", "ID", "SHORT", "NAME", "PID", "START", "MS", "NS", "RANDOM", "PARENT", "DATE"];
+
+export interface ReadNote {
+  readonly kind: number;
+  /** Its texts, slots as `<ID>`. */
+  readonly texts: readonly string[];
+}
+
+/** The notes of a record, by the format's own words: not by the code under test. */
+export function readRecord(bytes: Uint8Array): {
+  readonly state: number;
+  readonly anyId: boolean;
+  readonly notes: ReadNote[];
+} {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  assert.equal(Buffer.from(bytes.subarray(0, 4)).toString(), "VLRC");
+  let at = headerBytes;
+  const u8 = () => bytes[at++]!;
+  const u32 = () => {
+    at += 4;
+    return view.getUint32(at - 4, true);
+  };
+  const skip = (count: number) => {
+    at += count;
+  };
+  const plain = () => {
+    const size = u32();
+    at += size;
+    return Buffer.from(bytes.subarray(at - size, at)).toString("latin1");
+  };
+  const text = (): string => {
+    let whole = "";
+    for (let parts = u32(); parts > 0; parts--) {
+      const kind = u8();
+      if (kind === 0) whole += plain();
+      else if (kind < slots.length) whole += `<${slots[kind]}>`;
+      else assert.fail(`part ${kind}`);
+    }
+    return whole;
+  };
+  const many = (read: () => string) => Array.from({ length: u32() }, read);
+  const readers: Readonly<Record<number, () => string[]>> = {
+    1: () => [skip(5), text()].slice(1) as string[],
+    2: () => {
+      skip(5);
+      const found = [text()];
+      skip(72);
+      return found;
+    },
+    3: () => {
+      skip(5);
+      const file = text();
+      const words = Array.from({ length: u8() }, plain);
+      return [file, plain(), ...words];
+    },
+    4: () => [skip(4), text(), plain()].slice(1) as string[],
+    5: () => [text(), plain()],
+    6: () => [text(), String(u32())],
+    7: () => [text()],
+    16: () => [skip(5), text()].slice(1) as string[],
+    17: () => [skip(8), text()].slice(1) as string[],
+    18: () => [skip(8)].slice(1) as unknown as string[],
+    19: () => [text()],
+    20: () => [],
+    21: () => [],
+    22: () => [text(), text()],
+    23: () => [text(), text()],
+    24: () => [skip(4), text()].slice(1) as string[],
+    25: () => [skip(8), text()].slice(1) as string[],
+    26: () => [skip(16), text()].slice(1) as string[],
+    27: () => [skip(1), text()].slice(1) as string[],
+    28: () => {
+      const program = text();
+      skip(8);
+      return [program, ...many(text), ...many(text)];
+    },
+  };
+  u32();
+  plain();
+  plain();
+  const notes: ReadNote[] = [];
+  while (at < bytes.length) {
+    const kind = u8();
+    const read = readers[kind];
+    assert.ok(read, `note ${kind} at ${at}`);
+    notes.push({ kind, texts: read() });
+  }
+  assert.equal(at, bytes.length);
+  return { state: view.getUint32(8, true), anyId: view.getUint32(24, true) === 1, notes };
+}
+
+export function launches(world: World): string {
+  return path.join(world.runroot, "launches");
+}
+
+export function recordFiles(world: World): readonly string[] {
+  if (!fs.existsSync(launches(world))) return [];
+  const names = fs.readdirSync(launches(world)).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  return names.map((name) => path.join(launches(world), name));
+}
+
+/** Every start that comes to the engine is counted there (native/launch.c), but for the first that does not. */
+function counts(world: World): string {
+  const file = path.join(launches(world), "seen");
+  return fs.existsSync(file) ? fs.readFileSync(file).toString("hex") : "";
+}
+
+/** Whether `start` was done by the launcher alone. It must be one that is counted: `run` or `create`. */
+export function withoutEngine(world: World, start: () => void): boolean {
+  const before = counts(world);
+  start();
+  const after = counts(world);
+  return before !== "" && before === after;
+}
+
+/** Repeats a start until the launcher does it alone; fails if it never does. */
+export function warmUp(world: World, start: () => void): void {
+  // Seen, noted, confirmed, used for the first time; and what was written a moment ago is not noted.
+  for (let tries = 0; tries < 12; tries++) {
+    if (withoutEngine(world, start)) return;
+  }
+  assert.fail("the engine was needed twelve times");
+}
+
+/** Settled: files that changed within the last tenth of a second are not trusted. */
+export function settle(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150);
+}
+
+/** Of this world: other tests run beside this one. */
+export function assertGone(world: World): void {
+  for (const directory of ["root/containers", "root/names", "root/tmp", "run/containers"]) {
+    assert.deepEqual(fs.readdirSync(path.join(world.directory, directory)), [], directory);
+  }
+}
