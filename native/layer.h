@@ -41,6 +41,7 @@ struct layer {
   int file;
   uint64_t file_size, file_end;
   bool file_inherited;
+  bool file_mounted; /* it was there and cannot be replaced: only its content is new */
   struct metadata file_metadata;
   uint8_t *xattrs;
   char file_path[PATH_MAX];

@@ -55,7 +55,7 @@ static int finish_file(struct helper *h) {
   /* A hole at the end was never written. */
   if (layer->file_end < layer->file_size && ftruncate(fd, (off_t)layer->file_size) != 0)
     error = fail(h, "truncate %s", layer->file_path);
-  if (error == 0)
+  if (error == 0 && !layer->file_mounted)
     error = apply_metadata(h, fd, -1, NULL, &layer->file_metadata, S_IFREG, layer->file_inherited, layer->file_path);
   if (close(fd) != 0 && error == 0) error = fail(h, "close %s", layer->file_path);
   free(layer->xattrs);
@@ -81,14 +81,34 @@ static bool keep_xattrs(struct layer *layer) {
   return true;
 }
 
+/* A file that is mounted there (a container's /etc/hosts) cannot be replaced: it gets the content, and stays whose it is. */
+static int open_mounted(struct helper *h, const struct place *place) {
+  struct stat st;
+  int fd = openat(place->parent, place->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  int error = 0;
+  if (fd < 0) error = fail(h, "open %s", place->path);
+  else if (fstat(fd, &st) != 0) error = fail(h, "fstat %s", place->path);
+  else if (!S_ISREG(st.st_mode)) error = fail_as(h, EBUSY, "replace %s", place->path);
+  else if (ftruncate(fd, 0) != 0) error = fail(h, "truncate %s", place->path);
+  if (error == 0) {
+    h->layer->file = fd;
+    h->layer->file_mounted = true;
+  } else if (fd >= 0) {
+    close(fd);
+  }
+  return error;
+}
+
 static int make_file(struct helper *h, const struct place *place, uint64_t size, const struct metadata *meta) {
   struct layer *layer = h->layer;
   int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   int fd = openat(place->parent, place->name, flags, meta->mode & 0777);
+  layer->file_mounted = false;
   if (fd < 0 && errno == EEXIST) {
     int error = clear_place(h, place);
+    if (error == EBUSY) error = open_mounted(h, place);
     if (error != 0) return error;
-    fd = openat(place->parent, place->name, flags, meta->mode & 0777);
+    fd = layer->file_mounted ? layer->file : openat(place->parent, place->name, flags, meta->mode & 0777);
   }
   if (fd < 0) return fail(h, "create %s", place->path);
   layer->file = fd;

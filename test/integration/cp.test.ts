@@ -339,6 +339,44 @@ test("running: what is mounted there counts; between containers; into itself is 
   vitrine("rm", "-f", running);
 });
 
+test("running: a file that is mounted gets the content, and stays mounted and whose it is", () => {
+  const host = hostTree();
+  fs.writeFileSync(`${host}/hosts`, "127.0.0.1 localhost\n10.9.8.7 copied\n", { mode: 0o600 });
+  fs.writeFileSync(`${host}/single`, "single");
+  fs.chmodSync(`${host}/single`, 0o640);
+  const running = vitrine(
+    ...["run", "-d", "-q", "-v", `${host}/single:/bound-file`, "-v", `${host}/single:/read-only:ro`],
+    ...["probe", "sleep", "1000"],
+  );
+  for (const name of ["hosts", "resolv.conf", "hostname"]) {
+    const about = (): string => vitrine("exec", running, "stat", "-c", "%a %u %g %i", `/etc/${name}`);
+    const before = about();
+    vitrine("cp", `${host}/hosts`, `${running}:/etc/${name}`);
+    assert.match(vitrine("exec", running, "cat", `/etc/${name}`), /10\.9\.8\.7 copied$/);
+    assert.equal(about(), before);
+  }
+  // Among others, from an archive, and shorter than what was there.
+  const tree = path.join(work, "etc-tree");
+  fs.mkdirSync(`${tree}/etc`, { recursive: true });
+  fs.writeFileSync(`${tree}/etc/hosts`, "::1 six\n");
+  fs.writeFileSync(`${tree}/etc/other`, "other\n");
+  vitrine("cp", `${tree}/etc`, `${running}:/`);
+  assert.equal(vitrine("exec", running, "cat", "/etc/hosts", "/etc/other"), "::1 six\nother");
+  fs.writeFileSync(`${tree}/etc/hosts`, "");
+  vitrine("cp", `${tree}/etc/.`, `${running}:/etc`);
+  assert.equal(vitrine("exec", running, "cat", "/etc/hosts"), "");
+  vitrine("cp", `${host}/hosts`, `${running}:/bound-file`);
+  assert.match(fs.readFileSync(`${host}/single`, "utf8"), /copied/);
+  assert.equal(fs.statSync(`${host}/single`).mode & 0o777, 0o640);
+  const refused = world.run(["cp", `${host}/hosts`, `${running}:/read-only`]);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /read-only/);
+  // A directory, or a link, cannot be where a file is mounted.
+  fs.mkdirSync(path.join(work, "instead/hosts"), { recursive: true });
+  assert.equal(world.run(["cp", path.join(work, "instead/hosts"), `${running}:/etc`]).status, 1);
+  vitrine("rm", "-f", running);
+});
+
 test("stopped: a bind is written to, a read-only one and a read-only root are not", () => {
   const host = hostTree();
   const container = create("-v", `${host}/d:/rw`, "-v", `${host}/other:/ro:ro`);
