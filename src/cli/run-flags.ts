@@ -16,6 +16,11 @@ export const runOptionTable = {
   // the container and the command itself
   rm: { type: "boolean", section: container, help: "remove the container when it ends" },
   name: { type: "string", value: "NAME", section: container, help: "name of the container" },
+  replace: {
+    type: "boolean",
+    section: container,
+    help: "remove the container that has the name first, though it runs",
+  },
   cidfile: {
     type: "string",
     value: "FILE",
@@ -447,6 +452,48 @@ export const runOptionTable = {
     default: "enabled",
     section: resources,
     help: "enabled or disabled",
+  },
+
+  // words of docker and podman for what is so anyway, or was given up long ago
+  attach: {
+    type: "strings",
+    short: "a",
+    value: "STREAM",
+    section: later,
+    hidden: true,
+    help: "stdin, stdout, stderr: attached anyway",
+  },
+  "disable-content-trust": {
+    type: "boolean",
+    default: true,
+    section: later,
+    hidden: true,
+    help: "accepted for compatibility",
+  },
+  "kernel-memory": {
+    type: "string",
+    value: "BYTES",
+    section: later,
+    hidden: true,
+    help: "ignored: no kernel has this limit any more",
+  },
+  "volume-driver": {
+    type: "string",
+    value: "DRIVER",
+    default: "local",
+    choices: ["local"],
+    section: later,
+    hidden: true,
+    help: "there is one driver",
+  },
+  systemd: {
+    type: "string",
+    value: "MODE",
+    default: "false",
+    choices: ["false"],
+    section: later,
+    hidden: true,
+    help: "nothing is done for a systemd inside",
   },
 
   // words of docker and podman that this release cannot serve: a clear error, not an unknown flag

@@ -3,6 +3,7 @@ import { VitrineError } from "../base/mod.ts";
 import {
   badValue,
   chooseUserNamespaceMode,
+  conflict,
   type EnvironmentChange,
   parseAddHost,
   parseBytes,
@@ -67,6 +68,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     });
   }
   refuseLater(flags);
+  requireWholeAttachment(flags);
   const { directory } = context;
   const restart = map(flags.restart, parseRestartPolicy);
   refuseRestartOfRemoved(restart, flags.rm);
@@ -194,6 +196,24 @@ function cgroupParent(text: string): string {
     throw badValue("--cgroup-parent", text, "expected a path or a slice", "for example /vitrine/batch");
   }
   return path.replace(/\/+$/, "");
+}
+
+/** Who attaches has both outputs; `-a stdin` alone says what `-i` does. */
+function requireWholeAttachment({ attach, detach, interactive }: RunFlags): void {
+  if (attach.length === 0) return;
+  if (detach) throw conflict("--attach", "--attach and --detach exclude each other", "leave one of them out");
+  const streams = new Set(attach.map((stream) => stream.toLowerCase()));
+  for (const stream of streams) {
+    if (!["stdin", "stdout", "stderr"].includes(stream))
+      throw badValue("--attach", stream, "expected stdin, stdout or stderr");
+  }
+  if (!streams.has("stdout") || !streams.has("stderr") || (interactive && !streams.has("stdin"))) {
+    throw unsupportedFlag(
+      "--attach",
+      "only all of a container's streams can be attached to",
+      "send what is not wanted to /dev/null; stdin is attached with --interactive",
+    );
+  }
 }
 
 /** What comes in later releases. A flag that asks for what is done anyway is accepted. */

@@ -24,6 +24,7 @@ export const command = defineCommand({
       directory: process.cwd(),
     });
     await sweep(context, 8);
+    if (options.replace) await (await import("../containers/replace.ts")).replaceNamed(context, wanted.name);
     const resolveImage = pullingResolver(context, {
       policy: parsePullPolicy(options.pull ?? "missing"),
       quiet: wanted.quiet === true,

@@ -1,6 +1,7 @@
 import { VitrineError } from "../../base/mod.ts";
 import { findContainer } from "../../engine/mod.ts";
 import { hostPlatform, parsePlatform } from "../../image/mod.ts";
+import { chosenNames } from "../containers/each.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -19,6 +20,7 @@ export const command = defineCommand({
       value: "FORMAT",
       help: "'json', or a Go template such as '{{.Config.Env}}'",
     },
+    latest: { type: "boolean", short: "l", help: "the newest container" },
     platform: { type: "string", value: "OS/ARCH", help: "this platform of an image" },
     size: { type: "boolean", short: "s", help: "add what a container wrote, and its size with its image" },
     type: {
@@ -30,7 +32,7 @@ export const command = defineCommand({
     },
     ...registryOptions,
   },
-  positionals: [{ name: "NAME", variadic: true, completion: "container or image" }],
+  positionals: [{ name: "NAME", optional: true, variadic: true, completion: "container or image" }],
   examples: [
     { command: "vitrine inspect alpine", does: "everything" },
     { command: "vitrine inspect -f '{{.State.Pid}}' web", does: "one field" },
@@ -44,7 +46,9 @@ export const command = defineCommand({
     const found: unknown[] = [];
     let status = 0;
     const complaints: string[] = [];
-    for (const name of positionals) {
+    const names = options.latest ? chosenNames(context, [], { latest: true }) : positionals;
+    if (names.length === 0) throw nothingNamed();
+    for (const name of names) {
       try {
         found.push(await look(name));
       } catch (error) {
@@ -60,6 +64,13 @@ export const command = defineCommand({
     return status;
   },
 });
+
+function nothingNamed(): VitrineError {
+  return new VitrineError("invalid", "NAME is missing", {
+    code: "missing-argument",
+    hint: "vitrine inspect NAME...",
+  });
+}
 
 /** What a registry, an archive or a directory holds; a plain name is none of these. */
 const elsewhere = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|dir):[./])/;

@@ -1,5 +1,6 @@
 import { parseSignal, signalContainer } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -7,6 +8,7 @@ export const command = defineCommand({
   description: "Sends a signal to the programs of containers, SIGKILL unless --signal says otherwise.",
   options: {
     all: { type: "boolean", short: "a", help: "every container that runs" },
+    ...choiceOptions,
     latest: { type: "boolean", short: "l", help: "the newest container" },
     signal: { type: "string", short: "s", value: "SIGNAL", default: "KILL", help: "the signal to send" },
   },

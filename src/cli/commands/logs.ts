@@ -18,6 +18,12 @@ import { untilTime } from "../images/filters.ts";
 export const command = defineCommand({
   description: "Shows what containers in the background printed: stdout on stdout, stderr on stderr.",
   options: {
+    color: { type: "boolean", hidden: true, help: "accepted for compatibility: there is one container's" },
+    details: {
+      type: "boolean",
+      hidden: true,
+      help: "accepted for compatibility: drivers here add no details",
+    },
     follow: { type: "boolean", short: "f", help: "go on until the container ends" },
     latest: { type: "boolean", short: "l", help: "of the newest container" },
     names: { type: "boolean", short: "n", hidden: true, help: "accepted for compatibility" },

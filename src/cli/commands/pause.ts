@@ -1,5 +1,6 @@
 import { pauseContainer } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -7,6 +8,7 @@ export const command = defineCommand({
   description: "Stops all processes of containers where they are, by the freezer of their cgroup.",
   options: {
     all: { type: "boolean", short: "a", help: "every container that runs" },
+    ...choiceOptions,
     latest: { type: "boolean", short: "l", help: "the newest container" },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],

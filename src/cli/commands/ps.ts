@@ -12,7 +12,7 @@ import {
 } from "../../engine/mod.ts";
 import { requireKnownFormat, sweep } from "../container-trees.ts";
 import { containerFilter, stateName } from "../containers/filters.ts";
-import { sizeTexts } from "../containers/sizes.ts";
+import { type ContainerSize, containerSizes, sizeText } from "../containers/sizes.ts";
 import { goTime, humanAgo, humanDuration } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -27,6 +27,8 @@ const headings = {
 
 const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
+const sortFields = ["command", "created", "id", "image", "names", "runningfor", "size", "status"];
+
 interface Row {
   readonly container: Container;
   readonly state: ContainerState;
@@ -34,7 +36,8 @@ interface Row {
   /** Milliseconds since the epoch. */
   started(): number | undefined;
   health(): Health["status"] | undefined;
-  readonly size: string;
+  /** With --size, and to sort by it. */
+  readonly size: ContainerSize | undefined;
 }
 
 export const command = defineCommand({
@@ -61,6 +64,15 @@ export const command = defineCommand({
     },
     latest: { type: "boolean", short: "l", help: "list the newest container, whatever its state" },
     noheading: { type: "boolean", help: "leave the headings out" },
+    external: { type: "boolean", hidden: true, help: "accepted for compatibility: no other tool's are here" },
+    sync: { type: "boolean", hidden: true, help: "accepted for compatibility: what is shown is read anew" },
+    sort: {
+      type: "string",
+      value: "FIELD",
+      choices: sortFields,
+      default: "created",
+      help: "order: created (the newest first), or command, id, image, names, runningfor, size, status",
+    },
     "no-trunc": { type: "boolean", help: "show whole ids and commands" },
     quiet: { type: "boolean", short: "q", help: "show only ids" },
     size: { type: "boolean", short: "s", help: "show what each wrote, and its size with its image" },
@@ -74,19 +86,20 @@ export const command = defineCommand({
     await requireKnownFormat(context);
     const count = options.latest ? 1 : options.last;
     const matches = containerFilter(options.filter, context.paths(), context.now());
-    const sizes = options.size ? await sizeTexts(context) : () => "";
+    const sizes = options.size || options.sort === "size" ? await containerSizes(context) : undefined;
     const all =
       options.all || count >= 0 || options.filter.some((filter) => /^(status|exited)=/.test(filter));
-    const rows = (await rowsOf(context, all))
+    const now = context.now();
+    const chosen = (await rowsOf(context, all))
       .filter(({ container, state }) => matches(container, state))
       .slice(0, count >= 0 ? count : undefined)
-      .map((row) => ({ ...row, size: sizes(row.container) }));
+      .map((row) => (sizes === undefined ? row : { ...row, size: sizes(row.container) }));
+    const rows = options.sort === "created" ? chosen : sorted(chosen, options.sort, now);
     if (options.quiet) {
       const digits = options["no-trunc"] ? 64 : 12;
       context.out(rows.map(({ container }) => `${container.id.slice(0, digits)}\n`).join(""));
       return;
     }
-    const now = context.now();
     if (options.format === "json") {
       context.out(
         `${jsonText(
@@ -117,9 +130,35 @@ async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
       upMilliseconds,
       started: () => startedAt(paths, container),
       health: () => readHealth(paths, container)?.status,
-      size: "",
+      size: undefined,
     }))
     .sort((left, right) => right.container.created - left.container.created);
+}
+
+function sorted(rows: readonly Row[], field: string, now: number): readonly Row[] {
+  const key = (row: Row): string | number => {
+    const { container, upMilliseconds } = row;
+    switch (field) {
+      case "command":
+        return container.command.join(" ");
+      case "id":
+        return container.id;
+      case "image":
+        return container.image;
+      case "names":
+        return container.name;
+      case "size":
+        return row.size?.written ?? 0;
+      case "status":
+        return statusText(row, now);
+      default:
+        return upMilliseconds === undefined ? Number.POSITIVE_INFINITY : upMilliseconds;
+    }
+  };
+  return rows
+    .map((row) => ({ row, key: key(row) }))
+    .sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0))
+    .map(({ row }) => row);
 }
 
 /** Most of the time there is nothing to sweep, and the look at all containers is not taken twice. */
@@ -154,7 +193,7 @@ function view(row: Row, now: number, whole: boolean) {
       return started === undefined ? "" : goTime(started);
     },
     Ports: "",
-    Size: row.size,
+    Size: row.size === undefined ? "" : sizeText(row.size),
     get LocalVolumes() {
       return (container.mounts ?? []).filter(({ kind }) => kind === "volume").length;
     },
@@ -224,7 +263,7 @@ function record(row: Row, now: number, paths: EnginePaths): unknown {
     ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : 0,
     Pid: state.status === "running" ? state.pid : 0,
     StartedAt: started === undefined ? 0 : Math.floor(started / 1000),
-    ...(row.size === "" ? {} : { Size: row.size }),
+    ...(row.size === undefined ? {} : { Size: sizeText(row.size) }),
     AutoRemove: container.remove,
     Restarts: restartCount(paths, container),
     Labels: container.labels,

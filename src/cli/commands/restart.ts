@@ -1,5 +1,6 @@
 import { recordContainerEvent, stopContainer } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
 import { startDetached } from "../containers/start.ts";
 import { stopOptions } from "../containers/stop-options.ts";
@@ -11,6 +12,7 @@ export const command = defineCommand({
   options: {
     all: { type: "boolean", short: "a", help: "restart every container" },
     running: { type: "boolean", help: "restart every container that runs" },
+    ...choiceOptions,
     latest: { type: "boolean", short: "l", help: "restart the newest container" },
     ...stopOptions,
   },
@@ -19,7 +21,7 @@ export const command = defineCommand({
     await sweepNamed(context, positionals);
     const paths = context.paths();
     const deps = { paths, helperPath: context.helperPath() };
-    const chosen = { all: options.all || options.running, latest: options.latest };
+    const chosen = { ...options, all: options.all || options.running };
     const names = chosenNames(
       context,
       positionals,

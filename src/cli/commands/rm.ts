@@ -1,3 +1,4 @@
+import * as fs from "node:fs";
 import { VitrineError } from "../../base/mod.ts";
 import {
   beginEnding,
@@ -13,9 +14,13 @@ import {
   removeDamaged,
   requireNoDependants,
   stateOf,
+  stopContainer,
 } from "../../engine/mod.ts";
 import { sweep, treeRemover } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
+import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
+import type { Context } from "../framework/context.ts";
 import { failureOf } from "../framework/failure.ts";
 
 export const command = defineCommand({
@@ -27,9 +32,18 @@ export const command = defineCommand({
       short: "a",
       help: "remove every container that ended; with --force those that run too",
     },
+    cidfile: choiceOptions.cidfile,
+    filter: { type: "strings", value: "KEY=VALUE", help: choiceOptions.filter.help },
     depend: { type: "boolean", help: "also the containers that share its namespaces" },
     force: { type: "boolean", short: "f", help: "kill what runs; no error for what is not there" },
     ignore: { type: "boolean", short: "i", help: "no error for what is not there" },
+    latest: { type: "boolean", short: "l", help: "remove the newest container" },
+    time: {
+      type: "number",
+      short: "t",
+      value: "SECONDS",
+      help: "with --force: this long from the stop signal to SIGKILL, which otherwise comes at once",
+    },
     volumes: {
       type: "boolean",
       short: "v",
@@ -43,15 +57,14 @@ export const command = defineCommand({
     const paths = context.paths();
     const remove = treeRemover(context);
     await sweep(context);
-    if (positionals.length === 0 && !options.all) {
-      throw new VitrineError("invalid", "there is no container to remove", {
-        code: "container-missing",
-        hint: "vitrine rm CONTAINER..., or --all",
-      });
-    }
-    const named = options.all ? allOf(paths, options.force) : positionals;
+    const cidfile = options.cidfile.filter((file) => !options.ignore || fs.existsSync(file));
+    if (cidfile.length < options.cidfile.length && cidfile.length + positionals.length === 0) return 0;
+    const named = options.all
+      ? allOf(paths, options.force)
+      : chosenNames(context, positionals, { latest: options.latest, filter: options.filter, cidfile });
     const wanted = options.depend ? withDependants(paths, named) : named;
-    if (options.force && wanted.length > 1) beginEnding(paths, there(paths, wanted));
+    if (options.force && options.time !== undefined) stopGently(context, there(paths, wanted), options.time);
+    else if (options.force && wanted.length > 1) beginEnding(paths, there(paths, wanted));
     let status = 0;
     // One that fails does not keep the others from being removed.
     for (const name of wanted) {
@@ -96,6 +109,11 @@ function there(paths: EnginePaths, names: readonly string[]): readonly Container
       return [];
     }
   });
+}
+
+function stopGently(context: Context, containers: readonly Container[], timeoutSeconds: number): void {
+  const deps = { paths: context.paths(), helperPath: context.helperPath() };
+  for (const container of containers) stopContainer(container, { timeoutSeconds }, deps);
 }
 
 function allOf(paths: EnginePaths, running: boolean): readonly string[] {

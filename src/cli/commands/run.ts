@@ -40,6 +40,7 @@ export const command = defineCommand({
       });
     }
     await sweep(context, 8);
+    if (options.replace) await (await import("../containers/replace.ts")).replaceNamed(context, wanted.name);
     const prepared = await prepareRun(wanted, {
       ...runDeps(context),
       resolveImage: pullingResolver(context, {

@@ -1,6 +1,8 @@
+import * as fs from "node:fs";
 import { stopContainer } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
-import { chosenNames, eachContainer, isRunning } from "../containers/each.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
+import { chosenNames, eachContainer, isRunning, isThere } from "../containers/each.ts";
 import { stopOptions } from "../containers/stop-options.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -9,6 +11,8 @@ export const command = defineCommand({
     when they have not ended in time.`,
   options: {
     all: { type: "boolean", short: "a", help: "stop every container that runs" },
+    ...choiceOptions,
+    ignore: { type: "boolean", short: "i", help: "no error for what is not there" },
     latest: { type: "boolean", short: "l", help: "stop the newest container" },
     ...stopOptions,
   },
@@ -17,7 +21,15 @@ export const command = defineCommand({
   async run({ options, positionals, context }) {
     await sweepNamed(context, positionals);
     const deps = { paths: context.paths(), helperPath: context.helperPath() };
-    const names = chosenNames(context, positionals, options, isRunning(context));
+    const there = {
+      ...options,
+      cidfile: options.cidfile.filter((file) => !options.ignore || fs.existsSync(file)),
+    };
+    // Nothing is left of what was named.
+    if (there.cidfile.length < options.cidfile.length && there.cidfile.length + positionals.length === 0)
+      return 0;
+    const chosen = chosenNames(context, positionals, there, isRunning(context));
+    const names = options.ignore ? chosen.filter((name) => isThere(context, name)) : chosen;
     const stop = (container: Parameters<typeof stopContainer>[0]): void =>
       stopContainer(
         container,

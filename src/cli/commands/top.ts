@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { printable, VitrineError } from "../../base/mod.ts";
 import { containerProcesses, findContainer, notRunning } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
+import { chosenNames } from "../containers/each.ts";
 import { layTable } from "../format/table.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -9,15 +10,16 @@ export const command = defineCommand({
   usage: ["CONTAINER [PS OPTION...]"],
   description:
     "Lists the processes of a container with their pids on the host, by ps: its options may follow, '-ef' without.",
-  options: {},
+  options: { latest: { type: "boolean", short: "l", help: "of the newest container" } },
   positionals: [
-    { name: "CONTAINER", completion: "container" },
+    { name: "CONTAINER", optional: true, completion: "container" },
     { name: "OPTION", optional: true, variadic: true, completion: "none" },
   ],
   stopAtFirstPositional: true,
   examples: [{ command: "vitrine top web -o pid,rss,comm", does: "their resident memory" }],
-  async run({ positionals, context }) {
-    const [name = "", ...words] = positionals;
+  async run({ options, positionals, context }) {
+    const [name = ""] = chosenNames(context, positionals.slice(0, 1), options);
+    const words = options.latest ? positionals : positionals.slice(1);
     await sweepNamed(context, [name]);
     const paths = context.paths();
     const container = findContainer(paths, name);

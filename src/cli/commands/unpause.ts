@@ -1,5 +1,6 @@
 import { isPaused, unpauseContainer } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -7,6 +8,7 @@ export const command = defineCommand({
   description: "Lets the processes of paused containers go on.",
   options: {
     all: { type: "boolean", short: "a", help: "every container that is paused" },
+    ...choiceOptions,
     latest: { type: "boolean", short: "l", help: "the newest container" },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],

@@ -10,6 +10,13 @@ export const command = defineCommand({
   options: {
     all: { type: "boolean", short: "a", help: "remove every volume that no container has" },
     force: { type: "boolean", short: "f", help: "no error for what is not there" },
+    time: {
+      type: "number",
+      short: "t",
+      value: "SECONDS",
+      hidden: true,
+      help: "accepted for compatibility: containers are killed at once",
+    },
     containers: { type: "boolean", help: "remove the containers that have them first, running ones too" },
   },
   positionals: [{ name: "VOLUME", optional: true, variadic: true, completion: "volume" }],

@@ -2,14 +2,14 @@ import { VitrineError } from "../../base/mod.ts";
 import {
   awaitCondition,
   awaitExit,
-  findContainer,
   isEnd,
   stateOf,
   type WaitCondition,
   waitConditions,
 } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
-import { chosenNames, eachContainer } from "../containers/each.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
+import { chosenNames, eachContainer, isThere } from "../containers/each.ts";
 import { parseGoDuration } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -18,6 +18,7 @@ export const command = defineCommand({
   description:
     "Waits until containers have ended, and prints the exit status of each. One that does not run has ended.",
   options: {
+    cidfile: choiceOptions.cidfile,
     latest: { type: "boolean", short: "l", help: "wait for the newest container" },
     condition: {
       type: "strings",
@@ -43,7 +44,7 @@ export const command = defineCommand({
     const names = chosenNames(context, positionals, options);
     const conditions = options.condition as readonly WaitCondition[];
     const interval = intervalOf(options.interval);
-    const there = options.ignore ? names.filter((name) => isThere(paths, name, context)) : names;
+    const there = options.ignore ? names.filter((name) => isThereOrTold(context, name)) : names;
     return eachContainer(context, there, async (container) => {
       const status = conditions.every(isEnd)
         ? await awaitExit(container, { paths, helperPath: context.helperPath() })
@@ -66,13 +67,9 @@ function intervalOf(text: string): number {
   });
 }
 
-function isThere(paths: ReturnType<Context["paths"]>, name: string, context: Context): boolean {
-  try {
-    findContainer(paths, name);
-    return true;
-  } catch (error) {
-    if (!(error instanceof VitrineError) || error.code !== "container-not-found") throw error;
-    context.out("-1\n");
-    return false;
-  }
+/** One that is not there has ended with -1. */
+function isThereOrTold(context: Context, name: string): boolean {
+  if (isThere(context, name)) return true;
+  context.out("-1\n");
+  return false;
 }

@@ -21,12 +21,8 @@ export async function containerSizes(context: Context): Promise<(container: Cont
 }
 
 /** As docker: `12B (virtual 7.8MB)`. */
-export async function sizeTexts(context: Context): Promise<(container: Container) => string> {
-  const sizes = await containerSizes(context);
-  return (container) => {
-    const { written, whole } = sizes(container);
-    return `${humanSize(written)} (virtual ${humanSize(whole)})`;
-  };
+export function sizeText({ written, whole }: ContainerSize): string {
+  return `${humanSize(written)} (virtual ${humanSize(whole)})`;
 }
 
 /** Bytes of regular files below; what may not be looked into counts nothing. */
