@@ -14,6 +14,8 @@ export interface LayerMember {
   readonly content: string;
   /** It has a security.capability attribute. */
   readonly capabilities: boolean;
+  /** `UID:GID` */
+  readonly owner?: string;
 }
 
 export interface FileBytes {
@@ -70,6 +72,7 @@ interface Node {
   bytes: number;
   content: string;
   capabilities: boolean;
+  owner: string | undefined;
   layer: number;
   children: Map<string, Node> | undefined;
 }
@@ -147,6 +150,15 @@ export class ImageTree {
     return { files, bytes };
   }
 
+  /** What is visible, by path: a text that is the same for the same content, kind, mode, owner and capabilities. */
+  files(): ReadonlyMap<string, string> {
+    const found = new Map<string, string>();
+    walk(this.root, "", (path, { type, mode, owner, capabilities, bytes, content }) => {
+      found.set(path, [type, mode, owner ?? "", capabilities, bytes, content].join(" "));
+    });
+    return found;
+  }
+
   private find(parts: readonly string[]): Node | undefined {
     let node: Node | undefined = this.root;
     for (const part of parts) node = node?.children?.get(part);
@@ -200,6 +212,7 @@ export class ImageTree {
     const isDirectory = member.type === "directory";
     if (old !== undefined && old.type === "directory" && isDirectory) {
       old.mode = member.mode;
+      old.owner = member.owner;
       return;
     }
     if (!isDirectory) this.count(old, path, member, layer, effect);
@@ -210,6 +223,7 @@ export class ImageTree {
       bytes: member.bytes,
       content: member.content,
       capabilities: member.capabilities,
+      owner: member.owner,
       layer,
       children: isDirectory ? new Map() : undefined,
     });
@@ -288,6 +302,7 @@ function directory(layer: number): Node {
     bytes: 0,
     content: "",
     capabilities: false,
+    owner: undefined,
     layer,
     children: new Map(),
   };

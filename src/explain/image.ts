@@ -169,7 +169,7 @@ function stepsOf(history: readonly HistoryEntry[], layers: readonly ExplainedLay
   }));
 }
 
-async function readMembers(
+export async function readMembers(
   source: ImageSource,
   { descriptor }: StoredLayer,
 ): Promise<readonly LayerMember[]> {
@@ -215,5 +215,6 @@ function memberOf(entry: TarEntry, hasher: Hasher | undefined): LayerMember {
     content:
       hasher === undefined ? `${entry.type}:${decodeText(Buffer.from(entry.linkTarget))}` : hasher.hex(),
     capabilities: entry.xattrs.has("security.capability"),
+    owner: `${entry.uid}:${entry.gid}`,
   };
 }

@@ -10,6 +10,7 @@ export {
 export { diagnose } from "./doctor.ts";
 export { explainFailure } from "./failure.ts";
 export { type ExplainedLayer, explainImage, type ImageExplanation, type ImageStep } from "./image.ts";
+export { diffImages, type FileChange } from "./image-diff.ts";
 export { explainPlan } from "./plan.ts";
 export { renderComparison } from "./render-diff.ts";
 export { renderDiagnosis, renderDiagnosisJson } from "./render-doctor.ts";

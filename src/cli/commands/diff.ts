@@ -1,11 +1,8 @@
-import { printable } from "../../base/mod.ts";
 import { findContainer, loadFiles } from "../../engine/mod.ts";
 import { sweep } from "../container-trees.ts";
-import { jsonText } from "../format/json.ts";
+import { renderChanges } from "../format/changes.ts";
 import { defineCommand } from "../framework/command.ts";
 import { openMachineStore } from "../framework/storage.ts";
-
-const letters = { changed: "C", added: "A", deleted: "D" } as const;
 
 export const command = defineCommand({
   description: `Lists what a container changed in its image's files: A added, C changed, D deleted. Mount points and files that every
@@ -27,14 +24,6 @@ export const command = defineCommand({
       helperPath: context.helperPath(),
       openStore: (ids) => openMachineStore(context, ids),
     });
-    if (options.format === "json") {
-      const of = (kind: keyof typeof letters) =>
-        changes.filter((each) => each.kind === kind).map((each) => each.path);
-      const all = { changed: of("changed"), added: of("added"), deleted: of("deleted") };
-      const present = Object.fromEntries(Object.entries(all).filter(([, list]) => list.length > 0));
-      context.out(`${jsonText(present, 4)}\n`);
-      return;
-    }
-    context.out(changes.map(({ kind, path }) => `${letters[kind]} ${printable(path)}\n`).join(""));
+    context.out(renderChanges(changes, options.format));
   },
 });
