@@ -94,6 +94,9 @@ describe("start-up", () => {
       .filter((file) => !file.startsWith("base/"));
     assert.deepEqual(loaded.sort(), [
       "api/locations.ts",
+      ...["containers", "images", "remotes", "system", "volumes"].map(
+        (name) => `cli/command-list/${name}.ts`,
+      ),
       "cli/framework/context.ts",
       "cli/framework/dispatch.ts",
       "cli/framework/failure.ts",

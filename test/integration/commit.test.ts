@@ -298,3 +298,27 @@ test("a container of a directory has no image to compare with", () => {
   assert.match(world.run(["commit", made]).stderr, /vitrine export/);
   vitrine("rm", made);
 });
+
+test("image diff: the top layer, and two images; as diff of the container that it was made of", () => {
+  const script =
+    "echo n > /etc/new; echo x > /etc/hosts-too; rm /bin/true; mkdir -p /d/e; ln -s /etc /d/l; chmod 700 /tmp";
+  const container = good(world.run(["create", "probe", "sh", "-c", script]));
+  good(world.run(["start", "-a", container]));
+  vitrine("commit", "-q", container, "layered");
+  const asContainer = vitrine("diff", container).split("\n");
+  assert.deepEqual(vitrine("image", "diff", "layered").split("\n"), asContainer);
+  assert.deepEqual(vitrine("image", "diff", "layered", "probe").split("\n"), asContainer);
+  const back = vitrine("image", "diff", "probe", "layered").split("\n");
+  for (const line of ["A /bin/true", "C /bin", "D /d", "D /etc/new"]) assert.ok(back.includes(line), line);
+  assert.ok(!back.includes("D /d/e"), "what is gone as a whole is told once");
+  assert.equal(vitrine("image", "diff", "layered", "layered"), "");
+  const json = JSON.parse(vitrine("image", "diff", "--format", "json", "layered")) as Record<
+    string,
+    string[]
+  >;
+  assert.deepEqual(Object.keys(json), ["changed", "added", "deleted"]);
+  assert.deepEqual(json["deleted"], ["/bin/true"]);
+  assert.equal(world.run(["image", "diff", "nothing"]).status, 125);
+  vitrine("rm", container);
+  vitrine("rmi", "layered");
+});
