@@ -180,17 +180,43 @@ static char **read_globals(char **words, const char **runroot) {
   return words;
 }
 
-/* `vitrine-runtime [--root DIR] create [OPTIONS] ID`: the id. */
+/* The verb of `vitrine-runtime [--root DIR] VERB …`; NULL where it is not told for sure. */
+static char **read_runtime_verb(char **words) {
+  static const char *const valued[] = {"--root", "--log", "--log-format", "--rootless", NULL};
+  size_t taken;
+  while (*words != NULL && **words == '-') {
+    bool plain = strcmp(*words, "--debug") == 0 || strcmp(*words, "--systemd-cgroup") == 0;
+    const char *value = NULL;
+    taken = 1;
+    for (size_t i = 0; !plain && value == NULL && valued[i] != NULL; i++) value = option_value(words, valued[i], &taken);
+    if (!plain && value == NULL) return NULL;
+    words += taken;
+  }
+  return *words == NULL ? NULL : words;
+}
+
+/* `create [OPTIONS] ID`: the id. */
 static const char *created_id(char **words) {
   const char *last = NULL;
-  bool creates = false;
-  for (; *words != NULL; words++) {
-    creates = creates || strcmp(*words, "create") == 0;
-    last = *words;
-  }
-  if (!creates || last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 4) return NULL;
+  while (*words != NULL) last = *words++;
+  if (last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 4) return NULL;
   size_t plain = strspn(last, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-");
   return last[plain] == 0 ? last : NULL;
+}
+
+/* What is told of the id: nothing where the engine makes it up, "" where the container is there already. */
+static bool is_repeatable(struct launch_start *start, bool runtime, const char **runroot, const char **told) {
+  char **verb = runtime ? read_runtime_verb(start->argv + 2) : read_globals(start->argv + 1, runroot);
+  if (verb == NULL || *verb == NULL) return false;
+  if (!runtime) return strcmp(*verb, "run") == 0;
+  if (strcmp(*verb, "exec") == 0) {
+    *told = "";
+    return true;
+  }
+  if (strcmp(*verb, "create") != 0) return false;
+  start->id = created_id(verb + 1);
+  *told = start->id;
+  return start->id != NULL;
 }
 
 size_t launch_or_ask(const struct launch_start *given, bool runtime, char *variables[LAUNCH_VARIABLES]) {
@@ -199,15 +225,10 @@ size_t launch_or_ask(const struct launch_start *given, bool runtime, char *varia
   struct launch_key key;
   size_t size;
   const char *chosen = NULL;
+  const char *told = NULL;
   const char *wanted = getenv("VITRINE_LAUNCH_RECORD");
   if (wanted != NULL && strcmp(wanted, "0") == 0) return 0;
-  if (runtime) {
-    start.id = created_id(start.argv + 1);
-    if (start.id == NULL) return 0;
-  } else {
-    char **command = read_globals(start.argv + 1, &chosen);
-    if (command == NULL || *command == NULL || strcmp(*command, "run") != 0) return 0;
-  }
+  if (!is_repeatable(&start, runtime, &chosen, &told)) return 0;
   if (!runroot_of(chosen, runroot, sizeof runroot)) return 0;
   int launches = open_launches(runroot);
   if (launches < 0 || !launch_key_of(&start, &key)) return 0;
@@ -219,5 +240,5 @@ size_t launch_or_ask(const struct launch_start *given, bool runtime, char *varia
   }
   unsigned count = count_start(launches, &key, false);
   close(launches);
-  return is_asked(count) ? ask(runroot, key.name, start.id, variables) : 0;
+  return is_asked(count) ? ask(runroot, key.name, told, variables) : 0;
 }

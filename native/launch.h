@@ -21,7 +21,7 @@ bool launch_key_of(const struct launch_start *start, struct launch_key *out);
 
 /* What is new at each start. The codes are src/cli/launch-record/slots.ts's. */
 enum launch_slot {
-  SLOT_ID = 1, SLOT_SHORT, SLOT_NAME, SLOT_PID, SLOT_START_TIME, SLOT_MILLISECONDS, SLOT_NANOSECONDS, SLOT_RANDOM, SLOT_PARENT,
+  SLOT_ID = 1, SLOT_SHORT, SLOT_NAME, SLOT_PID, SLOT_START_TIME, SLOT_MILLISECONDS, SLOT_NANOSECONDS, SLOT_TEMPORARY, SLOT_PARENT,
   SLOT_DATE, SLOT_COUNT
 };
 struct launch_values {
@@ -53,12 +53,14 @@ void launch_forget_texts(void);
 
 /* All but the name, which `launch_choose_name` makes of the record's words, as long as that of the record. `id` NULL: made up. */
 bool launch_make_values(struct launch_values *out, const char *id);
+/* `.PID-STARTTIME-PIDNAMESPACE-RANDOM.tmp`, of a length. */
+bool launch_name_temporaries(struct launch_values *out, size_t length);
 bool launch_choose_name(struct launch_values *out, size_t length, struct launch_text adjectives, struct launch_text surnames);
 /* Of a process that has not ended; field 22 of /proc/PID/stat. */
 bool launch_start_time(const char *pid, char *out, size_t size);
 
 enum launch_note {
-  FACT_ACCESS = 1, FACT_STAT, FACT_CONTENT, FACT_LINK, FACT_REAL_PATH, FACT_MONITORS, FACT_TEMPORARIES,
+  FACT_ACCESS = 1, FACT_STAT, FACT_CONTENT, FACT_LINK, FACT_REAL_PATH, FACT_MONITORS, FACT_TEMPORARIES, FACT_PROCESS,
   STEP_MAKE_DIRECTORY = 16, STEP_OPEN, STEP_BELOW, STEP_WRITE, STEP_SYNC, STEP_CLOSE, STEP_RENAME, STEP_SYMLINK, STEP_MODE,
   STEP_OWNER, STEP_TIMES, STEP_PRINT, STEP_EXECUTE
 };

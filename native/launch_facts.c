@@ -183,7 +183,7 @@ static bool monitors_live(struct launch_reader *r, const struct launch_values *v
   size_t count = 0;
   struct dirent *entry;
   while ((entry = readdir(directory)) != NULL) count += is_id(entry->d_name);
-  size_t first = count > most ? (size_t)strtoul(values->text[SLOT_RANDOM] + 6, NULL, 16) % count : 0;
+  size_t first = count > most ? (size_t)(strtoull(values->text[SLOT_NANOSECONDS], NULL, 10) / 1000) % count : 0;
   bool live = true;
   rewinddir(directory);
   for (size_t i = 0; live && (entry = readdir(directory)) != NULL;) {
@@ -235,6 +235,16 @@ static bool no_dead_temporaries(struct launch_reader *r, const struct launch_val
   return live;
 }
 
+static bool process_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+  char started[32] = "";
+  const char *pid = launch_string(r, values);
+  struct launch_text expected = launch_plain(r);
+  if (r->bad || dry) return !r->bad;
+  if (strlen(pid) > 10 || pid[strspn(pid, "0123456789")] != 0) return false;
+  bool lives = launch_start_time(pid, started, sizeof started);
+  return lives == (expected.length > 0) && strlen(started) == expected.length && memcmp(started, expected.at, expected.length) == 0;
+}
+
 bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_values *values, bool dry) {
   switch (kind) {
   case FACT_ACCESS:
@@ -251,6 +261,8 @@ bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_valu
     return monitors_live(r, values, dry);
   case FACT_TEMPORARIES:
     return no_dead_temporaries(r, values, dry);
+  case FACT_PROCESS:
+    return process_is(r, values, dry);
   default:
     r->bad = true;
     return false;

@@ -153,7 +153,23 @@ bool launch_make_values(struct launch_values *out, const char *id) {
   snprintf(out->text[SLOT_NANOSECONDS], SIZE, "%lld%06ld000", (long long)now.tv_sec, (long)(now.tv_nsec / 1000));
   size_t length = strftime(out->text[SLOT_DATE], SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
   snprintf(out->text[SLOT_DATE] + length, SIZE - length, ".%03dZ", milliseconds);
-  return launch_start_time(out->text[SLOT_PID], out->text[SLOT_START_TIME], SIZE) && random_hex(out->text[SLOT_RANDOM], 6);
+  return launch_start_time(out->text[SLOT_PID], out->text[SLOT_START_TIME], SIZE);
+}
+
+bool launch_name_temporaries(struct launch_values *out, size_t length) {
+  enum { SIZE = sizeof out->text[0], DIGITS_MIN = 6, DIGITS_MAX = 32 };
+  char space[64];
+  char noise[DIGITS_MAX + 1];
+  char *name = out->text[SLOT_TEMPORARY];
+  if (length == 0) return true;
+  ssize_t size = readlink("/proc/self/ns/pid", space, sizeof space - 1);
+  if (size <= 0 || !random_hex(noise, DIGITS_MAX / 2)) return false;
+  space[size] = 0;
+  unsigned long number = strtoul(space + strcspn(space, "0123456789"), NULL, 10);
+  size_t head = (size_t)snprintf(name, SIZE, ".%s-%s-%lu-", out->text[SLOT_PID], out->text[SLOT_START_TIME], number);
+  if (head >= SIZE || length < head + DIGITS_MIN + 4 || length > head + DIGITS_MAX + 4) return false;
+  snprintf(name + head, SIZE - head, "%.*s.tmp", (int)(length - head - 4), noise);
+  return true;
 }
 
 /* One of words between blanks. */

@@ -229,10 +229,13 @@ static bool walk(struct walk *w, struct launch_values *values, const uint8_t *bo
   w->values = values;
   w->file = -1;
   launch_forget_texts();
+  size_t temporary_length = launch_u32(&w->reader);
   size_t name_length = launch_u32(&w->reader);
   struct launch_text adjectives = launch_plain(&w->reader);
   struct launch_text surnames = launch_plain(&w->reader);
-  if (w->reader.bad || !launch_choose_name(values, name_length, adjectives, surnames)) return false;
+  if (w->reader.bad || !launch_name_temporaries(values, temporary_length) ||
+      !launch_choose_name(values, name_length, adjectives, surnames))
+    return false;
   while (!w->reader.bad) {
     uint8_t kind = launch_u8(&w->reader);
     if (kind == STEP_EXECUTE) return execute(w);

@@ -45,6 +45,7 @@ static void text(const char *literal, unsigned slot) {
 
 /* One note of every kind, with a program at the end. */
 static void make_body(void) {
+  u32(0);
   u32(10);
   plain("able red");
   plain("abbe newton");
@@ -56,12 +57,13 @@ static void make_body(void) {
   u8(FACT_REAL_PATH), text("/usr", 0), plain("/usr");
   u8(FACT_MONITORS), text("/run/vitrine/containers", 0), u32(8);
   u8(FACT_TEMPORARIES), text("/run/x", 0);
+  u8(FACT_PROCESS), text("1", 0), plain("12");
   u8(STEP_MAKE_DIRECTORY), u32(0700), u8(0), text("/nowhere/", SLOT_ID);
   u8(STEP_OPEN), u32(0101), u32(0600), text("/nowhere/", SLOT_NAME);
   u8(STEP_BELOW), u64(1 << 20);
   u8(STEP_WRITE), text("{", SLOT_NANOSECONDS);
   u8(STEP_SYNC), u8(STEP_CLOSE);
-  u8(STEP_RENAME), text("/nowhere/a", SLOT_RANDOM), text("/nowhere/b", SLOT_SHORT);
+  u8(STEP_RENAME), text("/nowhere/a", SLOT_TEMPORARY), text("/nowhere/b", SLOT_SHORT);
   u8(STEP_SYMLINK), text("", SLOT_ID), text("/nowhere/c", 0);
   u8(STEP_MODE), u32(0755), text("/nowhere/d", 0);
   u8(STEP_OWNER), u32(1), u32(2), text("/nowhere/d", 0);
@@ -95,6 +97,8 @@ static void test_names(void) {
   CHECK(strlen(values.text[SLOT_ID]) == 64 && strlen(values.text[SLOT_SHORT]) == 12);
   CHECK(strspn(values.text[SLOT_SHORT], "0123456789") < 12);
   CHECK(launch_choose_name(&values, 10, first, second) && strcmp(values.text[SLOT_NAME], "red_newton") == 0);
+  CHECK(launch_name_temporaries(&values, 45) && strlen(values.text[SLOT_TEMPORARY]) == 45);
+  CHECK(!launch_name_temporaries(&values, 5) && !launch_name_temporaries(&values, 200));
   CHECK(!launch_choose_name(&values, 50, first, second));
   CHECK(launch_choose_name(&values, 0, first, second) && values.text[SLOT_NAME][0] == 0);
 }

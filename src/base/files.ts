@@ -32,7 +32,11 @@ function readIntoScratch(file: string, most: number): number {
 
 /** Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), undefined when it is gone. */
 export function processStartTime(pid: number): string | undefined {
-  return processStatus(pid)?.startTime;
+  // Nothing else of the file is looked at, much of which changes all the time.
+  const done = noting.noter?.startTime(pid);
+  const time = processStatus(pid)?.startTime;
+  done?.(time);
+  return time;
 }
 
 /** Also the letter of its state (`S`, `R`, `D`, …) and its parent, as this pid namespace counts. */
@@ -68,7 +72,10 @@ const temporaryPattern = /\.(\d+)-(\d+)-(\d+)-[0-9a-f]+\.tmp$/;
  * pid from the owner, PIDNAMESPACE (an inode number) tells that our /proc says nothing about the owner.
  */
 export function temporaryName(prefix = ""): string {
-  const random = Math.floor(Math.random() * 2 ** 48).toString(16);
+  // As long each time: who repeats a start may put it into a plan (docs/launch-record.md).
+  const random = Math.floor(Math.random() * 2 ** 48)
+    .toString(16)
+    .padStart(12, "0");
   return `${prefix}.${process.pid}-${processStartTime(process.pid) ?? 0}-${pidNamespace()}-${random}.tmp`;
 }
 

@@ -9,6 +9,8 @@ export interface Noter {
   readonly monitors: (directory: string, most: number) => () => void;
   /** Looks in `directory` for temporaries of dead owners. */
   readonly temporaries: (directory: string) => () => void;
+  /** When a process began is asked; the returned function is told it, undefined when it has ended. */
+  readonly startTime: (pid: number) => (time: string | undefined) => void;
   /** The open file would be replaced if it had more bytes than these. */
   readonly below: (descriptor: number, bytes: number) => void;
   /** What happens now cannot be repeated. */

@@ -155,3 +155,36 @@ asRoot("a config.json that is another, a root filesystem that is gone", () => {
   );
   fs.renameSync(path.join(bundle, "away"), path.join(bundle, "rootfs"));
 });
+
+asRoot("exec in a container that runs: its status and output, and never in another of its name", () => {
+  const id = `${prefix}-exec`;
+  const begin = (): void => {
+    fs.writeFileSync(
+      path.join(bundle, "config.json"),
+      JSON.stringify(baseConfig("trap 'exit 0' TERM; while :; do sleep 1000 & wait; done")),
+    );
+    create(id);
+    assert.equal(call("start", id).status, 0);
+  };
+  const exec = () => call("exec", "--env", "WORD=x", id, "sh", "-c", 'echo "$WORD $(id -u)"; exit 5');
+  begin();
+  settle();
+  warmUp(world, exec);
+  let done: ReturnType<typeof exec> | undefined;
+  assert.ok(withoutEngine(world, () => (done = exec())));
+  assert.deepEqual(done, { status: 5, text: "x 0\n" });
+  const left = fs.readdirSync(path.join(root, id)).filter((name) => name.startsWith("exec"));
+  assert.deepEqual(left, []);
+  assert.equal(call("pause", id).status, 0);
+  assert.ok(!withoutEngine(world, () => (done = exec())));
+  assert.equal(done!.status, 255);
+  assert.match(done!.text, /paused/);
+  assert.equal(call("resume", id).status, 0);
+  assert.ok(withoutEngine(world, () => (done = exec())));
+  assert.equal(call("delete", "--force", id).status, 0);
+  assert.ok(!withoutEngine(world, () => (done = exec())));
+  assert.equal(done!.status, 255);
+  begin();
+  assert.ok(!withoutEngine(world, () => (done = exec())));
+  assert.deepEqual(done, { status: 5, text: "x 0\n" });
+});

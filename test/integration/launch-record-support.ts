@@ -5,7 +5,7 @@ import * as path from "node:path";
 import type { World } from "./support.ts";
 
 const headerBytes = 256;
-const slots = ["", "ID", "SHORT", "NAME", "PID", "START", "MS", "NS", "RANDOM", "PARENT", "DATE"];
+const slots = ["", "ID", "SHORT", "NAME", "PID", "START", "MS", "NS", "TEMPORARY", "PARENT", "DATE"];
 
 export interface ReadNote {
   readonly kind: number;
@@ -64,6 +64,7 @@ export function readRecord(bytes: Uint8Array): {
     5: () => [text(), plain()],
     6: () => [text(), String(u32())],
     7: () => [text()],
+    8: () => [text(), plain()],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],
@@ -82,6 +83,7 @@ export function readRecord(bytes: Uint8Array): {
       return [program, ...many(text), ...many(text)];
     },
   };
+  u32();
   u32();
   plain();
   plain();

@@ -105,7 +105,7 @@ for (const [name, command] of Object.entries(commands)) {
           .replace(`/proc/${pid}/`, "/proc/<PID>/")
           .replace(`/proc/${parent}/`, "/proc/<PARENT>/")
           .replace(/\b[0-9a-f]{64}\b/, (id) => (one.includes(`containers/${id}`) ? "<ID>" : id))
-          .replace(/\.\d+-\d+-(\d+)-[0-9a-f]+\.tmp/g, ".<PID>-<START>-$1-<RANDOM>.tmp")
+          .replace(/\.\d+-\d+-\d+-[0-9a-f]+\.tmp/g, "<TEMPORARY>")
           .replace(/(\/root\/names\/)[a-z_]+$/, "$1<NAME>"),
       )
       .filter((one) => !noted.has(one) && !runtimeOwn.some((pattern) => pattern.test(one)))

@@ -1,6 +1,6 @@
 /** A launch record as bytes: docs/launch-record.md has the format, native/launch_walk.c reads it. */
 import type { Note } from "./notes.ts";
-import { type Part, slotCodes } from "./slots.ts";
+import { type Part, type SlotFinder, slotCodes } from "./slots.ts";
 
 export const recordBytesMost = 512 * 1024;
 export const headerBytes = 256;
@@ -18,6 +18,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   realPath: 5,
   monitors: 6,
   temporaries: 7,
+  process: 8,
   makeDirectory: 16,
   open: 17,
   below: 18,
@@ -41,12 +42,10 @@ export interface Names {
 }
 
 /** All but the header. Same notes, same bytes. */
-export function encodeBody(
-  notes: readonly Note[],
-  names: Names,
-  partsOf: (bytes: Uint8Array) => readonly Part[],
-): Uint8Array {
-  const writer = new Writer(partsOf);
+export function encodeBody(notes: readonly Note[], names: Names, slots: SlotFinder): Uint8Array {
+  const writer = new Writer(slots.partsOf);
+  // Filled in at the end.
+  writer.u32(0);
   writer.u32(names.length);
   writer.plain(names.adjectives.join(" "));
   writer.plain(names.surnames.join(" "));
@@ -63,6 +62,7 @@ export function encodeBody(
     if (facts.has(bytes)) writer.length = start;
     facts.add(bytes);
   }
+  writer.setFirst(slots.temporaryLength());
   return writer.bytes();
 }
 
@@ -183,6 +183,10 @@ class Writer {
       case "temporaries":
         this.#text(note.path);
         break;
+      case "process":
+        this.#text(note.path);
+        this.plain(note.time);
+        break;
       default:
         this.#step(note);
     }
@@ -239,6 +243,10 @@ class Writer {
         this.#texts(note.env);
         break;
     }
+  }
+
+  setFirst(value: number): void {
+    this.#view.setUint32(0, value, true);
   }
 
   /** Bytes without slots, after their number. */

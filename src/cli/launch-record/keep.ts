@@ -14,7 +14,7 @@ const recordsMost = 64;
 export interface Request {
   /** The record's file: its directory is there, and ours. */
   readonly file: string;
-  /** The container's id, where the command line names it. */
+  /** The new container's id, where the command line gives it; empty where it names one that is there. */
   readonly id: string | undefined;
 }
 
@@ -36,8 +36,11 @@ export function keepRecord(request: Request, { notes, problem }: Notes, program:
 
 function valuesOf(request: Request, notes: readonly Note[], program: Note): Values | undefined {
   if (program.kind !== "execute") return undefined;
-  const id = request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(program.argv.at(-1) ?? "")?.[1];
-  if (id === undefined) return undefined;
+  const fixed = request.id === "";
+  const id = fixed
+    ? undefined
+    : (request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(program.argv.at(-1) ?? "")?.[1]);
+  if (id === undefined && !fixed) return undefined;
   const link = notes.find((note) => note.kind === "symlink" && note.text === id);
   const name = link?.kind === "symlink" ? path.basename(link.path) : undefined;
   const chosen = name !== undefined && process.argv.some((word) => word.includes(name));
@@ -52,7 +55,7 @@ function valuesOf(request: Request, notes: readonly Note[], program: Note): Valu
 
 /** Whether an earlier start did the same, and with other names. */
 function confirm(file: string, body: Uint8Array, { id, name }: Values): Confirmation {
-  const names = name === undefined ? id : `${id} ${name}`;
+  const names = name === undefined ? (id ?? "") : `${id} ${name}`;
   let before: Confirmation | undefined;
   try {
     before = readConfirmation(fs.readFileSync(file), body);
@@ -61,7 +64,7 @@ function confirm(file: string, body: Uint8Array, { id, name }: Values): Confirma
   }
   if (before === undefined) return { confirmed: false, anyId: false, names };
   const others = before.names.split(" ");
-  const differ = others[0] !== id && (name === undefined || others[1] !== name);
+  const differ = id === undefined || (others[0] !== id && (name === undefined || others[1] !== name));
   return { confirmed: true, anyId: before.anyId || differ, names };
 }
 

@@ -18,6 +18,9 @@ const freshNanoseconds = 100_000_000n;
 const contentBytes = 64 * 1024;
 const contentBytesMost = 128 * 1024;
 
+/** ENOENT */
+const noEntry = 2;
+
 /** What an open descriptor is. */
 type Open =
   | {
@@ -87,6 +90,14 @@ class Noting {
       },
       monitors: (path: string, most: number) => this.#cover({ kind: "monitors", path, most }),
       temporaries: (path: string) => this.#cover({ kind: "temporaries", path }),
+      startTime: (pid: number) => {
+        this.#covered += 1;
+        return (time: string | undefined) => {
+          this.#covered -= 1;
+          // Our own is a slot.
+          if (pid !== process.pid) this.#fact({ kind: "process", path: String(pid), time: time ?? "" });
+        };
+      },
       below: (_descriptor: number, bytes: number) => this.#note({ kind: "below", bytes }),
       giveUp: (why: string) => this.giveUp(why),
     };
@@ -346,6 +357,7 @@ class Noting {
     const {
       O_ACCMODE = 3,
       O_RDONLY,
+      O_CREAT,
       O_DIRECTORY,
       O_NOFOLLOW,
     } = this.#real.constants as Fs["constants"] & { O_ACCMODE?: number };
@@ -355,7 +367,9 @@ class Noting {
       descriptor = this.#real.openSync(path, flags, mode);
     } catch (error) {
       const follow = reads && (number & O_NOFOLLOW) === 0;
-      if (!this.#plain(path) || !follow) this.giveUp("open failed");
+      const missing = errnoOf(error) === noEntry && number !== undefined && (number & O_CREAT) === 0;
+      if (!this.#plain(path) || (!follow && !missing)) this.giveUp("open failed");
+      else if (!follow) this.#fact({ kind: "access", path, mode: 0, errno: noEntry });
       else
         this.#fact({
           kind: "content",

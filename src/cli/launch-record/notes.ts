@@ -37,7 +37,9 @@ export type Fact =
   | { readonly kind: "link"; readonly path: string; readonly errno: number; readonly text: string }
   | { readonly kind: "realPath"; readonly path: string; readonly text: string }
   | { readonly kind: "monitors"; readonly path: string; readonly most: number }
-  | { readonly kind: "temporaries"; readonly path: string };
+  | { readonly kind: "temporaries"; readonly path: string }
+  /** `time` empty: there is none that has not ended. */
+  | { readonly kind: "process"; readonly path: string; readonly time: string };
 
 /** What was done. */
 export type Step =

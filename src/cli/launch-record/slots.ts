@@ -8,7 +8,7 @@ export const slotCodes = {
   startTime: 5,
   milliseconds: 6,
   nanoseconds: 7,
-  random: 8,
+  temporary: 8,
   parent: 9,
   date: 10,
 } as const;
@@ -22,7 +22,8 @@ export type Part =
 
 /** What this start had in their place. */
 export interface Values {
-  readonly id: string;
+  /** Absent where the command line names the container that is there. */
+  readonly id: string | undefined;
   /** Absent where somebody chose the name. */
   readonly name: string | undefined;
   readonly pid: number;
@@ -38,12 +39,18 @@ interface Found {
 
 const madeUpId = /^[0-9a-f]{64}$/;
 
-/** Finds slots; one for all texts of a start. */
-export function slotFinder(values: Values): (bytes: Uint8Array) => readonly Part[] {
+export interface SlotFinder {
+  readonly partsOf: (bytes: Uint8Array) => readonly Part[];
+  /** How long the names of temporaries were that were found; 0: there was none. */
+  readonly temporaryLength: () => number;
+}
+
+/** Finds slots; one for all texts of a start. Throws where they cannot be put there again. */
+export function slotFinder(values: Values): SlotFinder {
   const { id, name, pid, startTime, parent } = values;
-  const short = madeUpId.test(id) ? id.slice(0, 12) : undefined;
+  const short = id !== undefined && madeUpId.test(id) ? id.slice(0, 12) : undefined;
   const words: readonly (readonly [string, Slot])[] = [
-    [id, "id"],
+    ...(id === undefined ? [] : [[id, "id"] as const]),
     ...(short === undefined ? [] : [[short, "short"] as const]),
     ...(name === undefined ? [] : [[name, "name"] as const]),
   ];
@@ -51,7 +58,7 @@ export function slotFinder(values: Values): (bytes: Uint8Array) => readonly Part
   const patterns = [
     ...words.map(([word]) => escaped(word)),
     `"pid":(?<ownPid>${pid}),"startTime":"(?<ownStart>${startTime})"`,
-    `\\.(?<ownPid2>${pid})-(?<ownStart2>${startTime})-\\d+-(?<random>[0-9a-f]+)\\.tmp`,
+    `(?<temporary>\\.${pid}-${startTime}-\\d+-[0-9a-f]+\\.tmp)`,
     `(?<ownPid3>${pid}) (?<ownStart3>${startTime}) pid:\\[`,
     `/proc/(?<ownPid4>${pid})/`,
     // Nowhere else: somebody may have written the number of this shell.
@@ -61,7 +68,14 @@ export function slotFinder(values: Values): (bytes: Uint8Array) => readonly Part
     `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
   ];
   const pattern = new RegExp(patterns.join("|"), "dg");
-  return (bytes) => {
+  let temporaryLength = 0;
+  const measure = ({ slot, start, end }: Found): void => {
+    if (slot !== "temporary") return;
+    if (temporaryLength !== 0 && temporaryLength !== end - start)
+      throw new Error("temporary names differ in length");
+    temporaryLength = end - start;
+  };
+  const find = (bytes: Uint8Array): readonly Part[] => {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
     const found: Found[] = [];
     for (const match of text.matchAll(pattern)) {
@@ -74,9 +88,11 @@ export function slotFinder(values: Values): (bytes: Uint8Array) => readonly Part
     }
     if (found.length === 0) return [{ kind: "literal", bytes }];
     found.sort((left, right) => left.start - right.start);
+    found.forEach(measure);
     requireSameLengths(text, found);
     return partsOf(bytes, found);
   };
+  return { partsOf: find, temporaryLength: () => temporaryLength };
 }
 
 function slotOf(group: string): Slot {
@@ -89,7 +105,7 @@ function escaped(word: string): string {
 }
 
 /** Plans count the bytes of their strings: what is put there must be as long as what was there (native/launch_text.c). */
-const fixedSlots: ReadonlySet<Slot> = new Set(["id", "short", "name"]);
+const fixedSlots: ReadonlySet<Slot> = new Set(["id", "short", "name", "temporary"]);
 
 function requireSameLengths(text: string, found: readonly Found[]): void {
   if (!text.startsWith("VPLN")) return;
