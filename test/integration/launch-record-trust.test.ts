@@ -76,6 +76,8 @@ for (const [name, command] of Object.entries(commands)) {
   test(`every path that the engine looks at is noted: ${name}`, (t) => {
     world.run(command);
     world.run(["rm", "-f", "--all"]);
+    // It may have unpacked layers.
+    settle();
     const before = new Set(recordFiles(world));
     // The environment of a traced command is the same, so the second start is the one that is noted.
     const traced = strace(t, ["-e", "trace=%file"], command);
