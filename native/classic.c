@@ -31,14 +31,32 @@ unsigned long classic_flags(uint64_t attributes) {
   return flags;
 }
 
+/* A label of SELinux may hold commas (`s0:c1,c2`), which part options: the kernel takes quotes around it. */
+static bool needs_quotes(const char *option) {
+  static const char *const labels[] = {"context=", "fscontext=", "defcontext=", "rootcontext="};
+  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+    if (strncmp(option, labels[i], strlen(labels[i])) == 0) return strchr(option, ',') != NULL;
+  }
+  return false;
+}
+
+bool append_option(char *data, size_t size, size_t *length, const char *option) {
+  const char *quote = needs_quotes(option) ? "\"" : "";
+  int key = quote[0] == 0 ? 0 : (int)strcspn(option, "=") + 1;
+  int more = snprintf(data + *length, size - *length, "%s%.*s%s%s%s", *length == 0 ? "" : ",", key, option, quote,
+                      option + key, quote);
+  if (more < 0 || (size_t)more >= size - *length) return false;
+  *length += (size_t)more;
+  return true;
+}
+
 int classic_filesystem(struct helper *h, const struct args_mount_filesystem *a, int target) {
   char data[4096] = "";
   size_t length = 0;
   struct list options = a->options;
   while (options.count > 0) {
-    int more = snprintf(data + length, sizeof data - length, "%s%s", length == 0 ? "" : ",", list_str(&options).at);
-    if (more < 0 || (size_t)more >= sizeof data - length) return fail_as(h, E2BIG, "%s: options", a->fstype.at);
-    length += (size_t)more;
+    if (!append_option(data, sizeof data, &length, list_str(&options).at))
+      return fail_as(h, E2BIG, "%s: options", a->fstype.at);
   }
   const char *source = a->source.length > 0 ? a->source.at : a->fstype.at;
   if (mount(source, named(target).text, a->fstype.at, classic_flags(a->attributes), data) != 0)

@@ -23,6 +23,8 @@ int classic_bind(struct helper *h, const struct args_bind_mount *a, int source, 
 /* `path` is resolved again: the descriptor of before the mount is beneath it. */
 int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear);
 int classic_propagation(int fd, uint32_t propagation, bool recursive);
+/* Adds an option to the page of mount(2)'s data; false: no room. */
+bool append_option(char *data, size_t size, size_t *length, const char *option);
 int bind_by_name(const char *from, const char *to);
 unsigned long classic_flags(uint64_t attributes);
 #endif

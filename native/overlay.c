@@ -1,11 +1,14 @@
 /*
- * Overlays of many layers. Linux 6.5 takes one `lowerdir+` a layer. Before, all paths go into one page of mount(2) data:
+ * Overlays of many layers. Linux 6.7 takes one `lowerdir+` a layer. Before, all paths go into one page of mount(2) data:
  * there each layer is named by the number of a descriptor, relative to /proc/self/fd, so that 500 of them fit.
+ * Linux up to 6.4, whose overlay knows mount(2) data alone, writes each option that it does not know into the kernel's
+ * log, so that there it is not asked.
  */
 #include "mount.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 
 /* fsconfig takes strings of up to 255 bytes, and overlay unescapes backslashes and splits at colons. */
 static bool is_plain(const char *path) {
@@ -133,7 +136,7 @@ static int classic_data(struct helper *h, struct list options, struct held *held
       snprintf(number, sizeof number, "%.*s=%d", (int)key, option, fd);
       option = number;
     }
-    fits = fits && append(data, ",", option);
+    fits = fits && append_option(data->text, sizeof data->text, &data->length, option);
   }
   return fits ? 0 : fail_as(h, E2BIG, "overlay: too many layers for this kernel");
 }
@@ -157,18 +160,30 @@ static int classic(struct helper *h, const struct args_mount_filesystem *a, stru
   return error;
 }
 
+static bool knows_mount_data_alone(void) {
+  struct utsname kernel;
+  unsigned major = 0;
+  unsigned minor = 0;
+  if (uname(&kernel) != 0 || sscanf(kernel.release, "%u.%u", &major, &minor) != 2) return false;
+  return major < 6 || (major == 6 && minor < 5);
+}
+
+static int modern_or_classic(struct helper *h, const struct args_mount_filesystem *a, struct held *held, int target) {
+  int error = modern(h, a, held, target);
+  if (error != EINVAL && error != ENOSYS) return error;
+  /* Perhaps a kernel without `lowerdir+`; if that is not it, the first reason is the better one. */
+  char reason[DETAIL_BYTES];
+  memcpy(reason, h->detail, sizeof reason);
+  int second = classic(h, a, held, target);
+  if (second != 0 && error == EINVAL) memcpy(h->detail, reason, sizeof reason);
+  return second == 0 ? 0 : error == ENOSYS ? second : error;
+}
+
 int mount_overlay(struct helper *h, const struct args_mount_filesystem *a, int target) {
   struct held held = {calloc((size_t)a->options.count * 2 + 1, sizeof(int)), 0};
   if (held.fds == NULL) return fail(h, "overlay: memory");
-  int error = modern(h, a, &held, target);
-  if (error == EINVAL || error == ENOSYS) {
-    /* Perhaps a kernel without `lowerdir+`; if that is not it, the first reason is the better one. */
-    char reason[DETAIL_BYTES];
-    memcpy(reason, h->detail, sizeof reason);
-    int second = classic(h, a, &held, target);
-    if (second != 0 && error == EINVAL) memcpy(h->detail, reason, sizeof reason);
-    error = second == 0 ? 0 : error == ENOSYS ? second : error;
-  }
+  int error =
+    knows_mount_data_alone() ? classic(h, a, &held, target) : modern_or_classic(h, a, &held, target);
   release(&held);
   return error;
 }
