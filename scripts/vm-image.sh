@@ -18,7 +18,7 @@ mirror=$(grep -hoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt
 suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-packages=systemd-sysv,dbus,dbus-user-session,libpam-systemd,login,uidmap,kmod,iproute2,procps,apparmor,libatomic1,libstdc++6,runc,crun,criu,iptables
+packages=systemd-sysv,dbus,dbus-user-session,libpam-systemd,login,uidmap,kmod,iproute2,procps,apparmor,libatomic1,libstdc++6,runc,crun,criu,iptables,checkpolicy
 mmdebstrap --variant=minbase --quiet --include="$packages" --format=directory \
   --customize-hook='chroot "$1" sh -c "cd /var/tmp && apt-get -qq download \$(apt-cache depends linux-image-cloud-amd64 | sed -n \"s/^ *Depends: //p\")"' \
   "$suite" "$work/root" "$mirror" >"$work/log" 2>&1 || { tail -5 "$work/log"; lacking "mmdebstrap failed"; }

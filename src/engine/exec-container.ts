@@ -125,7 +125,7 @@ function processOf(config: RuntimeConfig, options: ExecOptions, pid: number): Pr
   const base = config.process!;
   const user = options.user === undefined ? undefined : userIn(options.user, pid);
   const uid = user?.uid ?? base.user.uid;
-  const { consoleSize: _size, selinuxLabel: _label, ...rest } = base;
+  const { consoleSize: _size, ...rest } = base;
   return {
     ...rest,
     args: options.command,

@@ -63,13 +63,14 @@ export function seccompRows(plan: Plan, truth: ProcessTruth): readonly TruthRow[
 export function securityModuleRows(plan: Plan, truth: ProcessTruth): readonly TruthRow[] {
   const rows: TruthRow[] = [];
   const own = truth.files["attr/apparmor/current"];
-  const current = own !== undefined && "text" in own ? own : truth.files["attr/current"];
-  const label = mapReading(current, (text) => text.replace(/[\n\0]+$/, ""));
+  const shared = truth.files["attr/current"];
+  const labelIn = (file: typeof shared) => mapReading(file, (text) => text.replace(/[\n\0]+$/, ""));
+  const profile = labelIn(own !== undefined && "text" in own ? own : shared);
   for (const one of opsOf(plan, "apparmorProfile")) {
     const same = (seen: string): boolean => seen.replace(/ \(\w+\)$/, "") === one.op.profile;
-    rows.push(rowOf("LSM", "AppArmor profile", one, one.op.profile, label, same));
+    rows.push(rowOf("LSM", "AppArmor profile", one, one.op.profile, profile, same));
   }
   for (const one of opsOf(plan, "selinuxLabel"))
-    rows.push(rowOf("LSM", "SELinux label", one, one.op.label, label));
+    rows.push(rowOf("LSM", "SELinux label", one, one.op.label, labelIn(shared)));
   return rows;
 }

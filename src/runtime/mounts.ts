@@ -68,10 +68,10 @@ function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
       mountMqueue(draft, entry);
       return;
     case "devpts":
-      mountFilesystem(draft, entry, devptsOptions(draft, entry));
+      mountFilesystem(draft, entry, withLabel(draft, devptsOptions(draft, entry)));
       return;
     default:
-      mountFilesystem(draft, entry, filesystemOptions(draft, entry));
+      mountFilesystem(draft, entry, withLabel(draft, filesystemOptions(draft, entry)));
   }
 }
 
@@ -182,7 +182,7 @@ function filesystemOptions(draft: Draft, entry: MountEntry): string[] {
   return options;
 }
 
-/** linux.mountLabel: the SELinux context of what is mounted anew. */
+/** linux.mountLabel: the SELinux context of what is mounted anew; proc, sysfs and cgroup cannot have one. */
 function withLabel(draft: Draft, options: string[]): string[] {
   const label = draft.input.config.linux?.mountLabel;
   if (label !== undefined && label !== "") {

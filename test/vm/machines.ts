@@ -37,6 +37,12 @@ export const machines: readonly Machine[] = [
     ],
   },
   {
+    name: "selinux",
+    init: "bare",
+    append: "security=selinux selinux=1 enforcing=0",
+    boots: [[{ lane: "root", files: ["test/vm/selinux.test.ts"] }]],
+  },
+  {
     name: "systemd",
     init: "systemd",
     boots: [
