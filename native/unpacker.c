@@ -46,7 +46,7 @@ struct k_filter_program {
 };
 
 /* Plain bytes that are made known together. */
-#define TURN_BYTES (128u * 1024)
+#define TURN_BYTES (256u * 1024)
 #define INPUT_PIPE_BYTES (1024 * 1024)
 
 struct unpacker_counts {

@@ -116,7 +116,7 @@ describe("TLS", () => {
     assert.match(push("--creds", "alice:secret").stderr, /certificate/);
     assert.match(
       push("--creds", "alice:wrong", "--cert-dir", certificates).stderr,
-      /who you are: status 401/,
+      /does not accept the user name or the password\nhint: log in again: vitrine login/,
     );
     assert.match(push("--cert-dir", certificates).stderr, /vitrine login/);
     const login = world.run(

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { VitrineError } from "../../base/mod.ts";
 import { mediaTypes } from "../../oci/mod.ts";
 import { type Answer, type Asked, codeOf, openTestClient, startScripted, testImage } from "./testing.ts";
 import type { Credentials } from "./types.ts";
@@ -78,7 +79,12 @@ describe("tokens", () => {
   it("that nobody gives are told as such", async () => {
     await using server = await tokenServer(() => ({ status: 401 }));
     await using client = openTestClient({ credentials: password });
-    assert.equal(await codeOf(client.source(server.reference("app:v1"))), "registry-unauthorized");
+    await saysWrong(client.source(server.reference("app:v1")), server.host);
+    await using anonymous = openTestClient();
+    await assert.rejects(
+      anonymous.source(server.reference("app:v1")),
+      /gives no token to somebody who is not/,
+    );
   });
 
   it("that could break out of a header, or are none, are refused", async () => {
@@ -89,6 +95,17 @@ describe("tokens", () => {
     }
   });
 });
+
+/** Who logged in is told that the password is wrong, and what to do. */
+async function saysWrong(promise: Promise<unknown>, host: string): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(error instanceof VitrineError);
+    assert.equal(error.code, "registry-unauthorized");
+    assert.match(error.message, /does not accept the user name or the password/);
+    assert.ok(error.hint?.includes(`vitrine login ${host}`), error.hint);
+    return true;
+  });
+}
 
 describe("basic", () => {
   it("is sent only when asked, and not without credentials", async () => {
@@ -111,8 +128,10 @@ describe("basic", () => {
       isPing(asked) ? {} : { status: 401, headers: { "www-authenticate": "Basic realm=x" } },
     );
     await using client = openTestClient({ credentials: password });
-    assert.equal(await codeOf(client.source(server.reference("app:v1"))), "registry-unauthorized");
+    await saysWrong(client.source(server.reference("app:v1")), server.host);
     assert.equal(server.asked.filter((asked) => !isPing(asked)).length, 2);
+    await using anonymous = openTestClient();
+    await assert.rejects(anonymous.source(server.reference("app:v1")), /wants to know who you are/);
   });
 });
 
@@ -127,7 +146,7 @@ describe("login", () => {
     await using client = openTestClient();
     await client.verifyLogin(server.host, password);
     const wrong: Credentials = { kind: "password", user: "me", password: "no" };
-    assert.equal(await codeOf(client.verifyLogin(server.host, wrong)), "registry-unauthorized");
+    await saysWrong(client.verifyLogin(server.host, wrong), server.host);
   });
 
   it("knows what is no registry", async () => {

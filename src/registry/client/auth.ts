@@ -10,7 +10,7 @@ import {
   parseChallenges,
   parseScopes,
 } from "../protocol/mod.ts";
-import { isTransient, responseError } from "./failures.ts";
+import { isTransient, responseError, wrongCredentials } from "./failures.ts";
 import type { HttpResponse } from "./http.ts";
 import type { Transport } from "./transport.ts";
 import type { Credentials } from "./types.ts";
@@ -47,6 +47,11 @@ export class Authorizer {
 
   constructor(options: AuthorizerOptions) {
     this.options = options;
+  }
+
+  /** Whether `header` gives what the user logged in with itself, not a token that was got for it. */
+  get sendsCredentials(): boolean {
+    return this.challenge?.scheme === "basic";
   }
 
   /** The `Authorization` for a request that needs `scopes`; undefined while the registry has not asked. */
@@ -199,11 +204,8 @@ export class Authorizer {
     const { registry } = this.options;
     const error = await responseError(response, registry);
     if (response.status !== 401 && response.status !== 403) return error;
-    const message =
-      credentials === undefined
-        ? `${registry} gives no token to somebody who is not logged in`
-        : `${registry} does not accept the credentials`;
-    return new VitrineError("denied", message, {
+    if (credentials !== undefined) return wrongCredentials(registry, error);
+    return new VitrineError("denied", `${registry} gives no token to somebody who is not logged in`, {
       code: "registry-unauthorized",
       operand: registry,
       hint: `vitrine login ${registry}`,

@@ -13,7 +13,7 @@ import {
   type RegistriesConfig,
 } from "./config.ts";
 import { findCredentials } from "./credentials.ts";
-import { responseError } from "./failures.ts";
+import { responseError, wrongCredentials } from "./failures.ts";
 import { fetchLists, listOfTexts } from "./lists.ts";
 import { isLoopback } from "./proxy.ts";
 import { quickHead } from "./quick-head.ts";
@@ -126,11 +126,7 @@ class Client implements RegistryClient {
     }
     const error = await responseError(response, registry);
     if (response.status !== 401) throw error;
-    throw new VitrineError("denied", `${registry} does not accept the user name and password`, {
-      code: "registry-unauthorized",
-      operand: registry,
-      cause: error,
-    });
+    throw wrongCredentials(registry, error);
   }
 
   async catalog(registry: string) {

@@ -119,6 +119,7 @@ export async function responseError(
     new VitrineError(kind, message, { code, operand, hint, cause: errors[0] });
   switch (status) {
     case 401:
+      if (response.refusesCredentials === true) return wrongCredentials(host, errors[0], operand);
       return make(
         "denied",
         "registry-unauthorized",
@@ -144,6 +145,16 @@ export async function responseError(
         ? make("unavailable", "registry-unavailable", `${host} fails: ${tail}`, "try again later")
         : make("invalid", "registry-refused", `${host} refuses ${operand}: ${tail}`);
   }
+}
+
+/** A registry knows us by what we sent, and does not let us in. */
+export function wrongCredentials(host: string, cause: unknown, operand: string = host): VitrineError {
+  return new VitrineError("denied", `${host} does not accept the user name or the password`, {
+    code: "registry-unauthorized",
+    operand,
+    hint: `log in again: vitrine login ${host}; or check what --creds says`,
+    cause,
+  });
 }
 
 /** What a 429 tells: the limit (`100;w=21600` is a hundred in six hours), what is left, and when to come back. */

@@ -47,6 +47,8 @@ export interface HttpResponse {
   /** Of the request that this answers, redirects followed. */
   readonly url: URL;
   readonly headers: ResponseHeaders;
+  /** A 401 to somebody who said who he is: not the question is wrong, but the user name or the password. */
+  readonly refusesCredentials?: boolean;
   /** Read it or `discard` it: until then the connection is taken. Errors: `registry-connection-broken`, `registry-timeout`. */
   readonly body: ByteStream;
   /** Reads what is left when it is little, so that the connection can be used again, else closes it. */

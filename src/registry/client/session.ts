@@ -64,7 +64,10 @@ export class Session {
       // A challenge of whoever we were redirected to is not the registry's.
       if (response.url.origin !== url.origin) return response;
       const wanted = this.authorizer.learn(response, scopes, authorization);
-      if (wanted === undefined) return response;
+      if (wanted === undefined) {
+        const refusesCredentials = authorization !== undefined && this.authorizer.sendsCredentials;
+        return { ...response, refusesCredentials };
+      }
       // Without credentials there is nothing to answer Basic with.
       if ((await this.authorizer.header(wanted)) === undefined) return response;
       scopes = wanted;
