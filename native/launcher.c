@@ -35,6 +35,12 @@ static const char *const streaming_commands[] = {
   "pull", "push", "copy", "sync", "load", "save", "image", "artifact", "registry", NULL,
 };
 
+/*
+ * Of these, the ones whose own code has little to do: bytes pass beside it. Its most thorough compiler would take a fifth of a second, and
+ * be done when all is over.
+ */
+static const char *const plain_commands[] = {"pull", "push", "copy", "load", "save", NULL};
+
 /* The global options whose value is the next word. */
 static const char *const valued_options[] = {"--root", "--runroot", "--log-level", "--storage-driver", NULL};
 
@@ -131,6 +137,7 @@ int main(int argc, char **argv) {
   static char *room[4096];
   static char without_jit[] = "BUN_JSC_useJIT=0";
   static char more_threads[] = "UV_THREADPOOL_SIZE=8";
+  static char without_ftl[] = "BUN_JSC_useFTLJIT=0";
   static char little_memory[] = "BUN_JSC_forceRAMSize=67108864";
 
   ssize_t length = readlink("/proc/self/exe", path, sizeof path - 64);
@@ -152,6 +159,7 @@ int main(int argc, char **argv) {
   if (among(command, quick_commands)) add_variable(room, sizeof room / sizeof *room, without_jit);
   if (among(command, streaming_commands)) {
     add_variable(room, sizeof room / sizeof *room, little_memory);
+    if (among(command, plain_commands)) add_variable(room, sizeof room / sizeof *room, without_ftl);
     if (getenv("UV_THREADPOOL_SIZE") == NULL) add_variable(room, sizeof room / sizeof *room, more_threads);
   }
   bool runtime = argc > 2 && strcmp(argv[1], "runtime") == 0;
