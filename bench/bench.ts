@@ -126,6 +126,16 @@ export function first(command: Command): Command {
   return ["env", "VITRINE_LAUNCH_RECORD=0", ...command];
 }
 
+/**
+ * A line of shell that mounts a filesystem at `place`, an empty directory: `tmpfs`, or `ext4` as Debian makes it, new, in a file of `work`: the
+ * machine's own becomes slow at making files where many were removed.
+ */
+export function mountFresh(kind: "ext4" | "tmpfs", place: string, work: string): string {
+  if (kind === "tmpfs") return `mount -t tmpfs vitrine-bench ${place}`;
+  const file = `${work}/${place.replaceAll("/", "-")}.ext4`;
+  return `rm -f ${file}; truncate -s 24G ${file}; mkfs.ext4 -qF ${file}; mount -o loop ${file} ${place}; rmdir ${place}/lost+found`;
+}
+
 export interface PeerCommand {
   readonly name: string;
   readonly command: Command | undefined;

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as net from "node:net";
-import { type Bench, compare, median, type Row, type Subject } from "../bench.ts";
+import { type Bench, compare, median, mountFresh, type Row, type Subject } from "../bench.ts";
 import { type DebianImage, makeDebianImage } from "../debian-image.ts";
 import { makeSparseImage } from "../sparse-image.ts";
 
@@ -20,10 +20,10 @@ export const registry: Subject = {
       `${bench.vitrine} copy -q oci:${image.directory}:${image.tag} docker://${ours.name}/debian:1`,
     );
     const rows = [
-      ...pull(bench, image, ours, "disk"),
+      ...pull(bench, image, ours, "ext4"),
       ...pull(bench, image, ours, "tmpfs"),
       ...present(bench, ours),
-      ...(await push(bench, image)),
+      ...(await push(bench, image, ours)),
     ];
     await using theirs = await startDockerRegistry(bench);
     if (theirs === undefined) fs.writeSync(2, "bench: docker-registry is not installed, so not compared\n");
@@ -43,12 +43,12 @@ interface Server extends AsyncDisposable {
 const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
 
 /** Every round has a store of its own: some filesystems are slow where much was removed a moment ago. */
-function pull(bench: Bench, image: DebianImage, from: Server, kind: "disk" | "tmpfs"): Row[] {
+function pull(bench: Bench, image: DebianImage, from: Server, kind: "ext4" | "tmpfs"): Row[] {
   const { vitrine, work } = bench;
   const place = `${work}/${kind}`;
   fs.mkdirSync(place);
   // What a machine's disk does with a gigabyte of new files differs more than anything else. Mounted where it is measured.
-  const inMemory = `mount -t tmpfs vitrine-bench ${place}; [ ! -d ${work}/peers${place} ] || mount --bind ${place} ${work}/peers${place}`;
+  const fresh = `${mountFresh(kind, place, work)}; [ ! -d ${work}/peers${place} ] || mount --bind ${place} ${work}/peers${place}`;
   const call = bench.peerShell("podman");
   const round = `n=$(cat ${place}/pulls 2>/dev/null || echo 0); n=$((n+1)); echo $n >${place}/pulls;`;
   const script = (text: string) => ["sh", "-c", `${round} ${text}`];
@@ -70,11 +70,11 @@ function pull(bench: Bench, image: DebianImage, from: Server, kind: "disk" | "tm
     {
       rounds: 3,
       warmup: 1,
-      before: kind === "tmpfs" ? inMemory : "sync",
+      before: fresh,
       after: remove,
     },
     {
-      what: `\`pull\` of a Debian image of ${megabytes(image.bytes)} in four layers, verified and unpacked, on a ${kind}`,
+      what: `\`pull\` of a Debian image of ${megabytes(image.bytes)} in four layers, verified and unpacked, on a new ${kind}`,
       ours: script(
         `VITRINE_ROOT=${place}/pulled/$n VITRINE_RUNROOT=${place}/pulled/$n.run exec ${vitrine} pull -q ${from.name}/debian:1`,
       ),
@@ -120,36 +120,56 @@ function present(bench: Bench, from: Server): Row[] {
 }
 
 /**
- * From the same layout, without compressing anything again, each time into an empty registry of another address: skopeo remembers
- * where on a registry it has seen a blob, and would only mount it.
+ * Each time into an empty registry of another address: skopeo remembers where on a registry it has seen a blob, and would only mount it.
+ * From an engine's own store, which for podman's means putting the layers together and compressing them again; and from a layout
+ * where the blobs are ready. The floor is the registry's own work, which is the same for every client: three uploads by curl.
  */
-async function push(bench: Bench, image: DebianImage): Promise<Row[]> {
-  const call = bench.peer("skopeo");
-  if (call === undefined) return [];
-  const source = `oci:${image.directory}:${image.tag}`;
-  const once = async (command: (to: Server) => readonly string[]): Promise<number> => {
-    await using to = await startOurs(bench);
-    bench.shell("sync");
-    const [time] = bench.measure({ rounds: 1, warmup: 0 }, [command(to)]);
-    return time![0]!;
+async function push(bench: Bench, image: DebianImage, from: Server): Promise<Row[]> {
+  const skopeo = bench.peer("skopeo");
+  const podman = bench.peerShell("podman");
+  if (skopeo === undefined || podman === undefined) return [];
+  const { work, vitrine } = bench;
+  const layout = `oci:${image.directory}:${image.tag}`;
+  const ownStore = ["env", `VITRINE_ROOT=${work}/pushes`, `VITRINE_RUNROOT=${work}/pushes.run`, vitrine];
+  const name = `${from.name}/debian:1`;
+  bench.shell(`${ownStore.join(" ")} pull -q ${name}`);
+  bench.shell(
+    `${podman} --root ${work}/pushpods --runroot ${work}/pushpods.run pull -q --tls-verify=false ${name}; umount ${work}/pushpods/overlay 2>/dev/null || :`,
+  );
+  const theirStore = `containers-storage:[overlay@${work}/pushpods+${work}/pushpods.run]${name}`;
+  const copy = [...skopeo, "copy", "-q", "--dest-tls-verify=false"];
+  const upload = (to: Server, blob: string): string =>
+    `u=http://${to.name}/v2/new/blobs/uploads/; l=$(curl -sfi -X POST $u | tr -d '\\r' | sed -n 's/^location: *//Ip'); case $l in /*) l=http://${to.name}$l;; esac; curl -sf -X PATCH -H 'Content-Type: application/octet-stream' -T ${blob} $l; curl -sf -X PUT $l?digest=sha256:${blob.slice(-64)}`;
+  const commands: Readonly<Record<string, (to: Server) => readonly string[]>> = {
+    ours: (to) => [...ownStore, "push", "-q", name, `${to.name}/new:1`],
+    theirs: (to) => [...copy, theirStore, `docker://${to.name}/new:1`],
+    oursReady: (to) => [vitrine, "copy", "-q", layout, `docker://${to.name}/new:1`],
+    theirsReady: (to) => [...copy, layout, `docker://${to.name}/new:1`],
+    floor: (to) => ["sh", "-c", `${image.blobs.map((blob) => `(${upload(to, blob)}) &`).join("\n")}\nwait`],
   };
-  const ours: number[] = [];
-  const theirs: number[] = [];
+  const times: Record<string, number[]> = {};
   for (let round = 0; round < rounds; round++) {
-    ours.push(await once((to) => [bench.vitrine, "copy", "-q", source, `docker://${to.name}/new:1`]));
-    const words = ["copy", "-q", "--dest-tls-verify=false", source];
-    theirs.push(await once((to) => [...call, ...words, `docker://${to.name}/new:1`]));
+    for (const [key, command] of Object.entries(commands)) {
+      await using to = await startOurs(bench);
+      bench.shell("sync");
+      const [time] = bench.measure({ rounds: 1, warmup: 0 }, [command(to)]);
+      times[key] = [...(times[key] ?? []), time![0]!];
+    }
   }
-  const what = "`push` (copy from a layout) of the same image to an empty registry";
+  const row = (what: string, mine: string, peer: string, other: string, budget?: number): Row => ({
+    what,
+    ours: median(times[mine]!),
+    unit: "ms",
+    peer,
+    theirs: median(times[other]!),
+    ...(budget !== undefined && { budget }),
+  });
+  const stored = "`push` of the same image from the engine's own store to an empty registry";
+  const ready = "`copy` of it from a layout to an empty registry";
   return [
-    {
-      what,
-      ours: median(ours),
-      unit: "ms",
-      peer: "skopeo copy",
-      theirs: median(theirs),
-      budget: 1 / 3,
-    },
+    row(stored, "ours", "skopeo copy containers-storage:", "theirs", 1 / 3),
+    row(ready, "oursReady", "skopeo copy oci:", "theirsReady"),
+    row(ready, "oursReady", "the floor: curl, all blobs at once", "floor"),
   ];
 }
 

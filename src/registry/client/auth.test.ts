@@ -102,7 +102,7 @@ async function saysWrong(promise: Promise<unknown>, host: string): Promise<void>
     assert.ok(error instanceof VitrineError);
     assert.equal(error.code, "registry-unauthorized");
     assert.match(error.message, /does not accept the user name or the password/);
-    assert.ok(error.hint?.includes(`vitrine login ${host}`), error.hint);
+    assert.ok(error.hint?.includes(`vitrine login ${host}`));
     return true;
   });
 }
