@@ -350,6 +350,8 @@ static bool coded_block(struct decoder *d) {
 #define REFILL() (bits |= load64(in) << count, in += (63 - count) >> 3, count |= 56)
 #define DROP(n) (bits >>= (n), count -= (n))
 #define FIRST (bits & ((1u << LITLEN_BITS) - 1))
+#define EXTRA(entry) ((uint32_t)((bits & ((1ull << ((entry) & 0xff)) - 1)) >> (((entry) >> 8) & 0x1f)))
+#define PUT_LITERAL(entry) (bits >>= (entry) & 0xff, count -= (entry) & 0xff, *out++ = (uint8_t)((entry) >> 16))
   for (;;) {
     if (in > in_last || out >= limit) {
       SAVE();
@@ -358,62 +360,69 @@ static bool coded_block(struct decoder *d) {
     }
     REFILL();
     uint32_t entry = litlen[FIRST];
-    if ((entry & LITERAL) != 0) {
-      /* Three codes of the first table take 33 bits at most: 23 are left, enough for another look-up. */
-      DROP(entry & 0xff);
-      *out++ = (uint8_t)(entry >> 16);
-      entry = litlen[FIRST];
+    do {
       if ((entry & LITERAL) != 0) {
-        DROP(entry & 0xff);
-        *out++ = (uint8_t)(entry >> 16);
+        /* Three codes of the first table take 33 bits at most: 23 are left, enough for another look-up. */
+        PUT_LITERAL(entry);
         entry = litlen[FIRST];
         if ((entry & LITERAL) != 0) {
+          PUT_LITERAL(entry);
+          entry = litlen[FIRST];
+          if ((entry & LITERAL) != 0) {
+            PUT_LITERAL(entry);
+            REFILL();
+            entry = litlen[FIRST];
+            continue;
+          }
+        }
+        REFILL();
+      }
+      if ((entry & UNUSUAL) != 0) {
+        if ((entry & SECOND) != 0) {
+          DROP(LITLEN_BITS);
+          entry = litlen[VALUE(entry) + (bits & ((1u << (entry & 0xff)) - 1))];
+          if ((entry & LITERAL) != 0) {
+            PUT_LITERAL(entry);
+            REFILL();
+            entry = litlen[FIRST];
+            continue;
+          }
+        }
+        if ((entry & UNUSUAL) != 0) {
           DROP(entry & 0xff);
-          *out++ = (uint8_t)(entry >> 16);
-          continue;
+          SAVE();
+          return (entry & BLOCK_END) != 0 ? true : broken(d, "invalid literal or length code");
         }
       }
+      /* A length takes 15 + 5 bits at most, a distance 15 + 13: 48 of 56. */
+      uint32_t length = VALUE(entry) + EXTRA(entry);
+      DROP(entry & 0xff);
+      entry = distances[bits & ((1u << DISTANCE_BITS) - 1)];
+      if ((entry & UNUSUAL) != 0) {
+        if ((entry & SECOND) != 0) {
+          DROP(DISTANCE_BITS);
+          entry = distances[VALUE(entry) + (bits & ((1u << (entry & 0xff)) - 1))];
+        }
+        if ((entry & UNUSUAL) != 0) {
+          SAVE();
+          return broken(d, "invalid distance code");
+        }
+      }
+      uint32_t distance = VALUE(entry) + EXTRA(entry);
+      DROP(entry & 0xff);
+      if (distance > before + (uint64_t)(out - unsummed)) {
+        SAVE();
+        return broken(d, "invalid distance too far back");
+      }
+      /* The next look-up is under way while the match is copied. */
       REFILL();
-    }
-    if ((entry & UNUSUAL) != 0) {
-      if ((entry & SECOND) != 0) {
-        DROP(LITLEN_BITS);
-        entry = litlen[VALUE(entry) + (bits & ((1u << (entry & 0xff)) - 1))];
-        if ((entry & LITERAL) != 0) {
-          DROP(entry & 0xff);
-          *out++ = (uint8_t)(entry >> 16);
-          continue;
-        }
-      }
-      if ((entry & UNUSUAL) != 0) {
-        DROP(entry & 0xff);
-        SAVE();
-        return (entry & BLOCK_END) != 0 ? true : broken(d, "invalid literal or length code");
-      }
-    }
-    /* A length takes 15 + 5 bits at most, a distance 15 + 13: 48 of 56. */
-    uint32_t length = VALUE(entry) + (uint32_t)((bits & ((1ull << (entry & 0xff)) - 1)) >> ((entry >> 8) & 0x1f));
-    DROP(entry & 0xff);
-    entry = distances[bits & ((1u << DISTANCE_BITS) - 1)];
-    if ((entry & UNUSUAL) != 0) {
-      if ((entry & SECOND) != 0) {
-        DROP(DISTANCE_BITS);
-        entry = distances[VALUE(entry) + (bits & ((1u << (entry & 0xff)) - 1))];
-      }
-      if ((entry & UNUSUAL) != 0) {
-        SAVE();
-        return broken(d, "invalid distance code");
-      }
-    }
-    uint32_t distance = VALUE(entry) + (uint32_t)((bits & ((1ull << (entry & 0xff)) - 1)) >> ((entry >> 8) & 0x1f));
-    DROP(entry & 0xff);
-    if (distance > before + (uint64_t)(out - unsummed)) {
-      SAVE();
-      return broken(d, "invalid distance too far back");
-    }
-    copy_match(out, distance, length);
-    out += length;
+      entry = litlen[FIRST];
+      copy_match(out, distance, length);
+      out += length;
+    } while (in <= in_last && out < limit);
   }
+#undef EXTRA
+#undef PUT_LITERAL
 #undef SAVE
 #undef RESTORE
 #undef REFILL
