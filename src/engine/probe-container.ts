@@ -18,6 +18,7 @@ import { prepareRun, type RunDeps } from "./prepare-run.ts";
 import { readLaunch } from "./read-launch.ts";
 import type { HostDevice } from "./spec/input.ts";
 import { prepareStart } from "./start-container.ts";
+import { own } from "./volumes/image-mount.ts";
 
 export interface ProbeSubject {
   readonly container: Container;
@@ -106,6 +107,7 @@ export async function probeContainer(
     fs.writeFileSync(`${containerDirectory(paths, run.id)}/config.json`, JSON.stringify(config), {
       mode: 0o600,
     });
+    await makeOwnImages(container, launch, renamed, deps);
     writeLaunch(paths, run.id, JSON.parse(renamed(JSON.stringify(probeLaunch(launch, request)))), origins);
     const { planFile, discard } = await prepareStart(made, { kind: "foreground" }, deps);
     try {
@@ -131,6 +133,28 @@ function probeConfig({ isUsers }: ProbeSubject, { config, allowWrites }: ProbeRe
 
 function readOnly(mount: Mount): Mount {
   return { ...mount, options: [...(mount.options ?? []).filter((option) => option !== "rw"), "ro"] };
+}
+
+/** Writable images of `--mount type=image` have layers of the container's own: the probe gets new ones. */
+async function makeOwnImages(
+  { mounts = [], mountedImages = [], ids }: Container,
+  { images = [] }: Launch,
+  renamed: (path: string) => string,
+  deps: ProbeDeps,
+): Promise<void> {
+  const mounted = mounts.filter((mount) => mount.kind === "image");
+  // As findMounted has them: each image once, in the order of the mounts.
+  const references = [...new Set(mounted.map(({ image }) => image))];
+  const writable = images.filter(({ target }) => mounted.find((mount) => mount.target === target)?.writable);
+  if (writable.length === 0) return;
+  const store = await deps.openStore(ids);
+  for (const { at, target } of writable) {
+    const reference = mounted.find((mount) => mount.target === target)!.image;
+    const id = mountedImages[references.indexOf(reference)]?.imageId ?? reference;
+    const directory = own(renamed(at));
+    fs.mkdirSync(directory, { recursive: true, mode: 0o755 });
+    store.snapshot(await deps.resolveImage(store, id, undefined), directory);
+  }
 }
 
 /** Volumes are bound as they are: none is filled, and none goes with this container. */

@@ -217,6 +217,19 @@ test("volumes of the container serve its probes, and none is made or taken away"
   assert.equal(world.vitrine("volume", "ls", "-q").split("\n").length, 2);
 });
 
+test("images that it has mounted serve its probes, writable ones with layers of their own", () => {
+  const flags = [
+    "--mount",
+    "type=image,src=probe,dst=/rw,rw=true",
+    "--mount",
+    "type=image,src=probe,dst=/ro",
+  ];
+  const found = why(flags, "ls /ro/bin && echo x > /rw/mine && hostname other");
+  assert.deepEqual(told(found), ["alone capability CAP_SYS_ADMIN"]);
+  const readOnly = why(flags, "echo x > /ro/mine");
+  assert.notEqual(readOnly.again.exitCode, 125, readOnly.again.output);
+});
+
 test("one that runs on has not failed, and is ended", () => {
   const found = why([], "sleep 1000", ["--timeout", "1"]);
   assert.deepEqual([found.failed, found.again.timedOut, found.causes], [false, true, []]);
