@@ -261,6 +261,8 @@ static void end_late(struct helper *h) {
 int health_timeout(const struct monitor *m) {
   const struct health *health = m->health;
   if (health == NULL || health->since == 0) return -1;
+  /* Somebody asked while a check ran: his comes now. */
+  if (health->pid <= 0 && health->asked && health->kill_at == 0) return 0;
   int64_t at = health->pid > 0 ? health->deadline : health->next;
   if (health->kill_at != 0 && health->kill_at < at) at = health->kill_at;
   int64_t left = at - monotonic_ms();

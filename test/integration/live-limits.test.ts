@@ -205,3 +205,50 @@ test("a container of run --rm in the foreground is counted, limited and paused w
   // On v1 the container sees the hierarchies that it was in when it started.
   if (version === 2) assert.equal(text, `${64 * mebibyte}\n`);
 });
+
+test("the OOM killer takes a child: told at once, while the program goes on", async (t) => {
+  if (!limited) return cannotRun(t, why);
+  const since = String(Date.now() / 1000);
+  const script =
+    "head -c 90000000 /dev/zero | tail -c 80000000 > /dev/null; echo over; while :; do sleep 1; done";
+  vitrine(
+    "run",
+    "-d",
+    "-q",
+    "--name",
+    "starves",
+    "-m",
+    "16m",
+    "--memory-swap",
+    "16m",
+    "probe",
+    "sh",
+    "-c",
+    script,
+  );
+  await until(() => (vitrine("logs", "starves") === "over" ? true : undefined), "the child to be killed");
+  const told = () =>
+    vitrine(
+      "events",
+      "--since",
+      since,
+      "--until",
+      "0s",
+      "--filter",
+      "container=starves",
+      "--format",
+      "{{.Action}}",
+    );
+  await until(() => (told().split("\n").includes("oom") ? true : undefined), "an event");
+  await until(
+    () => (inspect("starves", ".State.OOMKilled") === "true" ? true : undefined),
+    "OOMKilled of a program that runs",
+  );
+  assert.equal(inspect("starves", ".State.Running"), "true");
+  vitrine("stop", "-t", "0", "starves");
+  assert.equal(inspect("starves", ".State.OOMKilled"), "true");
+  // A new run begins with nothing.
+  vitrine("start", "starves");
+  assert.equal(vitrine("exec", "starves", "echo", "up"), "up");
+  vitrine("rm", "-f", "starves");
+});

@@ -267,5 +267,15 @@ function record(row: Row, now: number, paths: EnginePaths): unknown {
     AutoRemove: container.remove,
     Restarts: restartCount(paths, container),
     Labels: container.labels,
+    Mounts: (container.mounts ?? []).map(({ target }) => target),
+    // Pods and published ports are not there yet.
+    CIDFile: "",
+    ExposedPorts: null,
+    IsInfra: false,
+    Namespaces: {},
+    Networks: [],
+    Pod: "",
+    PodName: "",
+    Ports: null,
   };
 }
