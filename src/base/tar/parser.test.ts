@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { VitrineError } from "../errors.ts";
 import { hasCode, seededRandom } from "../testing.ts";
 import { decodeText } from "../text.ts";
+import { TarParser } from "./parser.ts";
 import { type Fields, gnuLong, headerBlock, padded, paxBlocks, zeroBlocks } from "./testdata.ts";
 import { parseAll, type Seen } from "./testing.ts";
 
@@ -436,4 +437,51 @@ test("chunks may end anywhere", () => {
     }
     assert.deepEqual(parseAll(chunks), whole);
   }
+});
+
+test("a body can be passed without its bytes: the same places as when they are pushed", () => {
+  const records = [
+    ["GNU.sparse.major", "0"],
+    ["GNU.sparse.minor", "1"],
+    ["GNU.sparse.map", "0,700,5000,600"],
+    ["GNU.sparse.size", "9000"],
+  ] as const;
+  const archive = Buffer.concat([
+    file({ name: "plain" }, "x".repeat(1300)),
+    paxBlocks(records),
+    file({ name: "sparse" }, "y".repeat(1300)),
+    file({ name: "empty" }),
+    // A v7 directory with a body, which is dropped.
+    file({ name: "old/", magic: "", type: "\0" }, "dropped"),
+    zeroBlocks,
+  ]);
+  const bytesOf = (pass: number | undefined): readonly string[] => {
+    const seen: string[] = [];
+    let name = "";
+    const parser = new TarParser({
+      onEntry: (entry) => {
+        name = entry.path;
+        seen.push(name);
+      },
+      onData: (offset, chunk) => {
+        for (let at = 0; at < chunk.length; at++) seen.push(`${name} ${offset + at} ${chunk[at]}`);
+      },
+      onEnd: () => seen.push("end"),
+    });
+    for (let at = 0; at < archive.length; ) {
+      const passed =
+        pass === undefined
+          ? 0
+          : parser.passBody(Math.min(pass, archive.length - at), (offset, length) => {
+              for (let i = 0; i < length; i++) seen.push(`${name} ${offset + i} ${archive[at + i]}`);
+            });
+      if (passed === 0) parser.push(archive.subarray(at, at + 1));
+      at += Math.max(passed, 1);
+    }
+    parser.finish();
+    return seen;
+  };
+  const expected = bytesOf(undefined);
+  assert.ok(expected.includes("sparse 5599 121"));
+  for (const most of [1, 77, 512, 100_000]) assert.deepEqual(bytesOf(most), expected);
 });
