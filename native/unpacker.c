@@ -97,8 +97,14 @@ static bool seal(void) {
   struct k_filter_program program = {sizeof filter / sizeof *filter, filter};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, K_SECCOMP_MODE_FILTER, &program) == 0;
 }
+
+/* A kernel that knows filters looks for this one's memory. */
+static bool can_seal(void) {
+  return prctl(PR_SET_SECCOMP, K_SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
+}
 #else
 static bool seal(void) { return false; }
+static bool can_seal(void) { return false; }
 #endif
 
 /* In a child: keeps `input` as stdin (-1: none) and stdout. */
@@ -238,10 +244,10 @@ static void on_child(int signal_number) {
 }
 
 bool unpacker_offer(struct unpacker_files *files) {
-#ifndef SEAL_ARCHITECTURE
-  errno = ENOSYS;
-  return false;
-#endif
+  if (!can_seal()) {
+    errno = ENOSYS;
+    return false;
+  }
   files->memory = (int)syscall(SYS_memfd_create, "vitrine-unpacker", K_MFD_CLOEXEC);
   if (files->memory < 0) return false;
   if (ftruncate(files->memory, UNPACKER_BYTES) != 0 || pipe2(files->input, O_CLOEXEC) != 0) {
