@@ -131,11 +131,12 @@ static bool change_mode(struct walk *w) {
 }
 
 static bool change_owner(struct walk *w) {
+  int flags = launch_u8(&w->reader) == 1 ? 0 : AT_SYMLINK_NOFOLLOW;
   uid_t uid = launch_u32(&w->reader);
   gid_t gid = launch_u32(&w->reader);
   const char *path = launch_string(&w->reader, w->values);
   if (w->reader.bad || w->dry) return !w->reader.bad;
-  return fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW) == 0;
+  return fchownat(AT_FDCWD, path, uid, gid, flags) == 0;
 }
 
 static struct timespec time_of(uint64_t nanoseconds) {

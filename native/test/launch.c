@@ -66,7 +66,7 @@ static void make_body(void) {
   u8(STEP_RENAME), text("/nowhere/a", SLOT_TEMPORARY), text("/nowhere/b", SLOT_SHORT);
   u8(STEP_SYMLINK), text("", SLOT_ID), text("/nowhere/c", 0);
   u8(STEP_MODE), u32(0755), text("/nowhere/d", 0);
-  u8(STEP_OWNER), u32(1), u32(2), text("/nowhere/d", 0);
+  u8(STEP_OWNER), u8(1), u32(1), u32(2), text("/nowhere/d", 0);
   u8(STEP_TIMES), u64(0), u64(1), text("/nowhere/d", SLOT_DATE);
   u8(STEP_PRINT), u8(2), text("warning\n", 0);
   u8(STEP_EXECUTE), text("/nowhere/program", 0), u64(1024), u32(2), text("a", 0), text("b", SLOT_PID), u32(1), text("A=b", 0);

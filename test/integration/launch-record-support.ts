@@ -74,7 +74,7 @@ export function readRecord(bytes: Uint8Array): {
     22: () => [text(), text()],
     23: () => [text(), text()],
     24: () => [skip(4), text()].slice(1) as string[],
-    25: () => [skip(8), text()].slice(1) as string[],
+    25: () => [skip(9), text()].slice(1) as string[],
     26: () => [skip(16), text()].slice(1) as string[],
     27: () => [skip(1), text()].slice(1) as string[],
     28: () => {

@@ -223,6 +223,7 @@ class Writer {
         this.#text(note.path);
         break;
       case "owner":
+        this.#u8(note.follow ? 1 : 0);
         this.u32(note.uid);
         this.u32(note.gid);
         this.#text(note.path);

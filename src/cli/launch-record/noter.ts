@@ -207,7 +207,13 @@ class Noting {
       chmodSync: (path: string, mode: number) =>
         this.#done({ kind: "mode", path, mode }, () => this.#real.chmodSync(path, mode)),
       chownSync: (path: string, uid: number, gid: number) =>
-        this.#done({ kind: "owner", path, uid, gid }, () => this.#real.chownSync(path, uid, gid)),
+        this.#done({ kind: "owner", path, follow: true, uid, gid }, () =>
+          this.#real.chownSync(path, uid, gid),
+        ),
+      lchownSync: (path: string, uid: number, gid: number) =>
+        this.#done({ kind: "owner", path, follow: false, uid, gid }, () =>
+          this.#real.lchownSync(path, uid, gid),
+        ),
       utimesSync: (path: string, atime: number, mtime: number) => this.#utimes(path, atime, mtime),
     };
     return known as unknown as Record<string, Call>;

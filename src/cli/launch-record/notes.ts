@@ -59,7 +59,14 @@ export type Step =
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "symlink"; readonly text: string; readonly path: string }
   | { readonly kind: "mode"; readonly path: string; readonly mode: number }
-  | { readonly kind: "owner"; readonly path: string; readonly uid: number; readonly gid: number }
+  | {
+      readonly kind: "owner";
+      readonly path: string;
+      /** A link at the end of the path. */
+      readonly follow: boolean;
+      readonly uid: number;
+      readonly gid: number;
+    }
   /** Nanoseconds since the epoch. */
   | { readonly kind: "times"; readonly path: string; readonly atime: bigint; readonly mtime: bigint }
   | { readonly kind: "print"; readonly descriptor: number; readonly bytes: Uint8Array }
