@@ -74,6 +74,11 @@ vm: install-deps build ## the tests that need a kernel of their own (cgroup v2, 
 	scripts/vm-image.sh
 	$(NODE) test/vm/run.ts
 
+vm-all: install-deps build ## most of test/integration on Linux 6.1 and cgroup v2, in QEMU: an hour
+	scripts/vm-image.sh
+	scripts/fixtures.sh
+	$(NODE) test/vm/run.ts all
+
 format: install-deps ## formats the sources
 	$(BIN)/biome check --write src test scripts bench
 
@@ -103,4 +108,4 @@ generate: install-deps ## the op table -> native/ops.gen.h and docs/ops.md; the 
 clean: ## removes what was built
 	rm -rf dist build
 
-.PHONY: conformance vm help install-deps build demo test lint types unit format bench install docs generate clean
+.PHONY: conformance vm vm-all help install-deps build demo test lint types unit format bench install docs generate clean

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { fixtures, makeWorld, type Result, type World } from "../integration/support.ts";
+import { fixtures, makeWorld, type Result, slowness, type World } from "../integration/support.ts";
 
 export interface LiveWorld extends World {
   /** Runs vitrine, and fails the test unless it ends with 0. Its output without the last newline. */
@@ -80,7 +80,7 @@ export async function until<T>(
   what: string | (() => string),
   milliseconds = 20_000,
 ): Promise<T> {
-  const deadline = Date.now() + milliseconds;
+  const deadline = Date.now() + milliseconds * slowness;
   for (;;) {
     const value = ready();
     if (value !== undefined) return value;

@@ -1,4 +1,6 @@
 /** The machines of test/vm: what each boots with, and the test files that run in it. */
+import * as fs from "node:fs";
+import * as path from "node:path";
 
 export interface Machine {
   readonly name: string;
@@ -6,8 +8,21 @@ export interface Machine {
   readonly init: "bare" | "systemd";
   /** More words for the kernel. */
   readonly append?: string;
-  /** One after the other on the same disk; each ends by a power cut. */
-  readonly boots: readonly (readonly Run[])[];
+  /** How long a boot may take; 10. */
+  readonly minutes?: number;
+  /** All fixtures come along. */
+  readonly everything?: true;
+  /** One after the other on the same disk. */
+  readonly boots: readonly Boot[];
+}
+
+export interface Boot {
+  readonly runs: readonly Run[];
+  /**
+   * `cut`, the default: the power goes, with whatever is not on the disk yet. `clean`: the machine is told to boot again,
+   * and ends its processes and unmounts its disks first.
+   */
+  readonly end?: "cut" | "clean";
 }
 
 export interface Run {
@@ -21,35 +36,72 @@ const integration = (...names: readonly string[]): readonly string[] =>
   names.map((name) => `test/integration/${name}.test.ts`);
 const limits = integration("limits", "live-limits");
 
+const lanes = ["root", "user"] as const;
+const before = lanes.map((lane) => ({ lane, files: ["test/vm/reboot-before.test.ts"] }));
+const after = lanes.map((lane) => ({ lane, files: ["test/vm/reboot-after.test.ts"] }));
+
+/** What has no peers in the machine, no registry of the network, and does not measure time. */
+const whole = fs
+  .readdirSync(path.join(import.meta.dirname, "../integration"))
+  .filter((name) => name.endsWith(".test.ts") && !/^registry-|peers|runtime-engines/.test(name))
+  .map((name) => `test/integration/${name}`);
+
+/** Not among those of `make test`: most of test/integration takes an hour (`make vm-all`). */
+export const onDemand: readonly Machine[] = [
+  {
+    name: "all",
+    init: "bare",
+    minutes: 120,
+    everything: true,
+    boots: [{ runs: lanes.map((lane) => ({ lane, files: whole })) }],
+  },
+];
+
 export const machines: readonly Machine[] = [
   {
     name: "bare",
     init: "bare",
     boots: [
-      [
-        {
-          lane: "root",
-          files: ["test/vm/machine.test.ts", ...limits, ...integration("cgroup-devices", "runtime-limits")],
-        },
-        { lane: "root", files: ["test/vm/checkpoint.test.ts", "test/vm/apparmor.test.ts"] },
-        { lane: "user", files: ["test/vm/machine.test.ts", ...limits] },
-      ],
+      {
+        runs: [
+          {
+            lane: "root",
+            files: ["test/vm/machine.test.ts", ...limits, ...integration("cgroup-devices", "runtime-limits")],
+          },
+          {
+            lane: "root",
+            files: [
+              "test/vm/checkpoint.test.ts",
+              "test/vm/apparmor.test.ts",
+              ...integration("explain-container"),
+            ],
+          },
+          { lane: "user", files: ["test/vm/machine.test.ts", ...limits] },
+          ...before,
+        ],
+      },
+      { runs: after },
     ],
   },
   {
     name: "selinux",
     init: "bare",
     append: "security=selinux selinux=1 enforcing=0",
-    boots: [[{ lane: "root", files: ["test/vm/selinux.test.ts"] }]],
+    boots: [{ runs: [{ lane: "root", files: ["test/vm/selinux.test.ts"] }] }],
   },
   {
     name: "systemd",
     init: "systemd",
     boots: [
-      [
-        { lane: "root", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
-        { lane: "user", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
-      ],
+      {
+        runs: [
+          { lane: "root", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
+          { lane: "user", files: ["test/vm/machine.test.ts", "test/vm/systemd-scope.test.ts"] },
+          ...before,
+        ],
+        end: "clean",
+      },
+      { runs: after },
     ],
   },
 ];

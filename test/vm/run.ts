@@ -2,7 +2,7 @@
  * Runs tests in small machines of their own: Debian's cloud kernel (cgroup v2 alone, AppArmor, SELinux, systemd) under
  * QEMU's software emulation, because the host may have none of these. scripts/vm-image.sh makes kernel and disk.
  *
- *     node test/vm/run.ts                          all machines of machines.ts
+ *     node test/vm/run.ts                          the machines of `make test`, two at a time
  *     node test/vm/run.ts bare systemd             these
  *     node test/vm/run.ts bare user FILE…          these test files, in that machine and lane
  *     node test/vm/run.ts bare root -- COMMAND…    a shell command there; its output
@@ -14,13 +14,13 @@ import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { type Machine, machines, type Run } from "./machines.ts";
+import { type Machine, machines, onDemand, type Run } from "./machines.ts";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 const image = path.join(repository, "build/vm");
 /** A boot that says nothing for so long is lost, and one that is not over after so long. */
-const SILENCE_MS = 300_000;
-const BOOT_MS = 600_000;
+const SILENCE_MS = 330_000;
+const BOOT_MINUTES = 10;
 
 async function main(): Promise<void> {
   const chosen = choose(process.argv.slice(2));
@@ -33,7 +33,16 @@ async function main(): Promise<void> {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), "vt-vm-"));
   try {
     const payload = makePayload(work, chosen);
-    for (const machine of chosen) await runMachine(machine, payload, work);
+    // Most tests have one process at work. What two machines say stays together.
+    const waiting = [...chosen];
+    const worker = async (): Promise<void> => {
+      for (let machine = waiting.shift(); machine !== undefined; machine = waiting.shift()) {
+        const said: string[] = [];
+        await runMachine(machine, payload, work, chosen.length === 1 ? print : (line) => said.push(line));
+        for (const line of said) print(line);
+      }
+    };
+    await Promise.all([worker(), worker()]);
   } finally {
     fs.rmSync(work, { recursive: true, force: true });
   }
@@ -47,14 +56,14 @@ function print(line: string): void {
 function choose(words: readonly string[]): readonly Machine[] {
   const [name, lane, ...rest] = words;
   if (name === undefined) return machines;
+  const all = [...machines, ...onDemand];
   const known = (wanted: string): Machine => {
-    const found = machines.find((machine) => machine.name === wanted);
-    if (found === undefined)
-      throw new Error(`no machine ${wanted}: ${machines.map((m) => m.name).join(", ")}`);
+    const found = all.find((machine) => machine.name === wanted);
+    if (found === undefined) throw new Error(`no machine ${wanted}: ${all.map((m) => m.name).join(", ")}`);
     return found;
   };
   if (lane !== "root" && lane !== "user") return words.map(known);
-  return [{ ...known(name), boots: [[{ lane, files: rest }]] }];
+  return [{ ...known(name), boots: [{ runs: [{ lane, files: rest }] }] }];
 }
 
 function whyNot(): string | undefined {
@@ -82,6 +91,8 @@ function makePayload(work: string, all: readonly Machine[]): string {
   );
   copy("package.json", "src", "test", "scripts", "build/hello-image.ts", "build/probe", ...built);
   copy("build/fixtures/probe.tar");
+  if (all.some(({ everything }) => everything === true))
+    copy("dist/library", "build/fixtures/alpine.tar.gz", "build/fixtures/debian.tar", "docs", "native");
   const heavy = new Set(["@biomejs", "@oven", "@typescript", "@types", "bun", "typescript"]);
   const modules = fs.readdirSync(path.join(repository, "node_modules"));
   copy(
@@ -90,7 +101,7 @@ function makePayload(work: string, all: readonly Machine[]): string {
       .map((name) => `node_modules/${name}`),
   );
   for (const machine of all) {
-    machine.boots.forEach((runs, boot) => {
+    machine.boots.forEach(({ runs }, boot) => {
       fs.writeFileSync(path.join(stage, "jobs", jobName(machine, boot)), runs.map(command).join(""));
     });
   }
@@ -116,17 +127,22 @@ const testCommand = (files: readonly string[]): readonly string[] => [
   "--test",
   "--test-reporter=spec",
   "--test-concurrency=1",
-  "--test-timeout=120000",
+  "--test-timeout=300000",
   ...files,
 ];
 
-async function runMachine(machine: Machine, payload: string, work: string): Promise<void> {
+async function runMachine(
+  machine: Machine,
+  payload: string,
+  work: string,
+  print: (line: string) => void,
+): Promise<void> {
   const began = Date.now();
   const disk = path.join(work, `${machine.name}.ext4`);
   spawnSync("cp", ["--sparse=always", "--reflink=auto", path.join(image, "root.ext4"), disk]);
   for (let boot = 0; boot < machine.boots.length; boot++) {
     print(`== vm ${jobName(machine, boot)}`);
-    const status = await runBoot(machine, boot, disk, payload);
+    const status = await runBoot(machine, boot, disk, payload, print);
     if (status === undefined) {
       print(`✖ vm ${jobName(machine, boot)}: the machine ended without a result`);
       print("✖ failing tests: the console ends with:");
@@ -142,10 +158,17 @@ async function runMachine(machine: Machine, payload: string, work: string): Prom
 const consoleLog = (machine: Machine): string => path.join(image, `console-${machine.name}.log`);
 
 /** Boots, passes the results on, cuts the power. Resolves to the job's exit status, undefined where it gave none. */
-function runBoot(machine: Machine, boot: number, disk: string, payload: string): Promise<number | undefined> {
+function runBoot(
+  machine: Machine,
+  boot: number,
+  disk: string,
+  payload: string,
+  print: (line: string) => void,
+): Promise<number | undefined> {
+  const { end = "cut" } = machine.boots[boot]!;
   const kernel = [
     "console=ttyS0 loglevel=4 panic=-1",
-    `vitrine.init=${machine.init} vitrine.job=${jobName(machine, boot)}`,
+    `vitrine.init=${machine.init} vitrine.job=${jobName(machine, boot)} vitrine.end=${end}`,
     machine.append ?? "",
   ].join(" ");
   const drive = (id: string, file: string, more: string): readonly string[] => [
@@ -173,31 +196,32 @@ function runBoot(machine: Machine, boot: number, disk: string, payload: string):
     ],
     { stdio: ["pipe", "pipe", "inherit"] },
   );
-  const end = (): void => {
+  const cut = (): void => {
     child.kill("SIGKILL");
   };
-  process.once("exit", end);
+  process.once("exit", cut);
   return new Promise((resolve, reject) => {
     let status: number | undefined;
     let rest = "";
     const lost = setTimeout(() => child.kill("SIGKILL"), SILENCE_MS);
-    const endless = setTimeout(() => child.kill("SIGKILL"), BOOT_MS);
+    const endless = setTimeout(() => child.kill("SIGKILL"), (machine.minutes ?? BOOT_MINUTES) * 60_000);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       lost.refresh();
       const lines = (rest + text).split("\n");
       rest = lines.pop()!;
       for (const line of lines) {
-        const end = /^vm: end (\d+)$/.exec(line);
-        if (end === null) print(line);
+        const ended = /^vm: end (\d+)$/.exec(line);
+        if (ended === null) print(line);
         else {
-          status = Number(end[1]);
-          child.kill("SIGKILL");
+          status = Number(ended[1]);
+          // A clean end is the machine's own: -no-reboot makes it the emulator's.
+          if (end === "cut") cut();
         }
       }
     });
     child.on("error", reject);
     child.on("close", () => {
-      process.off("exit", end);
+      process.off("exit", cut);
       clearTimeout(lost);
       clearTimeout(endless);
       resolve(status);
