@@ -30,7 +30,7 @@ function writesOf(plan: Plan): readonly Write[] {
   return plan.ops.flatMap((planned): Write[] => {
     const { op, stage } = planned;
     if (stage === "cleanup" || (op.op !== "writeFile" && op.op !== "writeEither")) return [];
-    if (op.path.base !== "host" || !op.path.path.includes("/cgroup/") || !isLimit(planned)) return [];
+    if (op.path.base !== "host" || !isLimit(planned, op.path.path)) return [];
     const first = { planned, file: op.path.path, text: decode(op.data) };
     return op.op === "writeFile"
       ? [first]
@@ -38,8 +38,9 @@ function writesOf(plan: Plan): readonly Write[] {
   });
 }
 
-/** Not the writes that only make the directories usable. */
-function isLimit({ why }: PlannedOp): boolean {
+/** Not the writes that only make the directories usable, those above the container's own among them. */
+function isLimit({ why }: PlannedOp, file: string): boolean {
+  if (!file.includes("/cgroup/") || file.endsWith("/cgroup.subtree_control")) return false;
   return why.pointer.startsWith("/linux/resources");
 }
 

@@ -176,3 +176,15 @@ test("as text no line is wider than the terminal", () => {
     /process 42: \d+ compared, all as planned\n$/,
   );
 });
+
+test("what makes cgroup v2 pass controllers on is no limit of the container", () => {
+  const path = host("/sys/fs/cgroup/vitrine/cgroup.subtree_control");
+  const data = new TextEncoder().encode("+memory");
+  const enable = planned(
+    { op: "writeFile", path, data, create: false, mode: 0 },
+    "/linux/resources/memory",
+    "monitor",
+  );
+  const { controls } = truthWishes({ ops: [enable] }, []);
+  assert.deepEqual(controls, []);
+});
