@@ -5,7 +5,11 @@ import { after, test } from "node:test";
 import { until } from "../integration/run-support.ts";
 import { call, exists, good, inspect, left, noteFile, root, runroot } from "./reboot.ts";
 
-const note = JSON.parse(fs.readFileSync(noteFile, "utf8")) as { ids: Record<string, string>; boot: string };
+const note = JSON.parse(fs.readFileSync(noteFile, "utf8")) as {
+  ids: Record<string, string>;
+  boot: string;
+  clean: boolean;
+};
 after(() => fs.rmSync(noteFile, { force: true }));
 
 test("the machine was booted again, and nothing runs", () => {
@@ -28,8 +32,12 @@ test("ps -a and inspect say how each ended", () => {
 
 test("the store is whole, and usable", () => {
   const checked = call("system", "check");
-  console.log(checked.stdout, checked.stderr);
-  assert.equal(checked.status, 0, checked.stdout + checked.stderr);
+  if (note.clean) assert.equal(checked.status, 0, checked.stdout + checked.stderr);
+  // A container that was being made when the power went may have half of its files: said, and mended.
+  for (const id of Object.values(note.ids))
+    assert.ok(!checked.stdout.includes(id.slice(0, 12)), checked.stdout);
+  good("system", "check", "--repair", "--force");
+  good("system", "check");
   assert.equal(good("run", "--rm", "-q", "probe", "echo", "fine"), "fine");
   assert.match(good("logs", "plain"), /^line$/m);
 });

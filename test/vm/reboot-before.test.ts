@@ -35,7 +35,11 @@ test("containers of every state are left behind", async () => {
   );
   fs.writeFileSync(
     noteFile,
-    JSON.stringify({ ids, boot: fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8") }),
+    JSON.stringify({
+      ids,
+      boot: fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8"),
+      clean: fs.readFileSync("/proc/cmdline", "utf8").includes("vitrine.end=clean"),
+    }),
   );
   // What was there for a while has reached the disk; what comes now may or may not.
   assert.equal(spawnSync("sync").status, 0);

@@ -20,7 +20,7 @@ const repository = path.resolve(import.meta.dirname, "../..");
 const image = path.join(repository, "build/vm");
 /** A boot that says nothing for so long is lost, and one that is not over after so long. */
 const SILENCE_MS = 330_000;
-const BOOT_MINUTES = 10;
+const BOOT_MINUTES = 25;
 
 async function main(): Promise<void> {
   const chosen = choose(process.argv.slice(2));
