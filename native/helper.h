@@ -158,6 +158,7 @@ struct program {
   uint32_t timeout_seconds;
   mode_t umask;
   bool quiet; /* stdout is /dev/null: what the program prints is not the container's output */
+  const int *directory; /* where it begins; NULL: where we are */
 };
 /* Runs a program of the host to its end. The wait status, or -1 and errno (ETIME: killed after the timeout). */
 int run_program(const struct program *program);

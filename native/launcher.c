@@ -7,6 +7,7 @@
  */
 #include "launch.h"
 #include "launcher.h"
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -123,6 +124,29 @@ static char **with_runtime(int argc, char **argv) {
   return words;
 }
 
+/* Bun closes on exec whatever it was given. The engine gives those of --preserve-fds on, which it is told of here: it could
+   not tell them from its own. True: it will call libc for them, which Bun does only with its compiler. */
+static bool note_descriptors(char **words, char **room, size_t size) {
+  static char list[1024] = "VITRINE_DESCRIPTORS=";
+  bool wanted = getenv("LISTEN_FDS") != NULL;
+  for (; !wanted && *words != NULL; words++) wanted = starts_with(*words, "--preserve-fds");
+  DIR *open_ones = wanted ? opendir("/proc/self/fd") : NULL;
+  if (open_ones == NULL) return false;
+  size_t length = strlen(list);
+  for (struct dirent *entry; (entry = readdir(open_ones)) != NULL;) {
+    int fd = atoi(entry->d_name);
+    size_t more = strlen(entry->d_name);
+    if (fd < 3 || fd == dirfd(open_ones) || length + more + 2 > sizeof list) continue;
+    memcpy(list + length, entry->d_name, more);
+    length += more;
+    list[length++] = ',';
+  }
+  closedir(open_ones);
+  list[length] = 0;
+  add_variable(room, size, list);
+  return true;
+}
+
 static void complain(const char *what, const char *why) {
   /* dprintf would be the only user of stdio's formatting in this program. */
   const char *const parts[] = {"error: ", what, ": ", why, "\nhint: 'make build' and 'make install' put it there\n"};
@@ -156,7 +180,8 @@ int main(int argc, char **argv) {
     argc++;
   }
   const char *command = argc < 2 ? "help" : command_of(argv + 1);
-  if (among(command, quick_commands)) add_variable(room, sizeof room / sizeof *room, without_jit);
+  bool hands_on = strcmp(command, "runtime") == 0 && note_descriptors(argv + 2, room, sizeof room / sizeof *room);
+  if (among(command, quick_commands) && !hands_on) add_variable(room, sizeof room / sizeof *room, without_jit);
   if (among(command, streaming_commands)) {
     add_variable(room, sizeof room / sizeof *room, little_memory);
     if (among(command, plain_commands)) add_variable(room, sizeof room / sizeof *room, without_ftl);

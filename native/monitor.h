@@ -22,6 +22,7 @@ struct monitor {
   int interrupted; /* the signal that ended the setup */
   bool executing; /* init said that execve is its next step */
   bool waiting; /* init is at awaitStart */
+  bool plain_newlines; /* of the container's terminal: the user's own translates them */
   bool keep; /* the program has ended, and nothing is to be removed */
   bool released, clean_up; /* init is no longer ours: no wait, cleanup only when asked for */
   bool channel_closed;

@@ -490,6 +490,7 @@ struct args_open_terminal {
   uint32_t uid;
   struct str console_socket;
   bool bind_console;
+  bool plain_newlines;
 };
 struct args_standard_input {
   uint32_t mode;
@@ -1130,6 +1131,7 @@ static const struct field fields_open_terminal[] = {
   {ARG_U32, offsetof(struct args_open_terminal, uid)},
   {ARG_STR, offsetof(struct args_open_terminal, console_socket)},
   {ARG_BOOL, offsetof(struct args_open_terminal, bind_console)},
+  {ARG_BOOL, offsetof(struct args_open_terminal, plain_newlines)},
 };
 static const struct field fields_standard_input[] = {
   {ARG_U32, offsetof(struct args_standard_input, mode)},
@@ -1294,7 +1296,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_APPARMOR_PROFILE] = {"apparmorProfile", fields_apparmor_profile, 1},
   [OP_SELINUX_LABEL] = {"selinuxLabel", fields_selinux_label, 1},
   [OP_CHANGE_DIRECTORY] = {"changeDirectory", fields_change_directory, 2},
-  [OP_OPEN_TERMINAL] = {"openTerminal", fields_open_terminal, 5},
+  [OP_OPEN_TERMINAL] = {"openTerminal", fields_open_terminal, 6},
   [OP_STANDARD_INPUT] = {"standardInput", fields_standard_input, 1},
   [OP_CLOSE_DESCRIPTORS] = {"closeDescriptors", fields_close_descriptors, 1},
   [OP_AWAIT_START] = {"awaitStart", fields_await_start, 1},

@@ -190,13 +190,16 @@ int op_run_program(struct helper *h, const struct args_run_program *a) {
     struct program program = {.path = a->path.at, .argv = argv, .envp = envp, .umask = h->umask,
                               .input = a->input.length == 0 ? NULL : (const void *)a->input.at,
                               .input_size = a->input.length, .timeout_seconds = a->timeout_seconds, .quiet = true};
+    /* Hooks in the container begin in its root filesystem, as under runc: before the pivot too. */
+    if (h->stage == STAGE_INIT && h->root >= 0) program.directory = &h->root;
     if (state != NULL) {
       program.input = state;
       program.input_size = size;
     }
     int status = run_program(&program);
     if (status < 0) error = fail(h, "run %s", a->path.at);
-    else if (status != 0) error = fail_as(h, ECHILD, "%s ended with wait status 0x%x", a->path.at, (unsigned)status);
+    else if (WIFSIGNALED(status)) error = fail_as(h, ECHILD, "%s: killed by signal %d", a->path.at, WTERMSIG(status));
+    else if (status != 0) error = fail_as(h, ECHILD, "%s: exit status %d", a->path.at, WEXITSTATUS(status));
   }
   free(argv);
   free(envp);

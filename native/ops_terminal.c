@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <termios.h>
 
 static bool is_terminal_device(int fd, unsigned first_major, unsigned last_major) {
   struct stat st;
@@ -67,6 +68,13 @@ static int become_owner(struct helper *h, const struct args_open_terminal *a, in
   return 0;
 }
 
+static void keep_newlines(int terminal) {
+  struct termios state;
+  if (tcgetattr(terminal, &state) != 0) return;
+  state.c_oflag &= ~(tcflag_t)ONLCR;
+  tcsetattr(terminal, TCSANOW, &state);
+}
+
 static int use_terminal(struct helper *h, int terminal) {
   if (setsid() < 0 && errno != EPERM) return fail(h, "setsid");
   if (ioctl(terminal, TIOCSCTTY, 0) != 0) return fail(h, "ioctl(TIOCSCTTY)");
@@ -88,6 +96,7 @@ int op_open_terminal(struct helper *h, const struct args_open_terminal *a) {
     if (ioctl(fd, TIOCGWINSZ, &size) != 0) size = (struct winsize){0};
   }
   if (size.ws_row != 0 || size.ws_col != 0) ioctl(ours, TIOCSWINSZ, &size);
+  if (a->plain_newlines) keep_newlines(theirs);
   error = become_owner(h, a, theirs);
   if (error == 0 && a->bind_console) error = bind_console(h, theirs);
   struct message message = {.type = MESSAGE_TERMINAL, .value = h->index};

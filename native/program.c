@@ -21,6 +21,7 @@ static _Noreturn void become(const struct program *program, int input, int faile
   /* What a program with a timeout started itself must go with it. */
   if (program->timeout_seconds != 0) setpgid(0, 0);
   umask(program->umask);
+  if (program->directory != NULL && fchdir(*program->directory) != 0) _exit(127);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (input < 0) input = null;
   if (program->quiet && dup2(null, STDOUT_FILENO) < 0) _exit(127);

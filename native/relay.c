@@ -48,6 +48,7 @@ void terminal_raw(struct monitor *m) {
   }
   struct termios raw = m->tty;
   cfmakeraw(&raw);
+  if (m->plain_newlines) raw.c_oflag |= m->tty.c_oflag & OPOST;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 }
 

@@ -60,6 +60,7 @@ static int terminal_arrived(struct helper *h, uint32_t index, int terminal) {
   if (*path == 0) {
     if (m->terminal >= 0) close(m->terminal);
     m->terminal = terminal;
+    m->plain_newlines = args.open_terminal.plain_newlines;
     hub_terminal_arrived(m);
     return 0;
   }

@@ -562,7 +562,14 @@ export const opTable = {
     calls:
       "open /dev/pts/ptmx, ioctl(TIOCGPTPEER), fchown, bind /dev/console, setsid, ioctl(TIOCSCTTY), dup2, sendmsg(SCM_RIGHTS)",
     doc: "A terminal from the container's own devpts: the other end goes to the monitor (or the socket `consoleSocket`), this end becomes stdio, /dev/console and the controlling terminal.",
-    args: { rows: "u32", columns: "u32", uid: "u32", consoleSocket: "str", bindConsole: "bool" },
+    args: {
+      rows: "u32",
+      columns: "u32",
+      uid: "u32",
+      consoleSocket: "str",
+      bindConsole: "bool",
+      plainNewlines: "bool",
+    },
   },
   standardInput: {
     code: 87,

@@ -35,7 +35,7 @@ export function readProcess(reader: ConfigReader, field: Field): Process {
             width: size.at("width").integer(0, 0xffff),
           }))
         : undefined,
-    user: readUser(field.at("user")),
+    user: field.at("user").optional(readUser) ?? { uid: 0, gid: 0 },
     args: readArgs(field.at("args")),
     env: field.at("env").optional((env) => readEnv(reader, env)),
     cwd: field.at("cwd").absolutePath(),
@@ -65,8 +65,9 @@ export function readProcess(reader: ConfigReader, field: Field): Process {
 
 function readUser(field: Field): User {
   return compact({
-    uid: field.at("uid").integer(0, lastId),
-    gid: field.at("gid").integer(0, lastId),
+    // The schema asks for neither, and what writes a config in Go leaves out what is 0.
+    uid: field.at("uid").optional((id) => id.integer(0, lastId)) ?? 0,
+    gid: field.at("gid").optional((id) => id.integer(0, lastId)) ?? 0,
     umask: field.at("umask").optional((mask) => mask.integer(0, 0o777)),
     additionalGids: field
       .at("additionalGids")

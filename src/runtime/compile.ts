@@ -19,6 +19,7 @@ import {
   labelProcess,
   makeWorkingDirectory,
   openStreams,
+  resetAffinity,
   setAttributes,
   setNames,
   setOomScore,
@@ -81,6 +82,7 @@ export function compile(input: CompileInput): Plan {
   writeSysctls(draft);
   protectPaths(draft);
 
+  resetAffinity(draft);
   setAttributes(draft);
   installEarly(draft);
   dropBoundingSet(draft, capabilities);

@@ -96,6 +96,7 @@ export function openStreams(draft: Draft, bindConsole = true): void {
         uid: process.user.uid,
         consoleSocket: container.consoleSocket ?? "",
         bindConsole,
+        plainNewlines: container.plainNewlines === true && container.consoleSocket === undefined,
       },
       { pointer: "/process/terminal", section: "config.md#process" },
     );
@@ -308,6 +309,14 @@ function requireMapped(draft: Draft, kind: "uid" | "gid", id: number, pointer: s
       `${kind} ${id} is not among those that the user namespace has`,
       `choose a mapped ${kind}, or give the user a range in /etc/sub${kind} that reaches it`,
     );
+  }
+}
+
+/** Init, in its cgroup: the kernel leaves of the mask what the cpuset allows (sched_setaffinity(2)). */
+export function resetAffinity(draft: Draft): void {
+  if (draft.input.container.resetAffinity === true) {
+    const mask = new Uint8Array(1024).fill(0xff);
+    draft.init({ op: "cpuAffinity", mask }, { pointer: "", section: "", origin: byDefault });
   }
 }
 

@@ -111,6 +111,10 @@ export interface ContainerPlacement {
     /** Cleanup is for what the start alone needed, not for the process. */
     readonly cleanUp?: boolean;
   };
+  /** A terminal that is relayed writes a line's end as it is, for the user's terminal to translate (as runc's). */
+  readonly plainNewlines?: boolean;
+  /** The CPUs of whoever calls are not the container's: all that its cgroup allows are (as runc's). */
+  readonly resetAffinity?: boolean;
   /** What hooks without `env` of their own get; absent: nothing. */
   readonly hookEnvironment?: readonly string[];
   /** What is left of a container that has ended stays, as of one that was created (`run --keep`). */

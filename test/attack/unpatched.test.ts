@@ -247,7 +247,15 @@ const attacks: readonly Attack[] = [
     run(place) {
       const init: Op[] = [
         { op: "makeSymlink", path: root("dev/console"), target: "/proc/version" },
-        { op: "openTerminal", rows: 0, columns: 0, uid: 0, consoleSocket: "", bindConsole: true },
+        {
+          op: "openTerminal",
+          rows: 0,
+          columns: 0,
+          uid: 0,
+          consoleSocket: "",
+          bindConsole: true,
+          plainNewlines: false,
+        },
       ];
       const argv = ["/bin/grep", " /proc/version ", "/proc/mounts"];
       return place.run(container(place, { argv, init })).stdout.includes("devpts");

@@ -329,7 +329,15 @@ test("a mount point at a dangling link is made inside the root", () => {
 test("a terminal of its own: stdio, /dev/console, size, job control", (t) => {
   if (findProgram("script") === undefined) return cannotRun(t, "script(1) is missing");
   const init: Op[] = [
-    { op: "openTerminal", rows: 0, columns: 0, uid: 0, consoleSocket: "", bindConsole: true },
+    {
+      op: "openTerminal",
+      rows: 0,
+      columns: 0,
+      uid: 0,
+      consoleSocket: "",
+      bindConsole: true,
+      plainNewlines: false,
+    },
   ];
   const ops = container(bench, {
     init,

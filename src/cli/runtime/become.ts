@@ -4,7 +4,25 @@ import { helperEnvironment } from "../../kernel/mod.ts";
 
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
-/** `vitrine-helper ARGS…`: the same pid, the same descriptors. Error: `helper-not-started`. */
+/**
+ * `vitrine-helper ARGS…`: the same pid, and of the descriptors from 3 on the first `preserved`, where they were open when
+ * we were started. Error: `helper-not-started`.
+ */
+export async function becomePreserving(
+  helper: string,
+  args: readonly string[],
+  preserved: number,
+): Promise<never> {
+  const inherited = (process.env["VITRINE_DESCRIPTORS"] ?? "").split(",").map(Number);
+  const kept = inherited.filter((one) => one >= 3 && one < 3 + preserved);
+  if (kept.length > 0 && process.versions["bun"] !== undefined) {
+    const { executeWith } = await import("./execute-with.ts");
+    await executeWith(helper, ["vitrine-helper", ...args], helperEnvironment(process.env), kept);
+  }
+  return becomeHelperWith(helper, args);
+}
+
+/** `vitrine-helper ARGS…`: the same pid. Error: `helper-not-started`. */
 export function becomeHelperWith(helper: string, args: readonly string[]): never {
   const env = helperEnvironment(process.env);
   const { execve } = process as unknown as { readonly execve?: Execve };

@@ -17,6 +17,7 @@ import { encodeReasons } from "../reasons.ts";
 import type { SystemdPlace } from "../systemd-scope.ts";
 import type { CgroupDecision, CompileInput } from "../types.ts";
 import { completeEnvironment, passwdOf } from "./environment.ts";
+import { requireFreeCgroup } from "./free-cgroup.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
 import { filterOf } from "./seccomp.ts";
 
@@ -144,6 +145,8 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       dieWithMonitor: false,
       forwardSignals: true,
       keep: options.keep === true,
+      plainNewlines: true,
+      resetAffinity: true,
       ...(options.detach ? { release: { processFile: place.process } } : { pidFile: place.process }),
       ...(options.pidFile === undefined ? {} : { plainPidFile: options.pidFile }),
       ...(options.waits ? { startFifo: place.start } : {}),
@@ -161,6 +164,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
     ...gatherResctrl(config),
     ...(await filterOf(config, host.facts)),
   };
+  if ((config.linux?.cgroupsPath ?? "") !== "") requireFreeCgroup(input.container.cgroup, host.facts);
   const plan = compile(input);
   const notes = (plan.notes ?? []).map(({ pointer, text }) => `config.json${pointer}: ${text}`);
   const start = compileStart({

@@ -13,7 +13,15 @@ import { capabilityMasks, dropBoundingSet, setCapabilities } from "../capabiliti
 import { explainFailures, guardTerminal, supervise } from "../cleanup.ts";
 import { Draft, type Reason } from "../draft.ts";
 import { cloneBit } from "../namespaces.ts";
-import { becomeUser, execute, labelProcess, openStreams, setAttributes, setOomScore } from "../process.ts";
+import {
+  becomeUser,
+  execute,
+  labelProcess,
+  openStreams,
+  resetAffinity,
+  setAttributes,
+  setOomScore,
+} from "../process.ts";
 import { installEarly, installLate } from "../seccomp.ts";
 import type { CgroupDecision, ContainerPlacement } from "../types.ts";
 
@@ -182,6 +190,7 @@ function join(draft: Draft, stage: "monitor" | "init", type: NamespaceType, dire
 
 function setAffinity(draft: Draft, affinity: CpuAffinity | undefined, when: "initial" | "final"): void {
   const cpus = affinity?.[when];
+  if (affinity === undefined && when === "final") resetAffinity(draft);
   if (cpus !== undefined && cpus !== "") {
     const pointer = `/process/execCPUAffinity/${when}`;
     draft.init(

@@ -9,6 +9,7 @@ import {
   newId,
   output,
   refused,
+  run,
   runBundle,
   scratch,
   state,
@@ -98,4 +99,71 @@ must(section, "hooks without an env have the runtime's own", () => {
     delete process.env["RUNTIME_ENVIRONMENT"];
   }
   assert.equal(fs.readFileSync(file, "utf8"), `${"handed on\n".repeat(3)}${"\n".repeat(3)}`);
+});
+
+must(section, "--preserve-fds hands descriptors on, and no others", () => {
+  const file = path.join(scratch(), "handed-on");
+  fs.writeFileSync(file, "from outside\n");
+  const preserving = (preserved: string, script: string) =>
+    succeeded(
+      call(["run", "--preserve-fds", preserved, "--bundle", bundle(script), newId()], {
+        redirect: `3<&- 4<${file} 6<${file}`,
+      }),
+    ).stdout.trim();
+  assert.equal(preserving("2", "cat <&4; [ ! -e /proc/$$/fd/6 ]"), "from outside");
+  assert.equal(preserving("100", "cat <&4; cat <&6"), "from outside\nfrom outside");
+});
+
+must(section, "the CPUs of the caller are not the container's", () => {
+  const allowed = (text: string) => /Cpus_allowed_list:\s*(\S+)/.exec(text)?.[1];
+  const all = allowed(fs.readFileSync("/proc/self/status", "utf8"));
+  const first = all?.split(/[-,]/)[0];
+  const id = newId();
+  const directory = bundle("cat /proc/self/status");
+  // Through a shell, which is bound to one CPU and becomes the runtime.
+  const answer = call(["run", "--bundle", directory, id], {
+    before: `taskset -p -c ${first} $$ >/dev/null`,
+  });
+  assert.equal(allowed(succeeded(answer).stdout), all);
+});
+
+must(section, "a cgroup that somebody is in, or that is frozen, is refused", () => {
+  const cgroupsPath = `/vt-conf-taken-${process.pid}`;
+  const directory = bundle(sleep, (config) => {
+    config.linux.cgroupsPath = cgroupsPath;
+  });
+  const id = newId();
+  succeeded(call(["run", "--detach", "--bundle", directory, id]));
+  const answer = call(["create", "--bundle", directory, newId()]);
+  refused(answer);
+  assert.match(answer.stderr, /cgroup is not empty/);
+});
+
+must(section, "a user that is not named is 0, as in Go", () => {
+  assert.equal(
+    output("id -u; id -g", (config) => {
+      config.process.user = undefined;
+    }),
+    "0\n0",
+  );
+});
+
+must(section, "hooks of the container's own namespaces begin in its root", () => {
+  const file = path.join(scratch(), "where");
+  assert.equal(
+    output("cat /made-here", (config) => {
+      const args = ["sh", "-c", `echo made > made-here; pwd > ${file}`];
+      config.hooks = { createContainer: [{ path: "/bin/sh", args }] };
+    }),
+    "made",
+  );
+  assert.match(fs.readFileSync(file, "utf8"), /rootfs$/m);
+});
+
+must(section, "a hook that fails is told by its point and number", () => {
+  const answer = run("true", (config) => {
+    config.hooks = { prestart: [{ path: "/bin/true" }, { path: "/bin/false" }] };
+  });
+  refused(answer);
+  assert.match(answer.stderr, /error running prestart hook #1:.*exit status 1/);
 });

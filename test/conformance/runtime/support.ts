@@ -46,15 +46,23 @@ export interface Answer {
 /** More global options: `RUNTIME_ARGS="--cgroup-manager=disabled"` for crun where v1 and v2 share the controllers. */
 const globals = (process.env["RUNTIME_ARGS"] ?? "").split(" ").filter((word) => word !== "");
 
-/** Streams are files: a container that goes on would keep a pipe open. */
-export function call(args: readonly string[], options: { cwd?: string; input?: string } = {}): Answer {
+/** Streams are files: a container that goes on would keep a pipe open. `redirect`: what a shell adds (`4<file 5<&-`); `before`: what it does first. */
+export function call(
+  args: readonly string[],
+  options: { cwd?: string; input?: string; redirect?: string; before?: string } = {},
+): Answer {
   const out = path.join(work, `out-${count++}`);
+  const line = [runtime, "--root", root, ...globals, ...args];
   const [stdout, stderr] = [fs.openSync(out, "w+"), fs.openSync(`${out}.err`, "w+")];
-  const done = spawnSync(runtime, ["--root", root, ...globals, ...args], {
-    stdio: ["ignore", stdout, stderr],
-    cwd: options.cwd ?? work,
-    timeout: 30_000 * slowness,
-  });
+  const done = spawnSync(
+    "sh",
+    ["-c", `${options.before ?? ":"}; exec "$0" "$@" ${options.redirect ?? ""}`, ...line],
+    {
+      stdio: ["ignore", stdout, stderr],
+      cwd: options.cwd ?? work,
+      timeout: 30_000 * slowness,
+    },
+  );
   fs.closeSync(stdout);
   fs.closeSync(stderr);
   if (done.error !== undefined) throw done.error;

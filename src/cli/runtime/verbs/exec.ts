@@ -21,7 +21,7 @@ import {
   setgroupsDeniedFor,
 } from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
-import { becomeHelperWith, runArguments } from "../become.ts";
+import { becomePreserving, runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
 import { defineVerb } from "../verb.ts";
 import { requireSocket } from "./make.ts";
@@ -80,6 +80,8 @@ export const verb = defineVerb({
         ...(consoleSocket === undefined ? {} : { consoleSocket: requireSocket(path.resolve(consoleSocket)) }),
         stdin: "inherit",
         forwardSignals: true,
+        plainNewlines: true,
+        resetAffinity: true,
         ...(options.detach ? { release: { processFile: "", cleanUp: true } } : {}),
         ...(options["pid-file"] === undefined ? {} : { plainPidFile: path.resolve(options["pid-file"]) }),
         reportFailure: [...failureCommand(invocation, "exec"), own],
@@ -99,7 +101,8 @@ export const verb = defineVerb({
     try {
       fs.writeFileSync(place.plan, encodePlan(plan), { mode: 0o600 });
       fs.writeFileSync(place.reasons, encodeReasons(plan), { mode: 0o600 });
-      return becomeHelperWith(helper, runArguments(place.plan, options["preserve-fds"]));
+      const kept = options["preserve-fds"];
+      return await becomePreserving(helper, runArguments(place.plan, kept), kept);
     } catch (error) {
       fs.rmSync(own, { recursive: true, force: true });
       throw error;
@@ -170,7 +173,8 @@ function processFor(
             effective: more(sets?.effective),
             permitted: more(sets?.permitted),
             inheritable: sets?.inheritable ?? [],
-            ambient: sets?.ambient ?? [],
+            // Without inheritable ones none can be ambient (capabilities(7)); as runc.
+            ambient: sets?.inheritable === undefined ? (sets?.ambient ?? []) : more(sets.ambient),
           },
         }),
     noNewPrivileges: options["no-new-privs"] || base.noNewPrivileges === true,
@@ -235,7 +239,13 @@ function cgroupsFor({ cgroup }: LifecycleRecord, wanted: readonly string[]): rea
   for (const each of wanted) {
     const at = each.lastIndexOf(":");
     const controllers = at < 0 ? undefined : each.slice(0, at).split(",");
-    const below = path.posix.join("/", at < 0 ? each : each.slice(at + 1));
+    const below = path.posix.normalize(at < 0 ? each : each.slice(at + 1));
+    if (below === ".." || below.startsWith("../")) throw badCgroup(each, `bad sub cgroup path: ${each}`);
+    for (const name of controllers ?? []) {
+      if (cgroup.mode === "v1" && !cgroup.directories.some((directory) => directory.includes(`/${name}`))) {
+        throw badCgroup(each, `unknown controller ${name}`);
+      }
+    }
     directories = directories.map((directory) =>
       controllers === undefined || controllers.some((name) => directory.includes(`/${name}`))
         ? path.posix.join(directory, below)
@@ -243,4 +253,8 @@ function cgroupsFor({ cgroup }: LifecycleRecord, wanted: readonly string[]): rea
     );
   }
   return directories;
+}
+
+function badCgroup(operand: string, message: string): VitrineError {
+  return new VitrineError("invalid", message, { code: "invalid-flag-value", operand });
 }

@@ -20,11 +20,13 @@ export const verb = defineVerb({
     const failure = { index: options.op, errno: options.errno, detail: options.detail };
     const plan = readPlan(positionals[0] ?? "", options.verb);
     const { error } = explainFailure(plan, failure);
-    const program = programFailure(plan, failure.index, failure.errno);
+    const program = programFailure(plan, failure) ?? hookFailure(plan, failure);
     log.error(`${options.verb} failed: ${program ?? error.message}`);
     return options.verb === "exec" ? 255 : 1;
   },
 });
+
+type Failure = Parameters<typeof explainFailure>[1];
 
 const errnoWords: Readonly<Record<number, string>> = {
   2: "no such file or directory",
@@ -33,7 +35,7 @@ const errnoWords: Readonly<Record<number, string>> = {
 };
 
 /** Engines tell by these words of runc which exit status a missing or forbidden program is worth. */
-function programFailure(plan: Plan, index: number, errno: number): string | undefined {
+function programFailure(plan: Plan, { index, errno }: Failure): string | undefined {
   const op = plan.ops[index]?.op;
   if (op?.op === "changeDirectory" && errnoWords[errno] !== undefined) {
     return `chdir to cwd (${JSON.stringify(op.path)}) set in config.json failed: ${errnoWords[errno]}`;
@@ -46,6 +48,13 @@ function programFailure(plan: Plan, index: number, errno: number): string | unde
       : `exec: ${name}: executable file not found in $PATH`;
   }
   return errno === 13 ? `exec: ${name}: permission denied` : undefined;
+}
+
+/** As runc, which counts hooks from 0. */
+function hookFailure(plan: Plan, { index, detail }: Failure): string | undefined {
+  const why = plan.ops[index]?.why.pointer;
+  const [, point, number] = /^\/hooks\/(\w+)\/(\d+)$/.exec(why ?? "") ?? [];
+  return point === undefined ? undefined : `error running ${point} hook #${number}: ${detail}`;
 }
 
 /** A plan of its own (`exec`) is named by its directory as well. */

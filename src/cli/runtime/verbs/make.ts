@@ -11,7 +11,7 @@ import {
   writeContainer,
 } from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
-import { becomeHelperWith, runArguments } from "../become.ts";
+import { becomePreserving, runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
 import type { VerbInvocation } from "../verb.ts";
 
@@ -67,7 +67,7 @@ export async function makeContainer(
     preserveDescriptors: requireDescriptors(options) + sockets.count,
     ...(globals.systemdCgroup ? { systemd: requireSystemd(facts, environment, context.helperPath()) } : {}),
     environment: sockets.environment,
-    hookEnvironment: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+    hookEnvironment: ownEnvironment(environment),
     reportFailure: failureCommand(invocation, how.verb),
     reportStartFailure: failureCommand(invocation, "start"),
   };
@@ -77,7 +77,8 @@ export async function makeContainer(
   const helper = context.helperPath();
   const plan = writeContainer(bundle, create, host);
   try {
-    return becomeHelperWith(helper, runArguments(plan, create.preserveDescriptors));
+    const kept = create.preserveDescriptors;
+    return await becomePreserving(helper, runArguments(plan, kept), kept);
   } catch (error) {
     fs.rmSync(`${create.root}/${create.id}`, { recursive: true, force: true });
     throw error;
@@ -128,4 +129,11 @@ export function requireSocket(socket: string): string {
       operand: "--console-socket",
     },
   );
+}
+
+/** Without what the launcher put there for the engine. */
+function ownEnvironment(environment: NodeJS.ProcessEnv): readonly string[] {
+  return Object.entries(environment)
+    .filter(([name]) => !name.startsWith("BUN_") && name !== "VITRINE_DESCRIPTORS")
+    .map(([name, value]) => `${name}=${value}`);
 }
