@@ -14,6 +14,7 @@ import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./nam
 import { moveNetDevices } from "./net-devices.ts";
 import {
   becomeUser,
+  closeDescriptors,
   execute,
   isolateKeyring,
   labelProcess,
@@ -84,6 +85,7 @@ export function compile(input: CompileInput): Plan {
 
   resetAffinity(draft);
   setAttributes(draft);
+  closeDescriptors(draft);
   installEarly(draft);
   dropBoundingSet(draft, capabilities);
   becomeUser(draft);

@@ -320,13 +320,20 @@ export function resetAffinity(draft: Draft): void {
   }
 }
 
-/** Init, last: nothing of ours stays open, and the program takes our place. */
-export function execute(draft: Draft): void {
-  const { args, env } = processOf(draft);
+/**
+ * Init, before the first seccomp filter, which may know no close_range(2): what is open is closed by execve. What is opened
+ * later is so from the start.
+ */
+export function closeDescriptors(draft: Draft): void {
   draft.init(
     { op: "closeDescriptors", first: 3 + (draft.input.container.preserveDescriptors ?? 0) },
     { pointer: "", section: "runtime-linux.md#file-descriptors", origin: byDefault },
   );
+}
+
+/** Init, last: the program takes our place. */
+export function execute(draft: Draft): void {
+  const { args, env } = processOf(draft);
   if (draft.input.container.init) {
     draft.init({ op: "initReaper" }, { pointer: "/process", section: "", origin: byDefault });
   }

@@ -15,6 +15,7 @@ import { Draft, type Reason } from "../draft.ts";
 import { cloneBit } from "../namespaces.ts";
 import {
   becomeUser,
+  closeDescriptors,
   execute,
   labelProcess,
   openStreams,
@@ -112,6 +113,7 @@ export function compileExec(input: ExecInput): Plan {
   );
   labelProcess(draft);
   setAttributes(draft);
+  closeDescriptors(draft);
   installEarly(draft);
   dropBoundingSet(draft, capabilities);
   becomeUser(draft);

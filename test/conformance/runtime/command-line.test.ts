@@ -167,3 +167,12 @@ must(section, "a hook that fails is told by its point and number", () => {
   refused(answer);
   assert.match(answer.stderr, /error running prestart hook #1:.*exit status 1/);
 });
+
+must(section, "a filter that knows none of the runtime's own calls does not stop it", () => {
+  const directory = bundle("exit 3", (config) => {
+    const names = ["close_range", "openat2", "mount", "umount2"];
+    const filter = { names, action: "SCMP_ACT_ERRNO", errnoRet: 6 };
+    config.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [filter] };
+  });
+  assert.equal(call(["run", "--bundle", directory, newId()]).status, 3);
+});
