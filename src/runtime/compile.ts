@@ -15,6 +15,7 @@ import { moveNetDevices } from "./net-devices.ts";
 import {
   becomeUser,
   closeDescriptors,
+  enterDirectory,
   execute,
   isolateKeyring,
   labelProcess,
@@ -85,6 +86,7 @@ export function compile(input: CompileInput): Plan {
 
   resetAffinity(draft);
   setAttributes(draft);
+  enterDirectory(draft);
   closeDescriptors(draft);
   installEarly(draft);
   dropBoundingSet(draft, capabilities);

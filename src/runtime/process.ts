@@ -273,12 +273,16 @@ function setMemoryPolicy(draft: Draft): void {
   );
 }
 
-/** Init: its directory, while it still may enter it whatever its owner; then its user and groups. */
-export function becomeUser(draft: Draft): void {
+/** Init: its directory, while it still may enter it whatever its owner, and before a filter that may know no openat2(2). */
+export function enterDirectory(draft: Draft): void {
   draft.init(
     { op: "changeDirectory", path: workingDirectory(draft), create: false },
     { pointer: "/process/cwd", section: "config.md#process" },
   );
+}
+
+/** Init: its user and groups. */
+export function becomeUser(draft: Draft): void {
   const { uid, gid, additionalGids } = processOf(draft).user;
   const groups = additionalGids ?? [];
   requireMapped(draft, "uid", uid, "/process/user/uid");

@@ -16,6 +16,7 @@ import { cloneBit } from "../namespaces.ts";
 import {
   becomeUser,
   closeDescriptors,
+  enterDirectory,
   execute,
   labelProcess,
   openStreams,
@@ -113,6 +114,7 @@ export function compileExec(input: ExecInput): Plan {
   );
   labelProcess(draft);
   setAttributes(draft);
+  enterDirectory(draft);
   closeDescriptors(draft);
   installEarly(draft);
   dropBoundingSet(draft, capabilities);

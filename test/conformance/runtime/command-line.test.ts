@@ -175,4 +175,12 @@ must(section, "a filter that knows none of the runtime's own calls does not stop
     config.linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [filter] };
   });
   assert.equal(call(["run", "--bundle", directory, newId()]).status, 3);
+  // Without it the filter is there before the capabilities go, and so before the user is entered.
+  const file = path.join(directory, "config.json");
+  const config = JSON.parse(fs.readFileSync(file, "utf8"));
+  fs.writeFileSync(
+    file,
+    JSON.stringify({ ...config, process: { ...config.process, noNewPrivileges: false } }),
+  );
+  assert.equal(call(["run", "--bundle", directory, newId()]).status, 3);
 });
