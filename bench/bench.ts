@@ -131,9 +131,13 @@ export function first(command: Command): Command {
  * machine's own becomes slow at making files where many were removed.
  */
 export function mountFresh(kind: "ext4" | "tmpfs", place: string, work: string): string {
-  if (kind === "tmpfs") return `mount -t tmpfs vitrine-bench ${place}`;
   const file = `${work}/${place.replaceAll("/", "-")}.ext4`;
-  return `rm -f ${file}; truncate -s 24G ${file}; mkfs.ext4 -qF ${file}; mount -o loop ${file} ${place}; rmdir ${place}/lost+found`;
+  const mount =
+    kind === "tmpfs"
+      ? `mount -t tmpfs vitrine-bench ${place}`
+      : `rm -f ${file}; truncate -s 24G ${file}; mkfs.ext4 -qF ${file}; mount -o loop ${file} ${place}; rmdir ${place}/lost+found`;
+  // Peers in a chroot see what was mounted when that was made.
+  return `${mount}; [ ! -d ${work}/peers${place} ] || mount --bind ${place} ${work}/peers${place}`;
 }
 
 export interface PeerCommand {

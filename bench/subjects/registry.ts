@@ -47,8 +47,6 @@ function pull(bench: Bench, image: DebianImage, from: Server, kind: "ext4" | "tm
   const { vitrine, work } = bench;
   const place = `${work}/${kind}`;
   fs.mkdirSync(place);
-  // What a machine's disk does with a gigabyte of new files differs more than anything else. Mounted where it is measured.
-  const fresh = `${mountFresh(kind, place, work)}; [ ! -d ${work}/peers${place} ] || mount --bind ${place} ${work}/peers${place}`;
   const call = bench.peerShell("podman");
   const round = `n=$(cat ${place}/pulls 2>/dev/null || echo 0); n=$((n+1)); echo $n >${place}/pulls;`;
   const script = (text: string) => ["sh", "-c", `${round} ${text}`];
@@ -70,7 +68,7 @@ function pull(bench: Bench, image: DebianImage, from: Server, kind: "ext4" | "tm
     {
       rounds: 3,
       warmup: 1,
-      before: fresh,
+      before: mountFresh(kind, place, work),
       after: remove,
     },
     {
