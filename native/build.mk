@@ -81,10 +81,12 @@ build/helper-test: native/test/decoder.c $(HELPER_DECODER) $(HELPER_HEADERS) nat
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decoder.c $(HELPER_DECODER)
 
+# Of the fuzzers; empty: another one each time.
+FUZZ_SEED ?=
 helper-test: build/helper-test build/inflate-test build/launch-test
 	build/helper-test
 	build/launch-test
-	@VITRINE_FUZZ_SECONDS=5 node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
+	@VITRINE_FUZZ_SECONDS=5 $(if $(FUZZ_SEED),VITRINE_FUZZ_SEED=$(FUZZ_SEED)) node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
 
 # What inflates, beside zlib: test/fuzz/inflate.ts.
 INFLATE_SOURCES := native/inflate.c native/crc32.c native/sha256.c
@@ -110,8 +112,6 @@ build/plan-decoder: native/test/decode.c native/test/fuzz.c $(HELPER_DECODER) $(
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/decode.c $(HELPER_DECODER)
 
 CONFIG_FUZZ_SECONDS ?= 40
-# Of both fuzzers; empty: another one each time.
-FUZZ_SEED ?=
 config-fuzz: build/plan-decoder
 	@VITRINE_FUZZ_SECONDS=$(CONFIG_FUZZ_SECONDS) $(if $(FUZZ_SEED),VITRINE_FUZZ_SEED=$(FUZZ_SEED)) node_modules/.bin/node test/fuzz/config.ts build/plan-decoder
 

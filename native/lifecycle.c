@@ -124,10 +124,20 @@ static int open_init(int directory) {
   return -1;
 }
 
+/* All processes of the container end with init. */
+static bool dies_with_init(int directory) {
+  char *text = read_text(directory, "state");
+  bool own = text != NULL && strncmp(text, "own ", 4) == 0;
+  free(text);
+  return own;
+}
+
 /* kill SIGNAL DIR [PROGRAM ARG0 [ARG]...] */
 int kill_main(char **argv) {
   int directory = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int pidfd = directory < 0 ? -1 : open_init(directory);
+  /* Without a pid namespace of its own KILL is for all processes: the engine finds them. */
+  bool alone = directory >= 0 && (atoi(argv[0]) != SIGKILL || dies_with_init(directory));
+  int pidfd = alone ? open_init(directory) : -1;
   if (pidfd < 0 || k_pidfd_send_signal(pidfd, atoi(argv[0])) != 0) return leave_to(argv + 2, "container not running");
   return 0;
 }
@@ -154,7 +164,7 @@ int delete_main(char **argv) {
   int directory = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0 || faccessat(directory, "process", F_OK, 0) != 0) return leave_to(argv + 2, argv[1]);
   pid_t init = read_process(directory);
-  if ((init != 0 && !force) || (init != 0 && !end_init(directory)))
+  if (init == 0 ? !dies_with_init(directory) : !force || !end_init(directory))
     return leave_to(argv + 2, "the container has not stopped");
   int size = snprintf(plan, sizeof plan, "%s/delete", argv[1]);
   if (size < 0 || (size_t)size >= sizeof plan || access(plan, R_OK) != 0) return leave_to(argv + 2, plan);

@@ -31,6 +31,7 @@ export { completeEnvironment } from "./lifecycle/environment.ts";
 export { compileExec, type ExecInput } from "./lifecycle/exec.ts";
 export { foreignNamespaces, setgroupsDeniedFor } from "./lifecycle/join.ts";
 export {
+  diesWithInit,
   files as lifecycleFiles,
   type LifecycleRecord,
   type LifecycleState,

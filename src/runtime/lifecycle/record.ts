@@ -40,6 +40,16 @@ export interface LifecycleState {
   readonly pid: number;
 }
 
+/** Whether all processes end with the first: it has a pid namespace of its own. */
+export function diesWithInit(root: string, id: string): boolean {
+  try {
+    return fs.readFileSync(files(`${root}/${id}`).state, "latin1").startsWith("own ");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
 export const files = (directory: string) => ({
   record: `${directory}/state.json`,
   state: `${directory}/state`,

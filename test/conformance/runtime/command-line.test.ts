@@ -12,8 +12,11 @@ import {
   run,
   runBundle,
   scratch,
+  start,
   state,
+  stopped,
   succeeded,
+  until,
 } from "./support.ts";
 
 const section = "the command line of runc";
@@ -183,4 +186,41 @@ must(section, "a filter that knows none of the runtime's own calls does not stop
     JSON.stringify({ ...config, process: { ...config.process, noNewPrivileges: false } }),
   );
   assert.equal(call(["run", "--bundle", directory, newId()]).status, 3);
+});
+
+/** A container in the host's pid namespace that leaves a process in the background: its pid. */
+async function withBackground(then: string): Promise<{ readonly id: string; readonly left: number }> {
+  const directory = bundle(`sleep 1000 & echo $! > /left; ${then}`, (config) => {
+    config.linux.namespaces = config.linux.namespaces.filter(({ type }: { type: string }) => type !== "pid");
+  });
+  const id = start(directory);
+  const file = path.join(directory, "rootfs/left");
+  const text = () => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "");
+  await until("the background process", () => text().endsWith("\n"));
+  return { id, left: Number(text()) };
+}
+
+const gone = (pid: number): Promise<void> =>
+  until(`the end of ${pid}`, () => {
+    const stat = `/proc/${pid}/stat`;
+    return !fs.existsSync(stat) || /\) Z/.test(fs.readFileSync(stat, "latin1"));
+  });
+
+must(
+  section,
+  "without a pid namespace of its own, delete leaves no process of a container that ended",
+  async () => {
+    const { id, left } = await withBackground("exit 0");
+    await stopped(id);
+    succeeded(call(["delete", id]));
+    await gone(left);
+  },
+);
+
+must(section, "without a pid namespace of its own, KILL is for all processes", async () => {
+  const { id, left } = await withBackground("wait");
+  succeeded(call(["kill", id, "KILL"]));
+  await gone(left);
+  await stopped(id);
+  succeeded(call(["delete", id]));
 });

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { VitrineError } from "../../../base/mod.ts";
 import {
+  diesWithInit,
   isFrozen,
   type LifecycleRecord,
   lifecycleFiles,
@@ -40,7 +41,8 @@ export const verb = defineVerb({
         hint: "kill it first, or use --force",
       });
     }
-    if (pid !== 0 || options.force) endAll(globals.root, id, record, pid);
+    // What has stopped may have left processes where they do not die with the first.
+    if (pid !== 0 || options.force || !diesWithInit(globals.root, id)) endAll(globals.root, id, record, pid);
     return becomeHelperWith(context.helperPath(), runArguments(lifecycleFiles(directory).remove, 0));
   },
 });
@@ -57,13 +59,15 @@ function find(root: string, id: string, force: boolean) {
   }
 }
 
-/** Kills what there still is. Error: `container-does-not-end`. */
+/** Kills what there still is, and what that still began. Error: `container-does-not-end`. */
 export function endAll(root: string, id: string, record: LifecycleRecord, pid: number): void {
   if (pid !== 0) send(pid, 9);
-  for (const each of processesIn(record.cgroup)) send(each, 9);
-  if (isFrozen(record.cgroup)) thaw(record.cgroup, id);
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let waited = 0; readState(root, id).pid !== 0; waited += 5) {
+  for (let waited = 0; ; waited += 5) {
+    const left = processesIn(record.cgroup);
+    for (const each of left) send(each, 9);
+    if (isFrozen(record.cgroup)) thaw(record.cgroup, id);
+    if (left.length === 0 && readState(root, id).pid === 0) return;
     if (waited > patienceMilliseconds) {
       throw new VitrineError("unavailable", `container ${id} does not end, though it was killed`, {
         code: "container-does-not-end",

@@ -1,6 +1,6 @@
 import * as os from "node:os";
 import { errnoOf, VitrineError } from "../../../base/mod.ts";
-import { processesIn, readState } from "../../../runtime/mod.ts";
+import { diesWithInit, processesIn, readState } from "../../../runtime/mod.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
@@ -14,7 +14,10 @@ export const verb = defineVerb({
     const [id = "", word = "SIGTERM"] = positionals;
     const signal = signalNumber(word);
     const { record, status, pid } = readState(globals.root, id);
-    if (options.all) {
+    // As runc: KILL leaves nobody, also where the others do not die with the first.
+    const everybody =
+      signal === 9 && !diesWithInit(globals.root, id) && processesIn(record.cgroup).length > 0;
+    if (options.all || everybody) {
       for (const each of processesIn(record.cgroup)) send(each, signal);
       if (pid !== 0) send(pid, signal);
       return 0;
