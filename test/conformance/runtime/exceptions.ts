@@ -96,6 +96,15 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
       "runs no hook after one that failed",
     "config.md#specification-version: a version that is none is an error": "does not read ociVersion",
     "config.md#specification-version: another major version is an error": "does not read ociVersion",
+    "the command line of runc: --preserve-fds hands descriptors on, and no others": "wants each of them open",
+    "the command line of runc: the CPUs of the caller are not the container's":
+      "resets the affinity from 1.2 on",
+    "the command line of runc: a cgroup that somebody is in, or that is frozen, is refused":
+      "only warns (before 1.2)",
+    "the command line of runc: a hook that fails is told by its point and number":
+      "does not name the point (before 1.3)",
+    "the command line of runc: without a pid namespace of its own, KILL is for all processes":
+      "kills init alone (before 1.2)",
   },
   /** 1.8.1 of Debian 12, where no controller is in the v2 hierarchy of a hybrid machine. */
   crun: {
@@ -120,5 +129,18 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",
     "config.md#process: a relative cwd is an error": "takes it as relative to the root",
+    "the command line of runc: HOME is set where it is missing or empty, from the container's /etc/passwd":
+      "leaves an empty HOME as it is",
+    "the command line of runc: a cgroup that somebody is in, or that is frozen, is refused": "takes it",
+    "the command line of runc: a hook that fails is told by its point and number": "says it in other words",
+    "the command line of runc: a working directory that is not there is told in runc's words":
+      "says it in other words",
+    "the command line of runc: hooks of the container's own namespaces begin in its root":
+      "keeps the working directory of the runtime",
+    "the command line of runc: run --keep leaves a stopped container to look at and delete":
+      "knows no --keep (before 1.9)",
+    "the command line of runc: the CPUs of the caller are not the container's": "leaves them as they were",
+    "the command line of runc: without a pid namespace of its own, KILL is for all processes":
+      "kills init alone",
   },
 };
