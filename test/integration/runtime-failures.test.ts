@@ -152,7 +152,7 @@ const wrong: readonly (readonly [name: string, pattern: RegExp, change: (config:
   ["a terminal without a socket", /terminal/, (config) => Object.assign(config.process, { terminal: true })],
   [
     "a hook that fails",
-    /hooks/,
+    /error running createRuntime hook #0: \/bin\/false: exit status 1/,
     (config) => Object.assign(config, { hooks: { createRuntime: [{ path: "/bin/false" }] } }),
   ],
   [

@@ -164,7 +164,6 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
     ...gatherResctrl(config),
     ...(await filterOf(config, host.facts)),
   };
-  if ((config.linux?.cgroupsPath ?? "") !== "") requireFreeCgroup(input.container.cgroup, host.facts);
   const plan = compile(input);
   const notes = (plan.notes ?? []).map(({ pointer, text }) => `config.json${pointer}: ${text}`);
   const start = compileStart({
@@ -257,7 +256,7 @@ function resolveRoot(config: RuntimeConfig, bundle: string): string {
 
 /**
  * Writes ROOT/ID whole and at once: of two creations with one id only one succeeds. Returns the plan's path.
- * Error: `container-exists`.
+ * Errors: `container-exists`, those of `requireFreeCgroup`.
  */
 export function writeContainer(bundle: CompiledBundle, options: CreateOptions, host: CreateHost): string {
   const { root, id } = options;
@@ -265,6 +264,9 @@ export function writeContainer(bundle: CompiledBundle, options: CreateOptions, h
   fs.mkdirSync(root, { recursive: true, mode: 0o711 });
   sweepDead(root);
   requireFree(directory, id);
+  if ((bundle.config.linux?.cgroupsPath ?? "") !== "") {
+    requireFreeCgroup(bundle.input.container.cgroup, host.facts);
+  }
   const beside = `${root}/${temporaryName(id.slice(0, 100))}`;
   fs.mkdirSync(beside, { mode: 0o711 });
   try {
