@@ -304,16 +304,21 @@ class Noting {
       this.#noteContent(path, before, bytes, false);
       return encoding == null ? bytes : bytes.toString(encoding as BufferEncoding);
     } catch (error) {
-      this.#fact({
-        kind: "content",
-        path,
-        errno: errnoOf(error),
-        bytes: new Uint8Array(),
-        words: [],
-        prefix: false,
-      });
+      this.#unreadable(path, error);
       throw error;
     }
+  }
+
+  /** It could not be opened, and with which error. */
+  #unreadable(path: string, error: unknown): void {
+    this.#fact({
+      kind: "content",
+      path,
+      errno: errnoOf(error),
+      bytes: new Uint8Array(),
+      words: [],
+      prefix: false,
+    });
   }
 
   /** Small files are compared byte by byte, as is what the kernel makes up; others by what stat(2) said before. */
@@ -376,15 +381,7 @@ class Noting {
       const missing = errnoOf(error) === noEntry && number !== undefined && (number & O_CREAT) === 0;
       if (!this.#plain(path) || (!follow && !missing)) this.giveUp("open failed");
       else if (!follow) this.#fact({ kind: "access", path, mode: 0, errno: noEntry });
-      else
-        this.#fact({
-          kind: "content",
-          path,
-          errno: errnoOf(error),
-          bytes: new Uint8Array(),
-          words: [],
-          prefix: false,
-        });
+      else this.#unreadable(path, error);
       throw error;
     }
     if (!this.#plain(path) || number === undefined) return descriptor;
