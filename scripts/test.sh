@@ -57,7 +57,10 @@ lane() { # NAME COMMAND...: runs the integration and attack tests
   count "$log/$name"
   # A runner that broke without naming a test has failed all the same.
   if [ "$status" != 0 ] && [ "$failed" = "$before" ]; then tail -50 "$log/$name"; failed=$((failed + 1)); fi
-  if grep -qE '^(ℹ|#) (fail|cancelled) [1-9]' "$log/$name"; then sed -n '/failing tests/,$p' "$log/$name" | head -300; fi
+  if grep -qE '^(ℹ|#) (fail|cancelled) [1-9]' "$log/$name"; then
+    # Said again at the very end, where it is looked for.
+    { echo "-- $name"; sed -n '/failing tests/,$p' "$log/$name" | head -300; } | tee -a "$log/failures"
+  fi
 }
 suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
 node=$PWD/$bin/node
@@ -87,5 +90,6 @@ step "the machines of test/vm"
 scripts/vm-image.sh
 lane vm "$node" test/vm/run.ts
 
+if [ -s "$log/failures" ]; then step "what failed"; head -150 "$log/failures"; fi
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]
