@@ -208,7 +208,12 @@ static const char *created_id(char **words) {
 static bool is_repeatable(struct launch_start *start, bool runtime, const char **runroot, const char **told) {
   char **verb = runtime ? read_runtime_verb(start->argv + 2) : read_globals(start->argv + 1, runroot);
   if (verb == NULL || *verb == NULL) return false;
-  if (!runtime) return strcmp(*verb, "run") == 0;
+  if (!runtime) {
+    if (strcmp(*verb, "container") == 0 && verb[1] != NULL) verb++;
+    /* These are about a container that is there. */
+    if (strcmp(*verb, "start") == 0 || strcmp(*verb, "exec") == 0) *told = "";
+    return *told != NULL || strcmp(*verb, "run") == 0;
+  }
   if (strcmp(*verb, "exec") == 0) {
     *told = "";
     return true;

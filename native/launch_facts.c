@@ -245,6 +245,56 @@ static bool process_is(struct launch_reader *r, const struct launch_values *valu
   return lives == (expected.length > 0) && strlen(started) == expected.length && memcmp(started, expected.at, expected.length) == 0;
 }
 
+/* --- containers --- */
+
+static bool skip_digits(const char **at, size_t most) {
+  size_t count = strspn(*at, "0123456789");
+  *at += count;
+  return count > 0 && count <= most;
+}
+
+static bool skip(const char **at, const char *text) {
+  size_t length = strlen(text);
+  if (strncmp(*at, text, length) != 0) return false;
+  *at += length;
+  return true;
+}
+
+/* `CODE SIGNAL TIME\n`, ` oom` before its end: what a monitor writes last. */
+static bool has_ended(struct launch_reader *r, const struct launch_values *values, bool dry) {
+  char text[64];
+  const char *at = text;
+  const char *path = launch_string(r, values);
+  if (r->bad || dry) return !r->bad;
+  ssize_t got = read_file(path, text, sizeof text - 1);
+  if (got <= 0) return false;
+  text[got] = 0;
+  if (!skip_digits(&at, 3) || !skip(&at, " ") || !skip_digits(&at, 2) || !skip(&at, " ") || !skip_digits(&at, 20)) return false;
+  skip(&at, " oom");
+  return skip(&at, "\n") && at == text + got;
+}
+
+/* No other container than this one has an id that begins so; an empty id: none has. */
+static bool ids_are(struct launch_reader *r, const struct launch_values *values, bool dry) {
+  const char *path = launch_string(r, values);
+  struct launch_text prefix = launch_plain(r);
+  struct launch_text expected = launch_plain(r);
+  if (r->bad || dry) return !r->bad;
+  DIR *directory = opendir(path);
+  if (directory == NULL) return errno == ENOENT && expected.length == 0;
+  bool found = expected.length == 0;
+  bool others = false;
+  struct dirent *entry;
+  while (!others && (entry = readdir(directory)) != NULL) {
+    if (!is_id(entry->d_name) || prefix.length > 64 || memcmp(entry->d_name, prefix.at, prefix.length) != 0) continue;
+    bool same = expected.length == 64 && memcmp(entry->d_name, expected.at, 64) == 0;
+    found |= same;
+    others = !same;
+  }
+  closedir(directory);
+  return found && !others;
+}
+
 bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_values *values, bool dry) {
   switch (kind) {
   case FACT_ACCESS:
@@ -263,6 +313,10 @@ bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_valu
     return no_dead_temporaries(r, values, dry);
   case FACT_PROCESS:
     return process_is(r, values, dry);
+  case FACT_ENDED:
+    return has_ended(r, values, dry);
+  case FACT_IDS:
+    return ids_are(r, values, dry);
   default:
     r->bad = true;
     return false;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,8 +20,12 @@
 enum { UNDO_MAX = 128, PRINTS_MAX = 16, WORDS_MAX = 256 };
 
 struct undo {
-  enum { UNDO_FILE, UNDO_DIRECTORY, UNDO_RENAME } kind;
+  enum { UNDO_FILE, UNDO_DIRECTORY, UNDO_RENAME, UNDO_CONTENT } kind;
   const char *path, *from;
+  /* What a file held that was removed or is written anew. */
+  char *content;
+  size_t size;
+  mode_t mode;
 };
 
 struct walk {
@@ -39,9 +44,37 @@ struct walk {
 };
 
 static bool remember(struct walk *w, int kind, const char *path, const char *from) {
-  w->undo[w->done] = (struct undo){kind, path, from};
+  w->undo[w->done] = (struct undo){.kind = kind, .path = path, .from = from};
   w->done++;
   return true;
+}
+
+static bool write_all(int fd, struct launch_text text);
+
+/* Remembers a small file of ours; false: it cannot be put back. */
+static bool set_aside(struct walk *w, const char *path) {
+  enum { CONTENT_MAX = 256 * 1024 };
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool fits = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size <= CONTENT_MAX;
+  char *content = fits ? malloc((size_t)st.st_size + 1) : NULL;
+  fits = content != NULL && read(fd, content, (size_t)st.st_size + 1) == st.st_size;
+  close(fd);
+  if (!fits) {
+    free(content);
+    return false;
+  }
+  w->undo[w->done++] =
+    (struct undo){.kind = UNDO_CONTENT, .path = path, .content = content, .size = (size_t)st.st_size, .mode = st.st_mode & 07777};
+  return true;
+}
+
+static void put_back(const struct undo *undo) {
+  int fd = open(undo->path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd >= 0 && write_all(fd, (struct launch_text){undo->content, undo->size})) fchmod(fd, undo->mode);
+  if (fd >= 0) close(fd);
+  free(undo->content);
 }
 
 static void take_back(struct walk *w) {
@@ -51,6 +84,7 @@ static void take_back(struct walk *w) {
     const struct undo *last = &w->undo[--w->done];
     if (last->kind == UNDO_RENAME) rename(last->path, last->from);
     else if (last->kind == UNDO_DIRECTORY) rmdir(last->path);
+    else if (last->kind == UNDO_CONTENT) put_back(last);
     else unlink(last->path);
   }
 }
@@ -72,6 +106,7 @@ static bool open_file(struct walk *w) {
   if (w->file >= 0) return false;
   /* What is made anew was not there: only then can it be taken back. */
   bool fresh = (flags & O_CREAT) != 0 && (flags & O_APPEND) == 0;
+  if (!fresh && (flags & O_TRUNC) != 0 && !set_aside(w, path)) return false;
   w->file = open(path, flags | O_CLOEXEC | O_NOFOLLOW | (fresh ? O_EXCL : 0), mode);
   return w->file >= 0 && (!fresh || remember(w, UNDO_FILE, path, NULL));
 }
@@ -112,6 +147,13 @@ static bool rename_path(struct walk *w) {
   const char *to = launch_string(&w->reader, w->values);
   if (w->reader.bad || w->dry) return !w->reader.bad;
   return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0 && remember(w, UNDO_RENAME, to, from);
+}
+
+static bool remove_file(struct walk *w) {
+  const char *path = launch_string(&w->reader, w->values);
+  if (w->reader.bad || w->dry) return !w->reader.bad;
+  if (access(path, F_OK) != 0) return errno == ENOENT;
+  return set_aside(w, path) && unlink(path) == 0;
 }
 
 static bool make_link(struct walk *w) {
@@ -217,6 +259,8 @@ static bool step(struct walk *w, uint8_t kind) {
     return change_owner(w);
   case STEP_TIMES:
     return change_times(w);
+  case STEP_REMOVE:
+    return remove_file(w);
   case STEP_PRINT:
     return print_later(w);
   default:

@@ -27,6 +27,9 @@ static const char *const quick_commands[] = {
   "tag", "untag", "info", "version", "help", "runtime", "__failed", "__complete", NULL,
 };
 
+/* Those that may be repeated without the engine (native/launch.c). */
+static const char *const repeated_commands[] = {"run", "start", "exec", "container", NULL};
+
 /*
  * Commands through which large content passes. Their garbage is buffers: the collector, which by default takes its time on a
  * machine with much memory, is told of a small one, so that resident memory stays flat. And a flush of a large file may not
@@ -192,7 +195,7 @@ int main(int argc, char **argv) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
     if (access(path, X_OK) != 0 && errno == ENOENT) continue;
     if (runtime) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
-    if (runtime || strcmp(command, "run") == 0) try_launch(argv, path, runtime);
+    if (runtime || among(command, repeated_commands)) try_launch(argv, path, runtime);
     execve(path, argv, environ);
     if (errno != ENOENT) break;
   }

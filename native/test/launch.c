@@ -58,6 +58,8 @@ static void make_body(void) {
   u8(FACT_MONITORS), text("/run/vitrine/containers", 0), u32(8);
   u8(FACT_TEMPORARIES), text("/run/x", 0);
   u8(FACT_PROCESS), text("1", 0), plain("12");
+  u8(FACT_ENDED), text("/nowhere/exit", 0);
+  u8(FACT_IDS), text("/nowhere/containers", 0), plain("0a"), plain("");
   u8(STEP_MAKE_DIRECTORY), u32(0700), u8(0), text("/nowhere/", SLOT_ID);
   u8(STEP_OPEN), u32(0101), u32(0600), text("/nowhere/", SLOT_NAME);
   u8(STEP_BELOW), u64(1 << 20);
@@ -68,6 +70,7 @@ static void make_body(void) {
   u8(STEP_MODE), u32(0755), text("/nowhere/d", 0);
   u8(STEP_OWNER), u8(1), u32(1), u32(2), text("/nowhere/d", 0);
   u8(STEP_TIMES), u64(0), u64(1), text("/nowhere/d", SLOT_DATE);
+  u8(STEP_REMOVE), text("/nowhere/e", SLOT_ID);
   u8(STEP_PRINT), u8(2), text("warning\n", 0);
   u8(STEP_EXECUTE), text("/nowhere/program", 0), u64(1024), u32(2), text("a", 0), text("b", SLOT_PID), u32(1), text("A=b", 0);
 }

@@ -11,6 +11,10 @@ export interface Noter {
   readonly temporaries: (directory: string) => () => void;
   /** When a process began is asked; the returned function is told it, undefined when it has ended. */
   readonly startTime: (pid: number) => (time: string | undefined) => void;
+  /** Of this file, until the returned function is called, only that it holds how a container ended is asked. */
+  readonly endedAlone: (file: string) => () => void;
+  /** Containers are looked for by the beginnings of their ids; the returned function is told which there are, undefined when that failed. */
+  readonly ids: (directory: string, prefix: string) => (found: readonly string[] | undefined) => void;
   /** The open file would be replaced if it had more bytes than these. */
   readonly below: (descriptor: number, bytes: number) => void;
   /** What happens now cannot be repeated. */

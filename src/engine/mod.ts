@@ -43,6 +43,7 @@ export {
   runningProcess,
   startedAt,
   stateOf,
+  statusOf,
   wasStopped,
 } from "./containers/state.ts";
 export { type Survey, surveyContainers } from "./containers/survey.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { World } from "./support.ts";
+import type { Result, World } from "./support.ts";
 
 const headerBytes = 256;
 const slots = ["", "ID", "SHORT", "NAME", "PID", "START", "MS", "NS", "TEMPORARY", "PARENT", "DATE"];
@@ -65,6 +65,8 @@ export function readRecord(bytes: Uint8Array): {
     6: () => [text(), String(u32())],
     7: () => [text()],
     8: () => [text(), plain()],
+    9: () => [text()],
+    10: () => [text(), plain(), plain()],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],
@@ -82,6 +84,7 @@ export function readRecord(bytes: Uint8Array): {
       skip(8);
       return [program, ...many(text), ...many(text)];
     },
+    29: () => [text()],
   };
   u32();
   u32();
@@ -141,4 +144,27 @@ export function assertGone(world: World): void {
   for (const directory of ["root/containers", "root/names", "root/tmp", "run/containers"]) {
     assert.deepEqual(fs.readdirSync(path.join(world.directory, directory)), [], directory);
   }
+}
+
+/** Ids, names, pids and times are new each time. */
+export function leveled(text: string): string {
+  return text
+    .replace(/\b[0-9a-f]{64}\b/g, "<ID>")
+    .replace(/(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])/g, "<SHORT>")
+    .replace(
+      /"?(?:name|Name|timeNano|created|Created|startTime|StartedAt|Started|pid|Pid|timestamp|time)"?: ?"?[^",}\n]*"?/g,
+      "<NEW>",
+    )
+    .replace(/[A-Z][a-z]{2} +\d+ \d\d:\d\d/g, "<TIME>")
+    .replace(/socket:\[\d+\]/g, "<SOCKET>")
+    .replace(/\b[a-z]+_[a-z]+\b/g, "<NAME>")
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)/g, "<TIME>")
+    .replace(/(?:pid|time):\[\d+\]|(?:cgroup|ipc|mnt|net|user|uts):\[\d+\]/g, "<NAMESPACE>");
+}
+
+export function same(left: Result, right: Result): void {
+  assert.deepEqual(
+    { ...right, stdout: leveled(right.stdout), stderr: leveled(right.stderr) },
+    { ...left, stdout: leveled(left.stdout), stderr: leveled(left.stderr) },
+  );
 }

@@ -70,12 +70,27 @@ const commands: Readonly<Record<string, readonly string[]>> = {
         ],
       }
     : {}),
+  "start in the foreground": ["start", "-a", "kept"],
+  start: ["start", "kept"],
+  exec: ["exec", "kept", "true"],
+};
+
+/** What must be there first; what must be done before it can be done again. */
+const settings: Readonly<
+  Record<string, { readonly make: readonly string[]; readonly again?: readonly string[] }>
+> = {
+  "start in the foreground": { make: ["create", "--name", "kept", "-v", "some:/data", "probe", "true"] },
+  start: { make: ["create", "--name", "kept", "probe", "sleep", "1000"], again: ["stop", "-t", "0", "kept"] },
+  exec: { make: ["run", "-d", "--name", "kept", "probe", "sleep", "1000"] },
 };
 
 for (const [name, command] of Object.entries(commands)) {
   test(`every path that the engine looks at is noted: ${name}`, (t) => {
+    const setting = settings[name];
+    if (setting !== undefined) assert.equal(world.run(setting.make).status, 0);
     world.run(command);
-    world.run(["rm", "-f", "--all"]);
+    const again = setting === undefined ? ["rm", "-f", "--all"] : setting.again;
+    if (again !== undefined) assert.equal(world.run(again).status, 0);
     // It may have unpacked layers.
     settle();
     const before = new Set(recordFiles(world));
@@ -85,33 +100,50 @@ for (const [name, command] of Object.entries(commands)) {
     assert.equal(traced.done.status, 0, traced.done.stderr.toString());
     const [file] = recordFiles(world).filter((one) => !before.has(one));
     assert.ok(file, "no record was kept");
-    const noted = new Set<string>();
-    for (const { texts } of readRecord(fs.readFileSync(file)).notes)
-      for (const text of texts) noted.add(text);
+    const { notes } = readRecord(fs.readFileSync(file));
+    const noted = new Set(notes.flatMap(({ texts }) => texts));
     const lines = traced.trace.split("\n");
     const start = lines.findIndex((line) => line.includes("execve(") && line.includes("/vitrine-engine"));
     const end = lines.findIndex((line) => line.includes("execve(") && line.includes("/vitrine-helper"));
     assert.ok(start > 0 && end > start + 50, "the trace has an engine");
-    const pid = lines.slice(start, end).flatMap((line) => /"\/proc\/(\d+)\/stat"/.exec(line)?.[1] ?? [])[0]!;
+    const [, pid] = /\.(\d+)-\d+-\d+-[0-9a-f]+\.tmp/.exec(traced.trace) ?? [];
+    assert.ok(pid, "a temporary has the engine's pid");
     const parent = lines
       .slice(start, end)
-      .flatMap((line) => /"\/proc\/(\d+)\/limits"/.exec(line)?.[1] ?? [])[0]!;
+      .flatMap((line) => /"\/proc\/(\d+)\/limits"/.exec(line)?.[1] ?? [])[0];
+    // The processes and the containers of facts that are told as wholes.
+    const whole = new Set([`/proc/${pid}/stat`]);
+    for (const { kind, texts } of notes) if (kind === 8) whole.add(`/proc/${texts[0]}/stat`);
+    const ids = fs.existsSync(path.join(world.runroot, "containers"))
+      ? fs.readdirSync(path.join(world.runroot, "containers"))
+      : [];
+    for (const id of notes.some(({ kind }) => kind === 6) ? ids : []) {
+      for (const one of [".", "frozen-by", "monitor"])
+        whole.add(path.join(world.runroot, "containers", id, one));
+      const monitor = path.join(world.runroot, "containers", id, "monitor");
+      if (fs.existsSync(monitor)) whole.add(`/proc/${fs.readFileSync(monitor, "utf8").split(" ")[0]}/stat`);
+    }
     const missing = lines
       .slice(start + 1, end)
       .filter((line) => line.includes("(") && !line.startsWith("getcwd("))
       // AT_EMPTY_PATH: of a descriptor, whose opening is a line of its own. A link's text is no path.
       .filter((line) => !/^\w+\(\d+, ""/.test(line))
       .map((line) => /^(?:symlink\("[^"]*", |\w+\((?:AT_FDCWD, )?)"([^"]+)"/.exec(line)?.[1] ?? line)
+      .filter((one) => !whole.has(one))
       .map((one) =>
         one
           .replace(`/proc/${pid}/`, "/proc/<PID>/")
           .replace(`/proc/${parent}/`, "/proc/<PARENT>/")
-          .replace(/\b[0-9a-f]{64}\b/, (id) => (one.includes(`containers/${id}`) ? "<ID>" : id))
+          .replace(/\b[0-9a-f]{64}\b/, (id) =>
+            setting === undefined && one.includes(`containers/${id}`) ? "<ID>" : id,
+          )
           .replace(/\.\d+-\d+-\d+-[0-9a-f]+\.tmp/g, "<TEMPORARY>")
-          .replace(/(\/root\/names\/)[a-z_]+$/, "$1<NAME>"),
+          .replace(/(\/root\/names\/)[a-z_]+$/, (text, names: string) =>
+            setting === undefined ? `${names}<NAME>` : text,
+          ),
       )
       .filter((one) => !noted.has(one) && !runtimeOwn.some((pattern) => pattern.test(one)))
-      .filter((one) => !one.startsWith(launches(world)) && one !== "/proc/<PID>/stat");
+      .filter((one) => !one.startsWith(launches(world)));
     assert.deepEqual([...new Set(missing)], []);
     world.run(["rm", "-f", "--all"]);
   });

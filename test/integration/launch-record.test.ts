@@ -6,8 +6,10 @@ import * as path from "node:path";
 import { after, test } from "node:test";
 import {
   assertGone,
+  leveled,
   readRecord,
   recordFiles,
+  same,
   settle,
   warmUp,
   withoutEngine,
@@ -31,30 +33,6 @@ const foreground = (script: string): readonly string[] => [
   "-c",
   script,
 ];
-
-/** Ids, names, pids and times are new each time. */
-function leveled(text: string): string {
-  return text
-    .replace(/\b[0-9a-f]{64}\b/g, (id) => (id === imageId ? id : "<ID>"))
-    .replace(/(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])/g, "<SHORT>")
-    .replace(
-      /"?(?:name|Name|timeNano|created|Created|startTime|StartedAt|Started|pid|Pid|timestamp|time)"?: ?"?[^",}\n]*"?/g,
-      "<NEW>",
-    )
-    .replace(/[A-Z][a-z]{2} +\d+ \d\d:\d\d/g, "<TIME>")
-    .replace(/socket:\[\d+\]/g, "<SOCKET>")
-    .replace(/\b[a-z]+_[a-z]+\b/g, "<NAME>")
-    .replace(/\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)/g, "<TIME>")
-    .replace(/(?:pid|time):\[\d+\]|(?:cgroup|ipc|mnt|net|user|uts):\[\d+\]/g, "<NAMESPACE>");
-}
-const imageId = "";
-
-function same(left: Result, right: Result): void {
-  assert.deepEqual(
-    { ...right, stdout: leveled(right.stdout), stderr: leveled(right.stderr) },
-    { ...left, stdout: leveled(left.stdout), stderr: leveled(left.stderr) },
-  );
-}
 
 test("what a container sees is the same", () => {
   const script = [

@@ -1,5 +1,5 @@
 import { VitrineError } from "../../base/mod.ts";
-import { type ContainerState, findContainer, parseDetachKeys, stateOf } from "../../engine/mod.ts";
+import { type ContainerState, findContainer, parseDetachKeys, stateOf, statusOf } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
 import { chosenNames, eachContainer } from "../containers/each.ts";
 import { containerFilter } from "../containers/filters.ts";
@@ -39,7 +39,7 @@ export const command = defineCommand({
     const chosen = { all: options.all || options.filter.length > 0, latest: options.latest };
     const names = chosenNames(context, positionals, chosen, (container) => {
       const state = stateOf(paths, container);
-      return !runs(state) && matches(container, state);
+      return !runs(state.status) && matches(container, state);
     });
     if (options.attach || options.interactive) {
       if (names.length !== 1) {
@@ -58,7 +58,7 @@ export const command = defineCommand({
     let failed = false;
     const status = await eachContainer(context, names, async (container, name) => {
       // Docker and podman find nothing wrong with it.
-      if (runs(stateOf(paths, container))) context.out(`${name}\n`);
+      if (runs(statusOf(paths, container))) context.out(`${name}\n`);
       else if (names.length === 1) {
         await becomeStarted(context, container, { kind: "detached", announce: `${name}\n` });
       } else if (!(await startDetached(context, container, `${name}\n`))) failed = true;
@@ -68,6 +68,6 @@ export const command = defineCommand({
 });
 
 /** One that waits to be run again is looked after by its monitor. */
-function runs({ status }: ContainerState): boolean {
+function runs(status: ContainerState["status"]): boolean {
   return status === "running" || status === "restarting";
 }

@@ -19,6 +19,8 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   monitors: 6,
   temporaries: 7,
   process: 8,
+  ended: 9,
+  ids: 10,
   makeDirectory: 16,
   open: 17,
   below: 18,
@@ -32,6 +34,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   times: 26,
   print: 27,
   execute: 28,
+  remove: 29,
 };
 
 /** Words that names are made of, and how long this start's name is; 0: it has none that was made up. */
@@ -181,7 +184,13 @@ class Writer {
         this.u32(note.most);
         break;
       case "temporaries":
+      case "ended":
         this.#text(note.path);
+        break;
+      case "ids":
+        this.#text(note.path);
+        this.plain(note.prefix);
+        this.plain(note.id);
         break;
       case "process":
         this.#text(note.path);
@@ -213,6 +222,9 @@ class Writer {
       case "rename":
         this.#text(note.from);
         this.#text(note.to);
+        break;
+      case "remove":
+        this.#text(note.path);
         break;
       case "symlink":
         this.#text(note.text);

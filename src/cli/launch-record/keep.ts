@@ -38,10 +38,10 @@ function valuesOf(request: Request, notes: readonly Note[], program: Note): Valu
   if (program.kind !== "execute") return undefined;
   const fixed = request.id === "";
   const id = fixed
-    ? undefined
+    ? execId(notes)
     : (request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(program.argv.at(-1) ?? "")?.[1]);
   if (id === undefined && !fixed) return undefined;
-  const link = notes.find((note) => note.kind === "symlink" && note.text === id);
+  const link = fixed ? undefined : notes.find((note) => note.kind === "symlink" && note.text === id);
   const name = link?.kind === "symlink" ? path.basename(link.path) : undefined;
   const chosen = name !== undefined && process.argv.some((word) => word.includes(name));
   return {
@@ -51,6 +51,17 @@ function valuesOf(request: Request, notes: readonly Note[], program: Note): Valu
     startTime: processStartTime(process.pid) ?? "0",
     parent: process.ppid,
   };
+}
+
+/** What ties the events of an `exec` together: new each time, as a new container's id is. */
+function execId(notes: readonly Note[]): string | undefined {
+  for (const note of notes) {
+    if (note.kind !== "write") continue;
+    // The last attribute of an event, whose other texts have no quotation marks but escaped ones.
+    const found = /"execID":"([0-9a-f]{64})"\}\}\n$/.exec(Buffer.from(note.bytes).toString("latin1"));
+    if (found !== null) return found[1];
+  }
+  return undefined;
 }
 
 /** Whether an earlier start did the same, and with other names. */

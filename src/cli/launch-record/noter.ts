@@ -18,6 +18,9 @@ const freshNanoseconds = 100_000_000n;
 const contentBytes = 64 * 1024;
 const contentBytesMost = 128 * 1024;
 
+/** What a monitor writes at the end: src/runtime/state.ts reads it, native/launch_facts.c knows it too. */
+const endedPattern = /^\d{1,3} \d{1,2} \d{1,20}(?: oom)?\n$/;
+
 /** ENOENT */
 const noEntry = 2;
 
@@ -47,6 +50,7 @@ class Noting {
   readonly #own: ReadonlySet<string> = new Set([`/proc/${process.pid}/stat`, "/proc/self/limits"]);
   #problem: string | undefined;
   #words: readonly string[] = [];
+  #ended: string | undefined;
   /** Above 0 what is read is told by one fact that is noted already. */
   #covered = 0;
   /** Our own calls. */
@@ -96,6 +100,20 @@ class Noting {
           this.#covered -= 1;
           // Our own is a slot.
           if (pid !== process.pid) this.#fact({ kind: "process", path: String(pid), time: time ?? "" });
+        };
+      },
+      endedAlone: (file: string) => {
+        this.#ended = file;
+        return () => {
+          this.#ended = undefined;
+        };
+      },
+      ids: (path: string, prefix: string) => {
+        this.#covered += 1;
+        return (found: readonly string[] | undefined) => {
+          this.#covered -= 1;
+          if (found === undefined || found.length > 1) this.giveUp("no id or one was looked for");
+          this.#fact({ kind: "ids", path, prefix, id: found?.[0] ?? "" });
         };
       },
       below: (_descriptor: number, bytes: number) => this.#note({ kind: "below", bytes }),
@@ -200,6 +218,8 @@ class Noting {
       mkdirSync: (path: string, options?: unknown) => this.#mkdir(path, options),
       writeFileSync: (path: unknown, data: unknown, options?: unknown) =>
         this.#writeFile(path, data, options),
+      rmSync: (path: string, options?: { force?: boolean; recursive?: boolean }) =>
+        this.#remove(path, options),
       renameSync: (from: string, to: string) =>
         this.#done({ kind: "rename", from, to }, () => this.#real.renameSync(from, to)),
       symlinkSync: (text: string, path: string) =>
@@ -326,6 +346,10 @@ class Noting {
     if (!isMadeUp(path) && identity.size > BigInt(contentBytes)) {
       this.#requireSettled(path, identity);
       this.#fact({ kind: "stat", path, follow: true, errno: 0, identity });
+      return;
+    }
+    if (path === this.#ended && endedPattern.test(Buffer.from(bytes).toString("latin1"))) {
+      this.#fact({ kind: "ended", path });
       return;
     }
     const words = this.#words;
@@ -494,7 +518,8 @@ class Noting {
     } = typeof options === "string"
       ? { encoding: options }
       : ((options ?? {}) as { flag?: string; mode?: number; encoding?: string });
-    const flags = flagsOf(flag, this.#real.constants);
+    const replaced = typeof path === "string" && flag === "w" && this.#real.existsSync(path);
+    const flags = replaced ? this.#replacing : flagsOf(flag, this.#real.constants);
     try {
       this.#real.writeFileSync(path as string, data as string, options as BufferEncoding);
     } catch (error) {
@@ -516,6 +541,17 @@ class Noting {
     this.#note({ kind: "open", path, flags, mode });
     if (bytes.length > 0) this.#note({ kind: "write", bytes });
     this.#note({ kind: "close" });
+  }
+
+  get #replacing(): number {
+    const { O_WRONLY, O_TRUNC } = this.#real.constants;
+    return O_WRONLY | O_TRUNC;
+  }
+
+  #remove(path: string, options: { force?: boolean; recursive?: boolean } = {}): void {
+    if (options.force !== true || options.recursive === true) this.giveUp("a tree was removed");
+    if (this.#plain(path)) this.#done({ kind: "remove", path }, () => this.#real.rmSync(path, options));
+    else this.#real.rmSync(path, options);
   }
 
   #utimes(path: string, atime: number, mtime: number): void {

@@ -39,7 +39,11 @@ export type Fact =
   | { readonly kind: "monitors"; readonly path: string; readonly most: number }
   | { readonly kind: "temporaries"; readonly path: string }
   /** `time` empty: there is none that has not ended. */
-  | { readonly kind: "process"; readonly path: string; readonly time: string };
+  | { readonly kind: "process"; readonly path: string; readonly time: string }
+  /** The file holds how a container ended, in the words of a monitor; which, and when, was not asked. */
+  | { readonly kind: "ended"; readonly path: string }
+  /** Which containers have directories whose names begin so: the one, or none where `id` is empty. */
+  | { readonly kind: "ids"; readonly path: string; readonly prefix: string; readonly id: string };
 
 /** What was done. */
 export type Step =
@@ -50,7 +54,7 @@ export type Step =
       /** It was there. */
       readonly existed: boolean;
     }
-  /** Until `close` there is one open file. */
+  /** Until `close` there is one open file. O_TRUNC without O_CREAT: it was there. */
   | { readonly kind: "open"; readonly path: string; readonly flags: number; readonly mode: number }
   | { readonly kind: "below"; readonly bytes: number }
   | { readonly kind: "write"; readonly bytes: Uint8Array }
@@ -69,6 +73,8 @@ export type Step =
     }
   /** Nanoseconds since the epoch. */
   | { readonly kind: "times"; readonly path: string; readonly atime: bigint; readonly mtime: bigint }
+  /** A file, if it was there. */
+  | { readonly kind: "remove"; readonly path: string }
   | { readonly kind: "print"; readonly descriptor: number; readonly bytes: Uint8Array }
   | {
       readonly kind: "execute";

@@ -64,6 +64,8 @@ export function slotFinder(values: Values): SlotFinder {
     // Nowhere else: somebody may have written the number of this shell.
     `^/proc/(?<parent>${parent})/limits$`,
     `"created":(?<milliseconds>\\d{13})\\b`,
+    // All of a file: when a container was started.
+    `^(?<milliseconds2>\\d{13})$`,
     `"timeNano":(?<nanoseconds>\\d{19})\\b`,
     `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
   ];
@@ -97,6 +99,7 @@ export function slotFinder(values: Values): SlotFinder {
 
 function slotOf(group: string): Slot {
   if (group.startsWith("ownPid")) return "pid";
+  if (group.startsWith("milliseconds")) return "milliseconds";
   return group.startsWith("ownStart") ? "startTime" : (group as Slot);
 }
 

@@ -1,4 +1,4 @@
-import { quoted, VitrineError } from "../../base/mod.ts";
+import { noting, quoted, VitrineError } from "../../base/mod.ts";
 import { idOfName } from "./names.ts";
 import { type Container, containerIds, type EnginePaths, listContainers, readContainer } from "./record.ts";
 
@@ -32,9 +32,20 @@ function idOfRecord(paths: EnginePaths, wanted: string): string | undefined {
   return found.length === 1 ? found[0]!.id : undefined;
 }
 
+function idsWith(paths: EnginePaths, prefix: string): readonly string[] {
+  const done = noting.noter?.ids(`${paths.root}/containers`, prefix);
+  let found: readonly string[] | undefined;
+  try {
+    found = containerIds(paths).filter((id) => id.startsWith(prefix));
+    return found;
+  } finally {
+    done?.(found);
+  }
+}
+
 function idOf(paths: EnginePaths, wanted: string): string | undefined {
   if (!/^[0-9a-f]{1,64}$/.test(wanted)) return undefined;
-  const found = containerIds(paths).filter((id) => id.startsWith(wanted));
+  const found = idsWith(paths, wanted);
   if (found.length > 1) {
     throw new VitrineError("invalid", `${found.length} containers have ids that begin with ${wanted}`, {
       code: "container-ambiguous",

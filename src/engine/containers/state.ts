@@ -1,6 +1,6 @@
 /** What a container does now: told from the helper's files and from /proc, never from what was once written down. */
 import * as fs from "node:fs";
-import { processStartTime, readSmallFile } from "../../base/mod.ts";
+import { noting, processStartTime, readSmallFile } from "../../base/mod.ts";
 import {
   type ExitRecord,
   isAlive,
@@ -53,6 +53,16 @@ export function stateOf(paths: EnginePaths, container: Container): ContainerStat
     return { status: "running", pid: process.pid, paused: isPaused(container) };
   }
   return restarting(paths, container) ?? { status: "created" };
+}
+
+/** Who asks no more than this can be told the same again after another end (docs/launch-record.md). */
+export function statusOf(paths: EnginePaths, container: Container): ContainerState["status"] {
+  const done = noting.noter?.endedAlone(exitFile(paths, container.id));
+  try {
+    return stateOf(paths, container).status;
+  } finally {
+    done?.();
+  }
 }
 
 /** How it ended last, where its monitor is to run it again. */

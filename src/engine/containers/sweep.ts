@@ -21,7 +21,7 @@ import {
   runDirectory,
   runningIds,
 } from "./record.ts";
-import { monitorLives, stateOf } from "./state.ts";
+import { monitorLives, stateOf, statusOf } from "./state.ts";
 
 /** Removes a container's tree, whose files may have mapped ids. */
 export type RemoveTree = (path: string, container: Container | undefined) => Promise<void>;
@@ -41,30 +41,31 @@ export async function sweepLost(
   most = Number.POSITIVE_INFINITY,
   also: readonly string[] = [],
 ): Promise<readonly string[]> {
-  // Of those that are named nothing is said there.
-  if (also.length > 0) noting.noter?.giveUp("certain containers were looked at");
+  const looked = new Set<string>();
   const done = noting.noter?.monitors(`${paths.runroot}/containers`, most);
+  let swept: readonly string[];
   try {
-    return await sweepSome(paths, removeTree, now, most, also);
+    const running = runningIds(paths);
+    const everything = most === Number.POSITIVE_INFINITY;
+    if (everything) sweepDead(`${paths.runroot}/containers`);
+    for (const id of everything ? [...running, ...containerIds(paths)] : sample(running, most))
+      looked.add(id);
+    swept = await sweepThese(paths, removeTree, now, looked);
+    if (everything) await sweepNames(paths);
   } finally {
     done?.();
   }
+  // A note of all of them says nothing of these: what is read of each is noted.
+  const named = noting.noter === undefined ? also.filter((id) => !looked.has(id)) : also;
+  return named.length === 0 ? swept : [...swept, ...(await sweepThese(paths, removeTree, now, named))];
 }
 
-async function sweepSome(
+async function sweepThese(
   paths: EnginePaths,
   removeTree: RemoveTree,
   now: number,
-  most: number,
-  also: readonly string[],
+  ids: Iterable<string>,
 ): Promise<readonly string[]> {
-  const running = runningIds(paths);
-  if (most === Number.POSITIVE_INFINITY) sweepDead(`${paths.runroot}/containers`);
-  const ids = new Set(
-    most === Number.POSITIVE_INFINITY
-      ? [...running, ...containerIds(paths)]
-      : [...sample(running, most), ...also],
-  );
   const swept: string[] = [];
   for (const id of ids) {
     const container = readContainer(paths, id);
@@ -79,7 +80,6 @@ async function sweepSome(
     await cleanUpLost(paths, container, removeTree, now);
     swept.push(id);
   }
-  if (most === Number.POSITIVE_INFINITY) await sweepNames(paths);
   return swept;
 }
 
@@ -93,7 +93,7 @@ function sample(ids: readonly string[], most: number): readonly string[] {
 /** It ended as it should and is kept, or it was not started yet. */
 function isSettled(paths: EnginePaths, container: Container): boolean {
   if (fs.existsSync(runDirectory(paths, container.id))) return false;
-  const { status } = stateOf(paths, container);
+  const status = statusOf(paths, container);
   return status === "created" || (!container.remove && status === "exited");
 }
 
