@@ -119,7 +119,7 @@ static bool sum_is_right(const uint8_t *header, const uint8_t *body, size_t size
 /* Its state; -1: it is no record, or one of another id alone. */
 static int check_header(const uint8_t *bytes, size_t size, const char *id) {
   static const uint32_t magic = 0x43524c56;
-  if (size < HEADER_BYTES || number_at(bytes, 0) != magic || number_at(bytes, 1) != 1 || number_at(bytes, 2) > STATE_USED ||
+  if (size < HEADER_BYTES || number_at(bytes, 0) != magic || number_at(bytes, 1) != 2 || number_at(bytes, 2) > STATE_USED ||
       number_at(bytes, 3) != size - HEADER_BYTES || !sum_is_right(bytes, bytes + HEADER_BYTES, size - HEADER_BYTES))
     return -1;
   const char *names = (const char *)bytes + NAMES_AT;
@@ -152,17 +152,46 @@ static void mark_used(int launches, const struct launch_key *key) {
   count_start(launches, key, true);
 }
 
-/* The file for the engine to write, and the id that is in its notes. */
-static size_t ask(const char *runroot, const char *name, const char *id, char **variables) {
+/* A line for each: its kind as a digit, and the value. */
+static bool list_captures(const struct launch_captures *captures, char *out, size_t size) {
+  size_t length = (size_t)snprintf(out, size, "VITRINE_LAUNCH_CAPTURES=");
+  for (size_t i = 0; i < captures->count; i++) {
+    struct launch_text value = captures->list[i].text;
+    if (value.length + 3 > size - length) return false;
+    out[length++] = (char)('0' + captures->list[i].kind);
+    memcpy(out + length, value.at, value.length);
+    length += value.length;
+    out[length++] = '\n';
+    out[length] = 0;
+  }
+  return true;
+}
+
+/* The file for the engine to write, and what is in its notes: the id, and captures of the command line. */
+static size_t ask(const char *runroot, const char *name, const char *id, const struct launch_captures *captures, char **variables) {
   static char file[PATH_MAX + 128];
   static char id_variable[320];
+  static char captures_variable[16 * 1024];
   int length = snprintf(file, sizeof file, "VITRINE_LAUNCH_FILE=%s/launches/%s", runroot, name);
-  if (length < 0 || (size_t)length >= sizeof file) return 0;
+  if (length < 0 || (size_t)length >= sizeof file || !list_captures(captures, captures_variable, sizeof captures_variable)) return 0;
   variables[0] = file;
-  if (id == NULL) return 1;
+  variables[1] = captures_variable;
+  if (id == NULL) return 2;
   snprintf(id_variable, sizeof id_variable, "VITRINE_LAUNCH_ID=%s", id);
-  variables[1] = id_variable;
-  return 2;
+  variables[2] = id_variable;
+  return 3;
+}
+
+void launch_tell(const char *what, const char *operand) {
+  const char *asked = getenv("VITRINE_LAUNCH_RECORD");
+  char line[PATH_MAX + 128];
+  if (asked == NULL || (strcmp(asked, "why") != 0 && *asked != '/')) return;
+  int length = snprintf(line, sizeof line, "launch record: %s%s%s\n", what, operand == NULL ? "" : ": ", operand == NULL ? "" : operand);
+  if (length < 0 || (size_t)length >= sizeof line) return;
+  int fd = *asked == '/' ? open(asked, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : dup(STDERR_FILENO);
+  if (fd < 0) return;
+  if (write(fd, line, (size_t)length) < 0) length = 0;
+  close(fd);
 }
 
 /* The word after the global options; what --runroot says. */
@@ -199,9 +228,23 @@ static char **read_runtime_verb(char **words) {
 static const char *created_id(char **words) {
   const char *last = NULL;
   while (*words != NULL) last = *words++;
-  if (last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 4) return NULL;
+  if (last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 2) return NULL;
   size_t plain = strspn(last, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-");
   return last[plain] == 0 ? last : NULL;
+}
+
+/* `exec [OPTIONS] ID COMMAND …`: the id. */
+static const char *entered_id(char **words) {
+  static const char *const valued[] = {"--console-socket", "--pid-file", "--process", "-p", "--cwd", "--env", "-e", "--user", "-u",
+                                       "--additional-gids", "-g", "--cap", "-c", "--apparmor", "--process-label", "--preserve-fds",
+                                       "--cgroup", NULL};
+  size_t taken;
+  while (*words != NULL && **words == '-') {
+    const char *value = NULL;
+    for (size_t i = 0; value == NULL && valued[i] != NULL; i++) value = option_value(words, valued[i], &taken);
+    words += value == NULL ? 1 : taken;
+  }
+  return *words;
 }
 
 /* What is told of the id: nothing where the engine makes it up, "" where the container is there already. */
@@ -216,34 +259,50 @@ static bool is_repeatable(struct launch_start *start, bool runtime, const char *
   }
   if (strcmp(*verb, "exec") == 0) {
     *told = "";
-    return true;
+    if ((start->container = entered_id(verb + 1)) == NULL) return false;
   }
-  if (strcmp(*verb, "create") != 0) return false;
-  start->id = created_id(verb + 1);
-  *told = start->id;
-  return start->id != NULL;
+  if (start->container == NULL && strcmp(*verb, "create") != 0) return false;
+  if (start->container == NULL) {
+    if ((start->id = created_id(verb + 1)) == NULL) return false;
+    *told = start->id;
+  }
+  return launch_capture_words(start, start->argv + 2);
+}
+
+/* Becomes the helper where there is a record that serves. True: the engine is to be asked for another. */
+static bool try_record(int launches, const struct launch_start *start, const struct launch_key *key) {
+  size_t size;
+  const uint8_t *record = read_record(launches, key->name, &size);
+  int state = record == NULL ? -1 : check_header(record, size, start->id);
+  if (state < STATE_CONFIRMED) {
+    launch_tell(record == NULL ? "there is none" : "it is not confirmed", key->name);
+    return false;
+  }
+  const uint8_t *body = record + HEADER_BYTES;
+  if (!launch_is_whole(body, size - HEADER_BYTES, start)) {
+    launch_tell("it is damaged", key->name);
+    return false;
+  }
+  if (state == STATE_CONFIRMED) mark_used(launches, key);
+  return launch_walk(body, size - HEADER_BYTES, start);
 }
 
 size_t launch_or_ask(const struct launch_start *given, bool runtime, char *variables[LAUNCH_VARIABLES]) {
   static char runroot[PATH_MAX];
+  static struct launch_captures captures;
   struct launch_start start = *given;
   struct launch_key key;
-  size_t size;
   const char *chosen = NULL;
   const char *told = NULL;
   const char *wanted = getenv("VITRINE_LAUNCH_RECORD");
+  start.captures = &captures;
   if (wanted != NULL && strcmp(wanted, "0") == 0) return 0;
   if (!is_repeatable(&start, runtime, &chosen, &told)) return 0;
   if (!runroot_of(chosen, runroot, sizeof runroot)) return 0;
   int launches = open_launches(runroot);
   if (launches < 0 || !launch_key_of(&start, &key)) return 0;
-  const uint8_t *record = read_record(launches, key.name, &size);
-  int state = record == NULL ? -1 : check_header(record, size, start.id);
-  if (state >= STATE_CONFIRMED && launch_is_whole(record + HEADER_BYTES, size - HEADER_BYTES)) {
-    if (state == STATE_CONFIRMED) mark_used(launches, &key);
-    launch_walk(record + HEADER_BYTES, size - HEADER_BYTES, start.id);
-  }
+  bool wants_another = try_record(launches, &start, &key);
   unsigned count = count_start(launches, &key, false);
   close(launches);
-  return is_asked(count) ? ask(runroot, key.name, told, variables) : 0;
+  return wants_another || is_asked(count) ? ask(runroot, key.name, told, &captures, variables) : 0;
 }

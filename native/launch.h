@@ -10,14 +10,46 @@ struct launch_key {
   char name[65];
 };
 
-/* What stands for the engine: argv without the word `id` (NULL: the id is made up), and three programs. */
+/* Bytes with a null after them, or not. */
+struct launch_text {
+  char *at;
+  size_t length;
+};
+
+/* What differs from container to container beside its id: docs/launch-record.md, "Captures". The codes are those of
+   src/cli/launch-record/captures.ts. */
+enum launch_capture_kind { CAPTURE_PATH = 1, CAPTURE_LOOSE_PATH, CAPTURE_HEX, CAPTURE_DATE, CAPTURE_ORDER };
+enum { LAUNCH_CAPTURES_MAX = 48, LAUNCH_CAPTURE_BYTES = 1024, LAUNCH_HEX_MIN = 12, LAUNCH_HEX_MAX = 128 };
+struct launch_captures {
+  struct {
+    uint8_t kind;
+    struct launch_text text;
+  } list[LAUNCH_CAPTURES_MAX];
+  size_t count;
+};
+
+/* What stands for the engine: argv, of which the word `id` (NULL: the id is made up) and captures may be others, and programs.
+   `file`: of a container's own; NULL or empty: none. */
 struct launch_start {
   char **argv;
   const char *id;
+  /* A container that is there: its id is in the key. */
+  const char *container;
   const char *engine, *helper;
+  const char *file;
+  struct launch_captures *captures;
 };
 
 bool launch_key_of(const struct launch_start *start, struct launch_key *out);
+
+/* Captures of a command line, and the file that tells of its container. False: there are too many. */
+bool launch_capture_words(struct launch_start *start, char **words);
+/* The length of what may be captured here, where no letter or digit is before it; 0: nothing. */
+size_t launch_hex_length(const char *at, const char *end);
+size_t launch_date_length(const char *at, const char *end);
+bool launch_is_letter_or_digit(char byte);
+/* Where a captured value (its index), or the id (-1), begins at `at`, with neither letter nor digit beside it: its length; else 0. */
+size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index);
 
 /* What is new at each start. The codes are src/cli/launch-record/slots.ts's. */
 enum launch_slot {
@@ -26,6 +58,18 @@ enum launch_slot {
 };
 struct launch_values {
   char text[SLOT_COUNT][256];
+  /* The command line's first; the rest as they are met in files. */
+  struct launch_captures captures;
+  /* What the starts had that made the record: a value that never differed may not differ now. */
+  struct {
+    bool any;
+    struct launch_text text;
+  } seen[LAUNCH_CAPTURES_MAX];
+  size_t seen_count;
+  /* A value differed that never did. */
+  bool is_news;
+  /* What is read belongs to a fact: its literal texts are kept, to be held against the values. */
+  bool in_fact;
 };
 
 /* Bytes not decoded yet. `bad`: they ended too early, or are no record. */
@@ -37,22 +81,27 @@ uint8_t launch_u8(struct launch_reader *r);
 uint32_t launch_u32(struct launch_reader *r);
 uint64_t launch_u64(struct launch_reader *r);
 
-/* Bytes with a null after them. */
-struct launch_text {
-  char *at;
-  size_t length;
-};
 /* Without slots; not copied, no null after it. */
 struct launch_text launch_plain(struct launch_reader *r);
 /* With this start's values in the slots, in memory that lasts. */
 struct launch_text launch_text(struct launch_reader *r, const struct launch_values *values);
 /* The same without a null in it: a path or an argument. */
 char *launch_string(struct launch_reader *r, const struct launch_values *values);
+/* How long the text may become. */
+size_t launch_text_bound(struct launch_reader r, const struct launch_values *values);
+/* Whether `size` bytes, or their beginning, are the text that follows; captures what is met for the first time. */
+bool launch_match(struct launch_reader *r, struct launch_values *values, const char *bytes, size_t size, bool prefix);
+/* Decodes alone: what would be captured gets values that stand for it. */
+void launch_match_dry(struct launch_reader *r, struct launch_values *values);
+/* No value of this start is among the literal texts of facts: it would have been cut out of them. */
+bool launch_values_are_apart(const struct launch_values *values);
 /* Takes back all texts. */
 void launch_forget_texts(void);
+/* The last path that was read: for those who ask why. */
+const char *launch_last_string(void);
 
 /* All but the name, which `launch_choose_name` makes of the record's words, as long as that of the record. `id` NULL: made up. */
-bool launch_make_values(struct launch_values *out, const char *id);
+bool launch_make_values(struct launch_values *out, const char *id, const struct launch_captures *captures);
 /* `.PID-STARTTIME-PIDNAMESPACE-RANDOM.tmp`, of a length. */
 bool launch_name_temporaries(struct launch_values *out, size_t length);
 bool launch_choose_name(struct launch_values *out, size_t length, struct launch_text adjectives, struct launch_text surnames);
@@ -61,21 +110,25 @@ bool launch_start_time(const char *pid, char *out, size_t size);
 
 enum launch_note {
   FACT_ACCESS = 1, FACT_STAT, FACT_CONTENT, FACT_LINK, FACT_REAL_PATH, FACT_MONITORS, FACT_TEMPORARIES, FACT_PROCESS,
-  FACT_ENDED, FACT_IDS,
+  FACT_ENDED, FACT_IDS, FACT_KIND,
   STEP_MAKE_DIRECTORY = 16, STEP_OPEN, STEP_BELOW, STEP_WRITE, STEP_SYNC, STEP_CLOSE, STEP_RENAME, STEP_SYMLINK, STEP_MODE,
   STEP_OWNER, STEP_TIMES, STEP_PRINT, STEP_EXECUTE, STEP_REMOVE
 };
 
 /* Whether it is still so; with `dry` it is only decoded. */
-bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_values *values, bool dry);
+bool launch_fact(uint8_t kind, struct launch_reader *r, struct launch_values *values, bool dry);
 
-/* Becomes the program that the record's body ends with. Returns where it is not to be repeated: then nothing stays of it. */
-void launch_walk(const uint8_t *body, size_t size, const char *id);
+/* Becomes the program that the record's body ends with. Returns where it is not to be repeated: then nothing stays of it.
+   True: it might be, if only the engine had once seen such values. */
+bool launch_walk(const uint8_t *body, size_t size, const struct launch_start *start);
 /* The decoder alone. */
-bool launch_is_whole(const uint8_t *body, size_t size);
+bool launch_is_whole(const uint8_t *body, size_t size, const struct launch_start *start);
+
+/* Where VITRINE_LAUNCH_RECORD asks for it, says what became of a start: `why` to stderr, a path to that file. */
+void launch_tell(const char *what, const char *operand);
 
 /* Room that `environ` needs for what launch_or_ask adds. */
-#define LAUNCH_VARIABLES 2
+#define LAUNCH_VARIABLES 3
 
 /* `words` follow the program's name. Becomes the helper where it can; else names the variables by which the engine is asked
    to keep a record, if it is: their number. */

@@ -17,7 +17,7 @@ static char content[512 * 1024];
 
 enum { WORDS_MAX = 8 };
 
-static bool access_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool access_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   int mode = launch_u8(r);
   int error = (int)launch_u32(r);
   const char *path = launch_string(r, values);
@@ -31,7 +31,7 @@ static uint64_t nanoseconds(struct timespec time) { return (uint64_t)time.tv_sec
 /* What the kernel makes up has numbers and times of the moment. */
 static bool is_made_up(const char *path) { return strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0; }
 
-static bool stat_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool stat_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   bool follow = launch_u8(r) == 1;
   int error = (int)launch_u32(r);
   const char *path = launch_string(r, values);
@@ -46,6 +46,17 @@ static bool stat_is(struct launch_reader *r, const struct launch_values *values,
                              (uint64_t)st.st_rdev, made_up ? 0 : (uint64_t)st.st_size, made_up ? 0 : nanoseconds(st.st_mtim),
                              made_up ? 0 : nanoseconds(st.st_ctim)};
   return memcmp(found, expected, sizeof found) == 0;
+}
+
+/* Of a file that is the container's own nothing counts but what kind it is of. */
+static bool kind_is(struct launch_reader *r, struct launch_values *values, bool dry) {
+  int error = (int)launch_u32(r);
+  uint32_t kind = launch_u32(r);
+  const char *path = launch_string(r, values);
+  if (r->bad || dry) return !r->bad;
+  struct stat st;
+  if (stat(path, &st) != 0) return errno == error;
+  return error == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
 /* At most so many bytes; -1 with errno. */
@@ -91,7 +102,7 @@ static size_t pick_lines(char *text, size_t size, const struct launch_text *word
   return kept;
 }
 
-static bool content_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool content_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   struct launch_text words[WORDS_MAX];
   int error = (int)launch_u32(r);
   bool prefix = launch_u8(r) == 1;
@@ -99,33 +110,35 @@ static bool content_is(struct launch_reader *r, const struct launch_values *valu
   size_t count = launch_u8(r);
   if (count > WORDS_MAX) r->bad = true;
   for (size_t i = 0; i < count && !r->bad; i++) words[i] = launch_plain(r);
-  struct launch_text expected = launch_plain(r);
-  if (r->bad || expected.length >= sizeof content) return false;
-  if (dry) return true;
+  if (dry) launch_match_dry(r, values);
+  if (r->bad || dry) return !r->bad;
+  size_t bound = launch_text_bound(*r, values);
+  if (bound >= sizeof content) return false;
   /* One byte more, to see that the file ends. */
-  size_t size = count > 0 ? sizeof content : expected.length + (prefix ? 0 : 1);
+  size_t size = count > 0 ? sizeof content : bound + (prefix ? 0 : 1);
   ssize_t got = read_file(path, content, size);
-  if (got < 0) return errno == error;
+  if (got < 0 && errno != error) return false;
+  if (got < 0) return launch_match(r, values, "", 0, false);
   if (error != 0 || (count > 0 && (size_t)got == sizeof content)) return false;
   size_t found = count > 0 ? pick_lines(content, (size_t)got, words, count) : (size_t)got;
-  return found == expected.length && memcmp(content, expected.at, found) == 0;
+  return launch_match(r, values, content, found, prefix);
 }
 
-static bool link_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool link_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   char target[PATH_MAX];
   int error = (int)launch_u32(r);
   const char *path = launch_string(r, values);
-  struct launch_text expected = launch_plain(r);
+  struct launch_text expected = launch_text(r, values);
   if (r->bad || dry) return !r->bad;
   ssize_t length = readlink(path, target, sizeof target);
   if (length < 0) return errno == error;
   return error == 0 && (size_t)length == expected.length && memcmp(target, expected.at, expected.length) == 0;
 }
 
-static bool real_path_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool real_path_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   char resolved[PATH_MAX];
   const char *path = launch_string(r, values);
-  struct launch_text expected = launch_plain(r);
+  struct launch_text expected = launch_text(r, values);
   if (r->bad || dry) return !r->bad;
   return realpath(path, resolved) != NULL && strlen(resolved) == expected.length &&
          memcmp(resolved, expected.at, expected.length) == 0;
@@ -174,7 +187,7 @@ static bool monitor_lives(const char *directory, const char *id) {
 static bool is_id(const char *name) { return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64; }
 
 /* As the engine does, a few from a random one on; no directory, no containers. */
-static bool monitors_live(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool monitors_live(struct launch_reader *r, struct launch_values *values, bool dry) {
   const char *path = launch_string(r, values);
   uint32_t most = launch_u32(r);
   if (r->bad || dry) return !r->bad;
@@ -223,7 +236,7 @@ static bool owner_lives(const char *directory, const char *name) {
   return launch_start_time(path, started, sizeof started) && strtoull(started, NULL, 10) == numbers[1];
 }
 
-static bool no_dead_temporaries(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool no_dead_temporaries(struct launch_reader *r, struct launch_values *values, bool dry) {
   const char *path = launch_string(r, values);
   if (r->bad || dry) return !r->bad;
   DIR *directory = opendir(path);
@@ -235,7 +248,7 @@ static bool no_dead_temporaries(struct launch_reader *r, const struct launch_val
   return live;
 }
 
-static bool process_is(struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool process_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   char started[32] = "";
   const char *pid = launch_string(r, values);
   struct launch_text expected = launch_plain(r);
@@ -295,7 +308,7 @@ static bool ids_are(struct launch_reader *r, const struct launch_values *values,
   return found && !others;
 }
 
-bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_values *values, bool dry) {
+static bool fact(uint8_t kind, struct launch_reader *r, struct launch_values *values, bool dry) {
   switch (kind) {
   case FACT_ACCESS:
     return access_is(r, values, dry);
@@ -317,8 +330,17 @@ bool launch_fact(uint8_t kind, struct launch_reader *r, const struct launch_valu
     return has_ended(r, values, dry);
   case FACT_IDS:
     return ids_are(r, values, dry);
+  case FACT_KIND:
+    return kind_is(r, values, dry);
   default:
     r->bad = true;
     return false;
   }
+}
+
+bool launch_fact(uint8_t kind, struct launch_reader *r, struct launch_values *values, bool dry) {
+  values->in_fact = !dry;
+  bool holds = fact(kind, r, values, dry);
+  values->in_fact = false;
+  return holds;
 }

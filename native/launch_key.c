@@ -26,14 +26,40 @@ static void add_text(struct sha256 *s, const char *text) { add(s, text, strlen(t
 
 static void add_number(struct sha256 *s, uint64_t number) { add(s, &number, sizeof number); }
 
-static void add_words(struct sha256 *s, char **words, const char *without) {
+/* What stands for a captured value: which it is, and its length, since plans count the bytes of their strings. */
+static void add_captured(struct sha256 *s, const struct launch_start *start, int index, size_t length) {
+  bool loose = index >= 0 && start->captures->list[index].kind == CAPTURE_LOOSE_PATH;
+  add_number(s, (uint64_t)(int64_t)index);
+  add_number(s, loose ? 0 : length);
+}
+
+/* A text without what is captured of it. True: something is. */
+static bool add_cut(struct sha256 *s, const struct launch_start *start, const char *text) {
+  const char *end = text + strlen(text);
+  const char *from = text;
+  bool cut = false;
+  for (const char *at = text; at < end;) {
+    int index = 0;
+    size_t length = launch_captured_length(start, text, at, end, &index);
+    if (length > 0) {
+      add(s, from, (size_t)(at - from));
+      add_captured(s, start, index, length);
+      from = at + length;
+      cut = true;
+    }
+    at += length > 0 ? length : 1;
+  }
+  add(s, from, (size_t)(end - from));
+  return cut;
+}
+
+static void add_words(struct sha256 *s, const struct launch_start *start, char **words) {
   size_t count = 0;
   while (words[count] != NULL) count++;
   add_number(s, count);
   for (size_t i = 0; i < count; i++) {
-    /* Plans count the bytes of their strings. */
-    if (words[i] == without) add_number(s, strlen(words[i]));
-    else add_text(s, words[i]);
+    add_number(s, i);
+    add_cut(s, start, words[i]);
   }
 }
 
@@ -51,20 +77,79 @@ static void add_identity(struct sha256 *s, const char *path, bool whole) {
   add(s, &st.st_ctim, sizeof st.st_ctim);
 }
 
-/* Of a small file of /proc; false where it cannot be read whole. */
-static bool add_content(struct sha256 *s, const char *path) {
-  char text[8192];
-  size_t size = 0;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    add_number(s, (uint64_t)errno);
-    return true;
-  }
+/* At most so many bytes; -1: none can be read. */
+static ssize_t read_some(const char *path, char *out, size_t size) {
+  size_t filled = 0;
   ssize_t got;
-  while (size < sizeof text && (got = read(fd, text + size, sizeof text - size)) > 0) size += (size_t)got;
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return -1;
+  while (filled < size && (got = read(fd, out + filled, size - filled)) > 0) filled += (size_t)got;
   close(fd);
-  add(s, text, size);
-  return size < sizeof text;
+  return (ssize_t)filled;
+}
+
+/* Of a small file of /proc; false where it cannot be read whole. */
+static bool add_content(struct sha256 *s, const struct launch_start *start, const char *path) {
+  char text[8192];
+  ssize_t size = read_some(path, text, sizeof text - 1);
+  add_number(s, size < 0 ? (uint64_t)errno : 0);
+  text[size < 0 ? 0 : size] = 0;
+  add_cut(s, start, text);
+  return size < (ssize_t)sizeof text - 1;
+}
+
+/* --- the file of a container's own --- */
+
+/* FNV-1a, and its bits spread. */
+struct piece {
+  uint64_t hash;
+  bool any;
+};
+
+static void grow(struct piece *piece, uint64_t value) {
+  piece->hash = (piece->hash ^ value) * 0x100000001b3u;
+  piece->any = true;
+}
+
+static void finish(struct piece *piece, uint64_t sums[2]) {
+  uint64_t hash = piece->hash;
+  if (piece->any) {
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93u;
+    sums[0] += hash ^ hash >> 32;
+    sums[1] += (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
+  }
+  *piece = (struct piece){0xcbf29ce484222325u, false};
+}
+
+/*
+ * What is between the signs of JSON, in any order, without what may be captured: some engines write lists in another order each
+ * time. That two files are told apart here saves time alone; the record's facts hold the file itself.
+ */
+static void add_file(struct sha256 *s, const struct launch_start *start) {
+  static char text[128 * 1024];
+  uint64_t sums[2] = {0, 0};
+  struct piece piece = {0, false};
+  ssize_t size = start->file == NULL || *start->file != '/' ? -1 : read_some(start->file, text, sizeof text);
+  const char *end = text + (size < 0 ? 0 : size);
+  finish(&piece, sums);
+  for (const char *at = text; at < end;) {
+    int index = -2;
+    bool inside = at > text && launch_is_letter_or_digit(at[-1]);
+    size_t length = inside ? 0 : launch_captured_length(start, text, at, end, &index);
+    if (length == 0 && !inside && (length = launch_hex_length(at, end)) > 0) index = -3 - (int)length;
+    if (length == 0 && !inside && (length = launch_date_length(at, end)) > 0) index = -2;
+    if (length > 0) {
+      grow(&piece, (uint64_t)(int64_t)index);
+      at += length;
+    } else if (strchr(",[]{}", *at) != NULL) {
+      finish(&piece, sums);
+      at++;
+    } else {
+      grow(&piece, (uint8_t)*at++);
+    }
+  }
+  finish(&piece, sums);
+  add(s, sums, sizeof sums);
 }
 
 static bool add_credentials(struct sha256 *s) {
@@ -99,7 +184,7 @@ static bool add_credentials(struct sha256 *s) {
   return true;
 }
 
-static bool add_surroundings(struct sha256 *s) {
+static bool add_surroundings(struct sha256 *s, const struct launch_start *start) {
   static const char *const namespaces[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
   char path[PATH_MAX] = "/proc/self/ns/";
   struct utsname host;
@@ -114,10 +199,10 @@ static bool add_surroundings(struct sha256 *s) {
   add_text(s, host.release);
   add_text(s, host.version);
   add_text(s, host.machine);
-  add_text(s, path);
-  add_identity(s, ".", false);
+  /* A directory of the container's own is another each time. */
+  if (!add_cut(s, start, path)) add_identity(s, ".", false);
   add_identity(s, "/", false);
-  return add_content(s, "/proc/sys/kernel/random/boot_id") && add_content(s, "/proc/self/cgroup");
+  return add_content(s, start, "/proc/sys/kernel/random/boot_id") && add_content(s, start, "/proc/self/cgroup");
 }
 
 static void add_limits(struct sha256 *s) {
@@ -150,15 +235,17 @@ static void add_streams(struct sha256 *s) {
 bool launch_key_of(const struct launch_start *start, struct launch_key *out) {
   struct sha256 s;
   sha256_begin(&s);
-  add_text(&s, "vitrine launch 1");
-  add_words(&s, start->argv, start->id);
-  add_words(&s, environ, NULL);
+  add_text(&s, "vitrine launch 2");
+  add_words(&s, start, start->argv);
+  add_text(&s, start->container == NULL ? "" : start->container);
+  add_words(&s, start, environ);
+  add_file(&s, start);
   add_identity(&s, "/proc/self/exe", true);
   add_identity(&s, start->engine, true);
   add_identity(&s, start->helper, true);
   add_limits(&s);
   add_streams(&s);
-  if (!add_credentials(&s) || !add_surroundings(&s)) return false;
+  if (!add_credentials(&s) || !add_surroundings(&s, start)) return false;
   sha256_hex(&s, out->name);
   return true;
 }

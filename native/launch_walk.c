@@ -30,7 +30,7 @@ struct undo {
 
 struct walk {
   struct launch_reader reader;
-  const struct launch_values *values;
+  struct launch_values *values;
   bool dry;
   int file;
   struct undo undo[UNDO_MAX];
@@ -225,9 +225,14 @@ static bool execute(struct walk *w) {
   }
   if (w->dry) return true;
   struct rlimit before;
+  if (!launch_values_are_apart(w->values)) {
+    launch_tell("a value is among what was found", NULL);
+    return false;
+  }
   if (w->file >= 0 || getrlimit(RLIMIT_NOFILE, &before) != 0) return false;
   struct rlimit raised = {.rlim_cur = open_files, .rlim_max = before.rlim_max};
   if (before.rlim_cur != open_files && setrlimit(RLIMIT_NOFILE, &raised) != 0) return false;
+  launch_tell("repeated", NULL);
   for (size_t i = 0; i < w->printed; i++) write_all(w->prints[i].fd, w->prints[i].text);
   execve(path, arguments, environment);
   setrlimit(RLIMIT_NOFILE, &before);
@@ -268,12 +273,41 @@ static bool step(struct walk *w, uint8_t kind) {
   }
 }
 
+/* What the starts had that made the record; a value of the command line that never differed may not differ now. */
+static bool read_seen(struct walk *w) {
+  struct launch_values *values = w->values;
+  values->seen_count = launch_u32(&w->reader);
+  if (values->seen_count > LAUNCH_CAPTURES_MAX || values->seen_count < values->captures.count) return false;
+  for (size_t i = 0; i < values->seen_count; i++) {
+    values->seen[i].any = launch_u8(&w->reader) == 1;
+    values->seen[i].text = launch_plain(&w->reader);
+  }
+  for (size_t i = 0; i < values->captures.count && !w->reader.bad; i++) {
+    struct launch_text now = values->captures.list[i].text;
+    struct launch_text then = values->seen[i].text;
+    bool same = now.length == then.length && memcmp(now.at, then.at, now.length) == 0;
+    if (now.at == NULL) return false;
+    if (!same && !values->seen[i].any) values->is_news = true;
+  }
+  return !w->reader.bad;
+}
+
+static const char *name_of(uint8_t kind) {
+  static const char *const names[] = {"", "access", "stat", "content", "link", "real path", "monitors", "temporaries", "process", "ended", "ids", "kind"};
+  return kind < sizeof names / sizeof *names ? names[kind] : "a step";
+}
+
 /* True only of a dry walk. */
 static bool walk(struct walk *w, struct launch_values *values, const uint8_t *body, size_t size) {
   w->reader = (struct launch_reader){body, body + size, false};
   w->values = values;
   w->file = -1;
   launch_forget_texts();
+  if (!read_seen(w)) return false;
+  if (values->is_news && !w->dry) {
+    launch_tell("a word differs that did not before", NULL);
+    return false;
+  }
   size_t temporary_length = launch_u32(&w->reader);
   size_t name_length = launch_u32(&w->reader);
   struct launch_text adjectives = launch_plain(&w->reader);
@@ -284,29 +318,34 @@ static bool walk(struct walk *w, struct launch_values *values, const uint8_t *bo
   while (!w->reader.bad) {
     uint8_t kind = launch_u8(&w->reader);
     if (kind == STEP_EXECUTE) return execute(w);
-    if (w->reader.bad || !step(w, kind)) return false;
+    if (w->reader.bad) return false;
+    if (!step(w, kind)) {
+      if (!w->dry) launch_tell(name_of(kind), launch_last_string());
+      return false;
+    }
   }
   return false;
 }
 
-bool launch_is_whole(const uint8_t *body, size_t size) {
+bool launch_is_whole(const uint8_t *body, size_t size, const struct launch_start *start) {
   static struct walk dry;
   static struct launch_values values;
   dry = (struct walk){.dry = true};
-  if (!launch_make_values(&values, "x")) return false;
+  if (!launch_make_values(&values, start->id == NULL ? "x" : start->id, start->captures)) return false;
   return walk(&dry, &values, body, size);
 }
 
-void launch_walk(const uint8_t *body, size_t size, const char *id) {
+bool launch_walk(const uint8_t *body, size_t size, const struct launch_start *start) {
   enum { TRIES = 6 };
   static struct walk real;
   static struct launch_values values;
   /* A made-up name may be taken. */
   for (int try = 0; try < TRIES; try++) {
     real = (struct walk){0};
-    if (!launch_make_values(&values, id)) return;
+    if (!launch_make_values(&values, start->id, start->captures)) return false;
     walk(&real, &values, body, size);
     take_back(&real);
-    if (!real.name_taken) return;
+    if (!real.name_taken) return values.is_news;
   }
+  return false;
 }

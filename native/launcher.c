@@ -69,7 +69,7 @@ static const char *command_of(char **words) {
 /* Names that Bun, its JavaScript engine or its allocator read. The container gets none of them either way. */
 static bool is_dropped(const char *variable) {
   static const char *const prefixes[] = {"BUN_", "__BUN", "JSC_", "MIMALLOC_", "mimalloc_", "VITRINE_LAUNCH_FILE=",
-                                         "VITRINE_LAUNCH_ID=", NULL};
+                                         "VITRINE_LAUNCH_ID=", "VITRINE_LAUNCH_CAPTURES=", NULL};
   for (const char *const *prefix = prefixes; *prefix != NULL; prefix++) {
     if (starts_with(variable, *prefix)) return true;
   }
@@ -97,17 +97,15 @@ static void add_variable(char **room, size_t size, char *variable) {
 /* Becomes the helper where the same command was started before (native/launch.c); else the engine may be asked to take notes. */
 static void try_launch(char **argv, const char *engine, bool runtime) {
   static char helper[PATH_MAX];
-  static char *room[4096];
   const char *set = getenv("VITRINE_HELPER");
   const char *slash = strrchr(engine, '/');
   if (set != NULL && *set != 0) snprintf(helper, sizeof helper, "%s", set);
   else snprintf(helper, sizeof helper, "%.*s/vitrine-helper", (int)(slash - engine), engine);
   struct launch_start start = {.argv = argv, .engine = engine, .helper = helper};
   char *variables[LAUNCH_VARIABLES];
-  static char *more_room[4096];
+  static char *rooms[LAUNCH_VARIABLES][4096];
   size_t count = launch_or_ask(&start, runtime, variables);
-  if (count > 0) add_variable(room, sizeof room / sizeof *room, variables[0]);
-  if (count > 1) add_variable(more_room, sizeof more_room / sizeof *more_room, variables[1]);
+  for (size_t i = 0; i < count; i++) add_variable(rooms[i], sizeof rooms[i] / sizeof *rooms[i], variables[i]);
 }
 
 /* As vitrine-runtime it is `vitrine runtime`: engines start an OCI runtime by one path, without a word of their own. */

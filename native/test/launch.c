@@ -43,8 +43,17 @@ static void text(const char *literal, unsigned slot) {
   if (slot != 0) u8(slot);
 }
 
-/* One note of every kind, with a program at the end. */
+/* A part of its own. */
+static void captured(unsigned index) { u8(32), u8(index); }
+static void fresh(unsigned index, unsigned kind, unsigned length) { u8(33), u8(index), u8(kind), u32(length); }
+
+/* Values that were seen, then one note of every kind, with a program at the end. */
 static void make_body(void) {
+  u32(4);
+  u8(1), plain("/bundle/1");
+  u8(1), plain("0123456789ab");
+  u8(1), plain("2026-01-02T03:04:05Z");
+  u8(1), u32(2), u8(1), u8(0);
   u32(0);
   u32(10);
   plain("able red");
@@ -52,9 +61,14 @@ static void make_body(void) {
   u8(FACT_ACCESS), u8(2), u32(0), text("/etc", 0);
   u8(FACT_STAT), u8(1), u32(0), text("/etc/passwd", 0);
   for (int i = 0; i < 9; i++) u64((uint64_t)i);
-  u8(FACT_CONTENT), u32(0), u8(0), text("/proc/", SLOT_PARENT), u8(1), plain("word"), plain("a word\n");
-  u8(FACT_LINK), u32(0), text("/proc/self/ns/pid", 0), plain("pid:[1]");
-  u8(FACT_REAL_PATH), text("/usr", 0), plain("/usr");
+  u8(FACT_CONTENT), u32(0), u8(0), text("/proc/", SLOT_PARENT), u8(1), plain("word"), text("a word\n", 0);
+  u8(FACT_CONTENT), u32(0), u8(0), u32(2), captured(0), u8(0), plain("/config.json"), u8(0);
+  u32(6), u8(0), plain("{"), fresh(1, CAPTURE_HEX, 12), u8(0), plain(" "), fresh(2, CAPTURE_DATE, 0);
+  u8(34), u8(3), u8(2), plain(","), text("A=", 0), u32(2), u8(0), plain("B="), captured(1);
+  u8(0), plain("}");
+  u8(FACT_KIND), u32(0), u32(0100000), u32(1), captured(0);
+  u8(FACT_LINK), u32(0), text("/proc/self/ns/pid", 0), text("pid:[1]", 0);
+  u8(FACT_REAL_PATH), text("/usr", 0), text("/usr", 0);
   u8(FACT_MONITORS), text("/run/vitrine/containers", 0), u32(8);
   u8(FACT_TEMPORARIES), text("/run/x", 0);
   u8(FACT_PROCESS), text("1", 0), plain("12");
@@ -79,7 +93,10 @@ static bool is_whole(const uint8_t *bytes, size_t size) {
   uint8_t *copy = malloc(size == 0 ? 1 : size);
   CHECK(copy != NULL);
   memcpy(copy, bytes, size);
-  bool whole = launch_is_whole(copy, size);
+  char path[] = "/bundle/2";
+  struct launch_captures captures = {.list = {{CAPTURE_PATH, {path, sizeof path - 1}}}, .count = 1};
+  struct launch_start start = {.captures = &captures};
+  bool whole = launch_is_whole(copy, size, &start);
   free(copy);
   return whole;
 }
@@ -96,7 +113,7 @@ static void test_names(void) {
   static struct launch_values values;
   struct launch_text first = {(char *)(uintptr_t)"able red", 8};
   struct launch_text second = {(char *)(uintptr_t)"abbe newton", 11};
-  CHECK(launch_make_values(&values, NULL));
+  CHECK(launch_make_values(&values, NULL, NULL));
   CHECK(strlen(values.text[SLOT_ID]) == 64 && strlen(values.text[SLOT_SHORT]) == 12);
   CHECK(strspn(values.text[SLOT_SHORT], "0123456789") < 12);
   CHECK(launch_choose_name(&values, 10, first, second) && strcmp(values.text[SLOT_NAME], "red_newton") == 0);
@@ -106,8 +123,85 @@ static void test_names(void) {
   CHECK(launch_choose_name(&values, 0, first, second) && values.text[SLOT_NAME][0] == 0);
 }
 
+/* A container's own file against a text with captures: what is found in it, and what is another file. */
+static bool matches(const char *bytes, bool any, struct launch_values *values) {
+  used = 0;
+  u32(5), u8(0), plain("{\""), fresh(0, CAPTURE_HEX, 12), u8(0), plain("\":");
+  u8(34), u8(1), u8(3), plain(","), text("\"A=1\"", 0), text("\"B=2\"", 0), text("\"C=3\"", 0);
+  u8(0), plain("}");
+  launch_forget_texts();
+  CHECK(launch_make_values(values, "c1", NULL));
+  values->seen_count = 2;
+  for (int i = 0; i < 2; i++) values->seen[i].any = any;
+  static char digits[] = "0123456789ab";
+  static char places[] = {0, 1, 2};
+  values->seen[0].text = (struct launch_text){digits, 12};
+  values->seen[1].text = (struct launch_text){places, 3};
+  values->in_fact = true;
+  struct launch_reader r = {body, body + used, false};
+  size_t size = strlen(bytes);
+  char *exact = malloc(size + 1);
+  CHECK(exact != NULL);
+  memcpy(exact, bytes, size);
+  bool same = launch_match(&r, values, exact, size, false);
+  free(exact);
+  return same;
+}
+
+static void test_captures(void) {
+  static struct launch_values v;
+  CHECK(matches("{\"abcdef012345\":\"A=1\",\"B=2\",\"C=3\"}", true, &v) && v.captures.count == 2);
+  CHECK(v.captures.list[0].text.length == 12 && memcmp(v.captures.list[0].text.at, "abcdef012345", 12) == 0);
+  CHECK(launch_values_are_apart(&v));
+  CHECK(matches("{\"abcdef012345\":\"C=3\",\"A=1\",\"B=2\"}", true, &v) && memcmp(v.captures.list[1].text.at, "\2\0\1", 3) == 0);
+  /* What is captured is put where it was, in the same order. */
+  struct launch_reader r = {body, body + used, false};
+  u32(3), u8(0), plain("<"), captured(0), u8(34), u8(1), u8(3), plain(";"), text("a", 0), text("b", 0), text("c", 0);
+  r = (struct launch_reader){r.end, body + used, false};
+  CHECK(strcmp(launch_string(&r, &v), "<abcdef012345c;a;b") == 0 && !r.bad);
+  static const char *const others[] = {
+    "{\"abcdef012345\":\"A=1\",\"B=2\",\"C=3\"} ", "{\"abcdef012345\":\"A=1\",\"B=2\",\"B=2\"}", "{\"abcdef012345\":\"A=1\",\"B=2\"}",
+    "{\"abcdef01234\":\"A=1\",\"B=2\",\"C=3\"}", "{\"abcdef0123456\":\"A=1\",\"B=2\",\"C=3\"}", "{\"ABCDEF012345\":\"A=1\",\"B=2\",\"C=3\"}",
+    "{\"../../../../\":\"A=1\",\"B=2\",\"C=3\"}", "{\"abcdefabcdef\":\"A=1\",\"B=2\",\"C=3\"}", "{\"012345678901\":\"A=1\",\"B=2\",\"C=3\"}",
+    "{\"abcdef012345", "{", "",
+  };
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) CHECK(!matches(others[i], true, &v));
+  /* A value that never differed. */
+  CHECK(!matches("{\"abcdef012345\":\"A=1\",\"B=2\",\"C=3\"}", false, &v) && v.is_news);
+  CHECK(matches("{\"0123456789ab\":\"A=1\",\"B=2\",\"C=3\"}", false, &v) && !v.is_news);
+  CHECK(!matches("{\"0123456789ab\":\"B=2\",\"A=1\",\"C=3\"}", false, &v) && v.is_news);
+  const char *date = "2026-01-02T03:04:05.123+01:00\"";
+  CHECK(launch_date_length(date, date + strlen(date)) == strlen(date) - 1);
+  used = 0;
+}
+
+/* The same command line but for values: one key; another word: another. */
+static void test_words(void) {
+  struct launch_key keys[4];
+  char *const lines[][9] = {
+    {"v", "runtime", "create", "--bundle", "/b/1", "--pid-file", "/b/1/pid", "abcd", NULL},
+    {"v", "runtime", "create", "--bundle", "/b/2", "--pid-file", "/b/2/pid", "efgh", NULL},
+    {"v", "runtime", "create", "--bundle", "/b/../1", "--pid-file", "/b/1/pid", "abcd", NULL},
+    {"v", "runtime", "create", "--bundle", "/b/1", "--console-socket", "/b/1/pid", "abcd", NULL},
+  };
+  for (size_t i = 0; i < 4; i++) {
+    static struct launch_captures captures;
+    char *words[9];
+    memcpy(words, lines[i], sizeof words);
+    captures.count = 0;
+    struct launch_start start = {.argv = words, .id = words[7], .engine = "/e", .helper = "/h", .captures = &captures};
+    CHECK(launch_capture_words(&start, words + 2));
+    CHECK(captures.count == (i == 2 ? 1 : 2) && strncmp(start.file, "/b/", 3) == 0);
+    CHECK(launch_key_of(&start, &keys[i]));
+  }
+  CHECK(strcmp(keys[0].name, keys[1].name) == 0);
+  CHECK(strcmp(keys[0].name, keys[2].name) != 0 && strcmp(keys[0].name, keys[3].name) != 0);
+}
+
 int main(void) {
   test_names();
+  test_captures();
+  test_words();
   make_body();
   CHECK(is_whole(body, used));
   for (size_t size = 0; size < used; size++) CHECK(!is_whole(body, size));

@@ -1,3 +1,5 @@
+import * as fs from "node:fs";
+
 /**
  * Where a start may be repeated without deciding it again, somebody notes what is read and written meanwhile
  * (docs/launch-record.md). He sees every call of the file system by himself; here he is told what no call says.
@@ -5,6 +7,10 @@
 export interface Noter {
   /** What follows, until the returned function is called, reads only lines that hold one of these words. */
   readonly linesWith: (words: readonly string[]) => () => void;
+  /** What follows, until the returned function is called, reads files that are the container's own (`ofContainer`). */
+  readonly ofContainer: () => () => void;
+  /** Of a file nothing else is asked than what kind it is of (`fileKind`); the returned function is told it, or the error's number. */
+  readonly fileKind: (path: string) => (errno: number, type: number) => void;
   /** Looks at so many of the containers that have state in `directory`, for dead monitors: none was found if nothing is removed. */
   readonly monitors: (directory: string, most: number) => () => void;
   /** Looks in `directory` for temporaries of dead owners. */
@@ -27,6 +33,35 @@ export interface Noter {
 export const noting: { readonly noter: Noter | undefined } = {
   noter: (globalThis as Record<symbol, unknown>)[Symbol.for("vitrine.noter")] as Noter | undefined,
 };
+
+/**
+ * Reads a file that somebody writes anew for each container: of random digits, times and the order of environment variables in it
+ * `read` and what comes after it decide nothing. They only pass through: into paths, whose facts are noted, and into plans.
+ */
+export function ofContainer<T>(read: () => T): T {
+  const done = noting.noter?.ofContainer();
+  try {
+    return read();
+  } finally {
+    done?.();
+  }
+}
+
+/** Links followed; nothing else of the file is looked at. `missing`: with ENOENT or ENOTDIR. Errors: all other ones of stat(2). */
+export function fileKind(path: string): "directory" | "socket" | "other" | "missing" {
+  const told = noting.noter?.fileKind(path);
+  try {
+    const stat = fs.statSync(path);
+    told?.(0, stat.mode & fs.constants.S_IFMT);
+    if (stat.isDirectory()) return "directory";
+    return stat.isSocket() ? "socket" : "other";
+  } catch (error) {
+    const { code, errno = 0 } = error as NodeJS.ErrnoException;
+    told?.(Math.abs(errno), 0);
+    if (code === "ENOENT" || code === "ENOTDIR") return "missing";
+    throw error;
+  }
+}
 
 /** The lines of a text that hold one of the words: for files of which the rest may change from one read to the next. */
 export function linesWith(words: readonly string[], read: () => string): string {

@@ -4,16 +4,15 @@
  */
 const file = process.env["VITRINE_LAUNCH_FILE"];
 const id = process.env["VITRINE_LAUNCH_ID"];
+const captures = process.env["VITRINE_LAUNCH_CAPTURES"] ?? "";
 delete process.env["VITRINE_LAUNCH_FILE"];
 delete process.env["VITRINE_LAUNCH_ID"];
+delete process.env["VITRINE_LAUNCH_CAPTURES"];
 if (file !== undefined) {
   const { beginNoting } = await import("./launch-record/noter.ts");
   let keep: typeof import("./launch-record/keep.ts") | undefined;
   beginNoting((notes, program) => {
-    const why = keep?.keepRecord({ file, id }, notes, program);
-    if (why !== undefined && process.env["VITRINE_LOG_LEVEL"] === "debug") {
-      process.getBuiltinModule("node:fs").writeSync(2, `debug: no launch record is kept: ${why}\n`);
-    }
+    keep?.tellOutcome(keep.keepRecord({ file, id, captures }, notes, program));
   });
   keep = await import("./launch-record/keep.ts");
 }

@@ -1,7 +1,7 @@
 /** Reads what `compile` must know of files. The only part of compiling that looks at the machine. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { posix } from "node:path";
-import { errnoOf } from "../base/mod.ts";
+import { errnoOf, fileKind } from "../base/mod.ts";
 import { type HostFacts, systemdSocket } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
@@ -24,15 +24,8 @@ export function gatherSourceKinds(
 }
 
 function kindOf(path: string): SourceKind {
-  try {
-    return statSync(path).isDirectory() ? "directory" : "file";
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR") {
-      return "missing";
-    }
-    throw error;
-  }
+  const kind = fileKind(path);
+  return kind === "socket" || kind === "other" ? "file" : kind;
 }
 
 /**

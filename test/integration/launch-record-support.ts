@@ -17,6 +17,7 @@ export interface ReadNote {
 export function readRecord(bytes: Uint8Array): {
   readonly state: number;
   readonly anyId: boolean;
+  readonly values: readonly { readonly any: boolean; readonly value: string }[];
   readonly notes: ReadNote[];
 } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -40,7 +41,16 @@ export function readRecord(bytes: Uint8Array): {
     for (let parts = u32(); parts > 0; parts--) {
       const kind = u8();
       if (kind === 0) whole += plain();
-      else if (kind < slots.length) whole += `<${slots[kind]}>`;
+      else if (kind === 32) whole += `<${u8()}>`;
+      else if (kind === 33) {
+        whole += `<${u8()}>`;
+        skip(5);
+      } else if (kind === 34) {
+        whole += `<${u8()}>`;
+        const count = u8();
+        const between = plain();
+        whole += Array.from({ length: count }, text).join(between);
+      } else if (kind < slots.length) whole += `<${slots[kind]}>`;
       else assert.fail(`part ${kind}`);
     }
     return whole;
@@ -58,15 +68,16 @@ export function readRecord(bytes: Uint8Array): {
       skip(5);
       const file = text();
       const words = Array.from({ length: u8() }, plain);
-      return [file, plain(), ...words];
+      return [file, text(), ...words];
     },
-    4: () => [skip(4), text(), plain()].slice(1) as string[],
-    5: () => [text(), plain()],
+    4: () => [skip(4), text(), text()].slice(1) as string[],
+    5: () => [text(), text()],
     6: () => [text(), String(u32())],
     7: () => [text()],
     8: () => [text(), plain()],
     9: () => [text()],
     10: () => [text(), plain(), plain()],
+    11: () => [skip(8), text()].slice(1) as string[],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],
@@ -86,6 +97,7 @@ export function readRecord(bytes: Uint8Array): {
     },
     29: () => [text()],
   };
+  const values = Array.from({ length: u32() }, () => ({ any: u8() === 1, value: plain() }));
   u32();
   u32();
   plain();
@@ -98,7 +110,7 @@ export function readRecord(bytes: Uint8Array): {
     notes.push({ kind, texts: read() });
   }
   assert.equal(at, bytes.length);
-  return { state: view.getUint32(8, true), anyId: view.getUint32(24, true) === 1, notes };
+  return { state: view.getUint32(8, true), anyId: view.getUint32(24, true) === 1, values, notes };
 }
 
 export function launches(world: World): string {

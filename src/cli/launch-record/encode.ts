@@ -1,4 +1,5 @@
 /** A launch record as bytes: docs/launch-record.md has the format, native/launch_walk.c reads it. */
+import { captureKinds } from "./captures.ts";
 import type { Note } from "./notes.ts";
 import { type Part, type SlotFinder, slotCodes } from "./slots.ts";
 
@@ -8,7 +9,7 @@ export const headerBytes = 256;
 const namesAt = 32;
 /** `VLRC`, little endian. */
 const magic = 0x4352_4c56;
-const version = 1;
+const version = 2;
 
 const codes: Readonly<Record<Note["kind"], number>> = {
   access: 1,
@@ -21,6 +22,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   process: 8,
   ended: 9,
   ids: 10,
+  fileKind: 11,
   makeDirectory: 16,
   open: 17,
   below: 18,
@@ -44,27 +46,36 @@ export interface Names {
   readonly surnames: readonly string[];
 }
 
-/** All but the header. Same notes, same bytes. */
+/** All but the header and the values. Same notes, same bytes. */
 export function encodeBody(notes: readonly Note[], names: Names, slots: SlotFinder): Uint8Array {
-  const writer = new Writer(slots.partsOf);
+  const writer = new Writer(slots);
   // Filled in at the end.
   writer.u32(0);
   writer.u32(names.length);
   writer.plain(names.adjectives.join(" "));
   writer.plain(names.surnames.join(" "));
-  const facts = new Set<string>();
+  /** Since the last step. What captures something comes first; of the others the order does not matter. */
+  let facts: { readonly bytes: Uint8Array; readonly own: boolean }[] = [];
+  const flush = (): void => {
+    const others = facts.filter(({ own }) => !own).map(({ bytes }) => bytes);
+    for (const { bytes, own } of facts) if (own) writer.append(bytes);
+    // What is looked at twice is noted once.
+    const sorted = others.sort(Buffer.compare);
+    for (const [at, bytes] of sorted.entries()) {
+      if (at === 0 || Buffer.compare(bytes, sorted[at - 1]!) !== 0) writer.append(bytes);
+    }
+    facts = [];
+  };
   for (const note of notes) {
+    const isFact = codes[note.kind] < codes.makeDirectory;
+    if (!isFact) flush();
     const start = writer.length;
     writer.note(note);
-    if (codes[note.kind] >= codes.makeDirectory) {
-      // What is looked at after a change is looked at anew.
-      facts.clear();
-      continue;
+    if (isFact) {
+      facts.push({ bytes: writer.cut(start), own: note.kind === "content" && note.own });
     }
-    const bytes = writer.since(start);
-    if (facts.has(bytes)) writer.length = start;
-    facts.add(bytes);
   }
+  flush();
   writer.setFirst(slots.temporaryLength());
   return writer.bytes();
 }
@@ -76,9 +87,34 @@ export interface Confirmation {
   readonly anyId: boolean;
   /** `ID` or `ID NAME`. */
   readonly names: string;
+  /** Of the captures, by index. */
+  readonly values: readonly SeenValue[];
 }
 
-export function encodeHeader(body: Uint8Array, { confirmed, anyId, names }: Confirmation): Uint8Array {
+export interface SeenValue {
+  /** Two starts had different ones, and gave the same body. */
+  readonly any: boolean;
+  /** Bytes as latin1. */
+  readonly value: string;
+}
+
+/** Header, values and body. */
+export function encodeRecord(body: Uint8Array, confirmation: Confirmation): Uint8Array {
+  const rest = Buffer.concat([encodeValues(confirmation.values), body]);
+  return Buffer.concat([encodeHeader(rest, confirmation), rest]);
+}
+
+function encodeValues(values: readonly SeenValue[]): Uint8Array {
+  const writer = new Writer(undefined);
+  writer.u32(values.length);
+  for (const { any, value } of values) {
+    writer.u8(any ? 1 : 0);
+    writer.plain(Buffer.from(value, "latin1"));
+  }
+  return writer.bytes();
+}
+
+function encodeHeader(body: Uint8Array, { confirmed, anyId, names }: Confirmation): Uint8Array {
   const header = new Uint8Array(headerBytes);
   const view = new DataView(header.buffer);
   const [first, second] = checksum(body);
@@ -91,11 +127,27 @@ export function encodeHeader(body: Uint8Array, { confirmed, anyId, names }: Conf
 
 /** What a record's header says, where its body is `body`; undefined: it is another. */
 export function readConfirmation(record: Uint8Array, body: Uint8Array): Confirmation | undefined {
-  if (record.length < headerBytes || Buffer.compare(record.subarray(headerBytes), body) !== 0)
-    return undefined;
+  if (record.length < headerBytes + 4 || record.length < body.length + headerBytes + 4) return undefined;
+  const bodyAt = record.length - body.length;
+  if (Buffer.compare(record.subarray(bodyAt), body) !== 0) return undefined;
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  const values = readValues(view, bodyAt);
+  if (view.getUint32(4, true) !== version || values === undefined) return undefined;
   const names = Buffer.from(record.subarray(namesAt, headerBytes)).toString("utf8").replace(/\0+$/, "");
-  return { confirmed: view.getUint32(8, true) > 0, anyId: view.getUint32(24, true) === 1, names };
+  return { confirmed: view.getUint32(8, true) > 0, anyId: view.getUint32(24, true) === 1, names, values };
+}
+
+/** undefined: they do not end where the body begins. */
+function readValues(view: DataView, end: number): readonly SeenValue[] | undefined {
+  const values: SeenValue[] = [];
+  let at = headerBytes + 4;
+  for (let count = view.getUint32(headerBytes, true); count > 0 && at + 5 <= end; count--) {
+    const size = view.getUint32(at + 1, true);
+    const bytes = Buffer.from(view.buffer, view.byteOffset + at + 5, Math.min(size, end - at - 5));
+    values.push({ any: view.getUint8(at) === 1, value: bytes.toString("latin1") });
+    at += 5 + size;
+  }
+  return at === end && values.length === view.getUint32(headerBytes, true) ? values : undefined;
 }
 
 /** Against damage, not against people: whoever may write the record may do all that it says. */
@@ -120,26 +172,36 @@ function checksum(body: Uint8Array): readonly [number, number] {
 class Writer {
   #bytes = new Uint8Array(128 * 1024);
   #view = new DataView(this.#bytes.buffer);
-  readonly #partsOf: (bytes: Uint8Array) => readonly Part[];
+  readonly #slots: SlotFinder | undefined;
   length = 0;
 
-  constructor(partsOf: (bytes: Uint8Array) => readonly Part[]) {
-    this.#partsOf = partsOf;
+  /** undefined: what is written has no slots. */
+  constructor(slots: SlotFinder | undefined) {
+    this.#slots = slots;
   }
 
   bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.length);
   }
 
-  since(start: number): string {
-    return Buffer.from(this.#bytes.buffer, start, this.length - start).toString("latin1");
+  /** Takes back what was written since `start`. */
+  cut(start: number): Uint8Array {
+    const bytes = this.#bytes.slice(start, this.length);
+    this.length = start;
+    return bytes;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.length);
+    this.length += bytes.length;
   }
 
   note(note: Note): void {
-    this.#u8(codes[note.kind]);
+    this.u8(codes[note.kind]);
     switch (note.kind) {
       case "access":
-        this.#u8(note.mode);
+        this.u8(note.mode);
         this.#i32(note.errno);
         this.#text(note.path);
         break;
@@ -156,7 +218,7 @@ class Writer {
           ctime: 0n,
         };
         const { dev, ino, mode, uid, gid, rdev, size, mtime, ctime } = note.identity ?? none;
-        this.#u8(note.follow ? 1 : 0);
+        this.u8(note.follow ? 1 : 0);
         this.#i32(note.errno);
         this.#text(note.path);
         for (const value of [dev, ino, mode, uid, gid, rdev, size, mtime, ctime]) this.#u64(value);
@@ -164,20 +226,26 @@ class Writer {
       }
       case "content":
         this.#i32(note.errno);
-        this.#u8(note.prefix ? 1 : 0);
+        this.u8(note.prefix ? 1 : 0);
         this.#text(note.path);
-        this.#u8(note.words.length);
+        this.u8(note.words.length);
         for (const word of note.words) this.plain(word);
-        this.plain(note.bytes);
+        if (note.own && this.#slots !== undefined) this.#parts(this.#slots.templateOf(note.bytes));
+        else this.#found(note.bytes);
         break;
       case "link":
         this.#i32(note.errno);
         this.#text(note.path);
-        this.plain(note.text);
+        this.#found(note.text);
         break;
       case "realPath":
         this.#text(note.path);
-        this.plain(note.text);
+        this.#found(note.text);
+        break;
+      case "fileKind":
+        this.#i32(note.errno);
+        this.u32(note.type);
+        this.#text(note.path);
         break;
       case "monitors":
         this.#text(note.path);
@@ -205,7 +273,7 @@ class Writer {
     switch (note.kind) {
       case "makeDirectory":
         this.u32(note.mode);
-        this.#u8(note.existed ? 1 : 0);
+        this.u8(note.existed ? 1 : 0);
         this.#text(note.path);
         break;
       case "open":
@@ -235,7 +303,7 @@ class Writer {
         this.#text(note.path);
         break;
       case "owner":
-        this.#u8(note.follow ? 1 : 0);
+        this.u8(note.follow ? 1 : 0);
         this.u32(note.uid);
         this.u32(note.gid);
         this.#text(note.path);
@@ -246,7 +314,7 @@ class Writer {
         this.#text(note.path);
         break;
       case "print":
-        this.#u8(note.descriptor);
+        this.u8(note.descriptor);
         this.#text(note.bytes);
         break;
       case "execute":
@@ -277,22 +345,49 @@ class Writer {
   }
 
   #text(text: string | Uint8Array): void {
-    const parts = this.#partsOf(typeof text === "string" ? Buffer.from(text) : text);
+    const bytes = typeof text === "string" ? Buffer.from(text) : text;
+    this.#parts(this.#slots?.partsOf(bytes) ?? [{ kind: "literal", bytes }]);
+  }
+
+  #found(text: string | Uint8Array): void {
+    const bytes = typeof text === "string" ? Buffer.from(text) : text;
+    this.#parts(this.#slots?.foundOf(bytes) ?? [{ kind: "literal", bytes }]);
+  }
+
+  /** The codes are those of native/launch_text.c. */
+  #parts(parts: readonly Part[]): void {
     this.u32(parts.length);
     for (const part of parts) {
       switch (part.kind) {
         case "literal":
-          this.#u8(0);
+          this.u8(0);
           this.plain(part.bytes);
           break;
         case "slot":
-          this.#u8(slotCodes[part.slot]);
+          this.u8(slotCodes[part.slot]);
+          break;
+        case "captured":
+          this.u8(32);
+          this.u8(part.index);
+          break;
+        case "fresh":
+          this.u8(33);
+          this.u8(part.index);
+          this.u8(part.capture.kind);
+          this.u32(part.capture.kind === captureKinds.digits ? part.capture.value.length : 0);
+          break;
+        case "order":
+          this.u8(34);
+          this.u8(part.index);
+          this.u8(part.items.length);
+          this.plain(part.between);
+          for (const item of part.items) this.#parts(item);
           break;
       }
     }
   }
 
-  #u8(value: number): void {
+  u8(value: number): void {
     this.#reserve(1);
     this.#bytes[this.length++] = value;
   }

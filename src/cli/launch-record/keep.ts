@@ -3,8 +3,10 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { processStartTime } from "../../base/mod.ts";
 import { nameWords } from "../../engine/mod.ts";
-import { type Confirmation, encodeBody, encodeHeader, readConfirmation, recordBytesMost } from "./encode.ts";
+import { type Capture, readCaptures } from "./captures.ts";
+import { type Confirmation, encodeBody, encodeRecord, readConfirmation, recordBytesMost } from "./encode.ts";
 import type { Note, Notes } from "./notes.ts";
+import { reasonsOf } from "./orders.ts";
 import { slotFinder, type Values } from "./slots.ts";
 
 /** So many commands are kept; the oldest go. */
@@ -16,21 +18,44 @@ export interface Request {
   readonly file: string;
   /** The new container's id, where the command line gives it; empty where it names one that is there. */
   readonly id: string | undefined;
+  /** What it captured of the command line. */
+  readonly captures: string;
 }
 
-/** Never throws: a start is not lost for want of its record. Returns why nothing was kept. */
-export function keepRecord(request: Request, { notes, problem }: Notes, program: Note): string | undefined {
-  if (problem !== undefined) return problem;
+/** `kept` absent: why nothing was kept. */
+export interface Outcome {
+  readonly kept?: "a candidate" | "confirmed";
+  readonly why?: string;
+}
+
+/** Never throws: a start is not lost for want of its record. */
+export function keepRecord(request: Request, { notes, problem }: Notes, program: Note): Outcome {
+  if (problem !== undefined) return { why: problem };
   try {
     const values = valuesOf(request, notes, program);
-    if (values === undefined) return "it is not known what the container's id is";
+    if (values === undefined) return { why: "it is not known what the container's id is" };
     const names = { ...nameWords, length: values.name?.length ?? 0 };
-    const body = encodeBody([...notes, program], names, slotFinder(values));
-    if (body.length > recordBytesMost) return "it is too large";
-    writeRecord(request.file, body, confirm(request.file, body, values));
-    return undefined;
+    const slots = slotFinder(values);
+    const body = encodeBody([...notes, program], names, slots);
+    const confirmation = confirm(request.file, body, values, slots.captures());
+    const record = encodeRecord(body, confirmation);
+    if (record.length > recordBytesMost) return { why: "it is too large" };
+    writeRecord(request.file, record);
+    return { kept: confirmation.confirmed ? "confirmed" : "a candidate" };
   } catch (error) {
-    return String(error);
+    return { why: String(error) };
+  }
+}
+
+/** As native/launch.c, `launch_tell`. */
+export function tellOutcome({ kept, why }: Outcome): void {
+  const asked = process.env["VITRINE_LAUNCH_RECORD"] ?? "";
+  const line = `launch record: ${kept === undefined ? `not kept: ${why}` : `kept: ${kept}`}\n`;
+  try {
+    if (asked === "why") fs.writeSync(2, line);
+    else if (asked.startsWith("/")) fs.appendFileSync(asked, line, { mode: 0o600 });
+  } catch {
+    // Who asked cannot be told.
   }
 }
 
@@ -50,6 +75,8 @@ function valuesOf(request: Request, notes: readonly Note[], program: Note): Valu
     pid: process.pid,
     startTime: processStartTime(process.pid) ?? "0",
     parent: process.ppid,
+    captures: readCaptures(request.captures),
+    reasons: reasonsOf(notes),
   };
 }
 
@@ -64,8 +91,13 @@ function execId(notes: readonly Note[]): string | undefined {
   return undefined;
 }
 
-/** Whether an earlier start did the same, and with other names. */
-function confirm(file: string, body: Uint8Array, { id, name }: Values): Confirmation {
+/** Whether an earlier start did the same, and with which other values. */
+function confirm(
+  file: string,
+  body: Uint8Array,
+  { id, name }: Values,
+  captures: readonly Capture[],
+): Confirmation {
   const names = name === undefined ? (id ?? "") : `${id} ${name}`;
   let before: Confirmation | undefined;
   try {
@@ -73,22 +105,23 @@ function confirm(file: string, body: Uint8Array, { id, name }: Values): Confirma
   } catch {
     // There is none.
   }
-  if (before === undefined) return { confirmed: false, anyId: false, names };
+  const values = captures.map(({ value }, index) => {
+    const seen = before?.values[index];
+    return { value, any: seen !== undefined && (seen.any || seen.value !== value) };
+  });
+  if (before === undefined) return { confirmed: false, anyId: false, names, values };
   const others = before.names.split(" ");
   const differ = id === undefined || (others[0] !== id && (name === undefined || others[1] !== name));
-  return { confirmed: true, anyId: before.anyId || differ, names };
+  return { confirmed: true, anyId: before.anyId || differ, names, values };
 }
 
-function writeRecord(file: string, body: Uint8Array, confirmation: Confirmation): void {
+function writeRecord(file: string, record: Uint8Array): void {
   const directory = path.dirname(file);
   makeRoom(directory, path.basename(file));
   const temporary = `${file}.${process.pid}`;
   fs.rmSync(temporary, { force: true });
   try {
-    fs.writeFileSync(temporary, Buffer.concat([encodeHeader(body, confirmation), body]), {
-      flag: "wx",
-      mode: 0o600,
-    });
+    fs.writeFileSync(temporary, record, { flag: "wx", mode: 0o600 });
     fs.renameSync(temporary, file);
   } catch (error) {
     fs.rmSync(temporary, { force: true });

@@ -51,6 +51,7 @@ class Noting {
   #problem: string | undefined;
   #words: readonly string[] = [];
   #ended: string | undefined;
+  #ofContainer = false;
   /** Above 0 what is read is told by one fact that is noted already. */
   #covered = 0;
   /** Our own calls. */
@@ -90,6 +91,20 @@ class Noting {
         this.#words = words;
         return () => {
           this.#words = before;
+        };
+      },
+      ofContainer: () => {
+        const before = this.#ofContainer;
+        this.#ofContainer = true;
+        return () => {
+          this.#ofContainer = before;
+        };
+      },
+      fileKind: (path: string) => {
+        this.#covered += 1;
+        return (errno: number, type: number) => {
+          this.#covered -= 1;
+          if (this.#plain(path)) this.#fact({ kind: "fileKind", path, errno, type });
         };
       },
       monitors: (path: string, most: number) => this.#cover({ kind: "monitors", path, most }),
@@ -338,12 +353,13 @@ class Noting {
       bytes: new Uint8Array(),
       words: [],
       prefix: false,
+      own: false,
     });
   }
 
   /** Small files are compared byte by byte, as is what the kernel makes up; others by what stat(2) said before. */
   #noteContent(path: string, identity: Identity, bytes: Uint8Array, prefix: boolean): void {
-    if (!isMadeUp(path) && identity.size > BigInt(contentBytes)) {
+    if (!isMadeUp(path) && !this.#ofContainer && identity.size > BigInt(contentBytes)) {
       this.#requireSettled(path, identity);
       this.#fact({ kind: "stat", path, follow: true, errno: 0, identity });
       return;
@@ -355,7 +371,15 @@ class Noting {
     const words = this.#words;
     const kept = words.length === 0 ? bytes : picked(bytes, words);
     if (kept.length > contentBytesMost) this.giveUp(`${path} is long`);
-    this.#fact({ kind: "content", path, errno: 0, bytes: kept, words, prefix: prefix && words.length === 0 });
+    this.#fact({
+      kind: "content",
+      path,
+      errno: 0,
+      bytes: kept,
+      words,
+      prefix: prefix && words.length === 0,
+      own: this.#ofContainer,
+    });
   }
 
   #readlink(path: string, options?: object): unknown {
@@ -424,7 +448,7 @@ class Noting {
     // With O_NOFOLLOW there was no link at the end: what lstat(2) says tells that it is still so.
     if (noFollow) this.#noteIdentity(path, false);
     const identity = identityOf(path, this.#real.fstatSync(descriptor, { bigint: true }));
-    const byStat = !isMadeUp(path) && identity.size > BigInt(contentBytes);
+    const byStat = !isMadeUp(path) && !this.#ofContainer && identity.size > BigInt(contentBytes);
     if (byStat) this.#noteContent(path, identity, new Uint8Array(), false);
     this.#open.set(descriptor, { kind: "read", path, chunks: [], whole: { is: false }, byStat });
   }

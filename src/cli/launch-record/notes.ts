@@ -33,11 +33,15 @@ export type Fact =
       readonly words: readonly string[];
       /** The file may go on after these bytes. */
       readonly prefix: boolean;
+      /** The file is one of the container's own: what may be captured of it is told by the reader to decide nothing. */
+      readonly own: boolean;
     }
   | { readonly kind: "link"; readonly path: string; readonly errno: number; readonly text: string }
   | { readonly kind: "realPath"; readonly path: string; readonly text: string }
   | { readonly kind: "monitors"; readonly path: string; readonly most: number }
   | { readonly kind: "temporaries"; readonly path: string }
+  /** Nothing else of it was asked for. `type`: as in stat(2). */
+  | { readonly kind: "fileKind"; readonly path: string; readonly errno: number; readonly type: number }
   /** `time` empty: there is none that has not ended. */
   | { readonly kind: "process"; readonly path: string; readonly time: string }
   /** The file holds how a container ended, in the words of a monitor; which, and when, was not asked. */

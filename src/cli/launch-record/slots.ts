@@ -1,5 +1,16 @@
 /** What is new each time a start is repeated, found in what was written: docs/launch-record.md, "Slots". */
-/** The numbers are those of native/launch_text.c. */
+import { type Capture, captureKinds, capturesMost, freshTokens } from "./captures.ts";
+import {
+  findOrder,
+  type Order,
+  type OrderedList,
+  orderedLists,
+  orderOf,
+  placesOf,
+  type Reasons,
+} from "./orders.ts";
+
+/** The numbers are those of native/launch.h. */
 export const slotCodes = {
   id: 1,
   short: 2,
@@ -18,7 +29,18 @@ export type Slot = keyof typeof slotCodes;
 /** A text is a list of these. */
 export type Part =
   | { readonly kind: "literal"; readonly bytes: Uint8Array }
-  | { readonly kind: "slot"; readonly slot: Slot };
+  | { readonly kind: "slot"; readonly slot: Slot }
+  /** A value that was met before. */
+  | { readonly kind: "captured"; readonly index: number }
+  /** It is met for the first time. */
+  | { readonly kind: "fresh"; readonly index: number; readonly capture: Capture }
+  /** Items in their canonical order; `captured` or fresh as its index tells. */
+  | {
+      readonly kind: "order";
+      readonly index: number;
+      readonly between: Uint8Array;
+      readonly items: readonly (readonly Part[])[];
+    };
 
 /** What this start had in their place. */
 export interface Values {
@@ -29,34 +51,138 @@ export interface Values {
   readonly pid: number;
   readonly startTime: string;
   readonly parent: number;
+  /** Of the command line. */
+  readonly captures: readonly Capture[];
+  readonly reasons: Reasons;
 }
 
 interface Found {
   readonly start: number;
   readonly end: number;
-  readonly slot: Slot;
+  readonly part: Exclude<Part, { kind: "literal" }>;
 }
 
 const madeUpId = /^[0-9a-f]{64}$/;
 
 export interface SlotFinder {
   readonly partsOf: (bytes: Uint8Array) => readonly Part[];
+  /** The same of what was found: no time and no pid of this start is in that. */
+  readonly foundOf: (bytes: Uint8Array) => readonly Part[];
+  /** The same of a file of the container's own, where more is captured. */
+  readonly templateOf: (bytes: Uint8Array) => readonly Part[];
   /** How long the names of temporaries were that were found; 0: there was none. */
   readonly temporaryLength: () => number;
+  /** In order of their indices. */
+  readonly captures: () => readonly Capture[];
 }
 
 /** Finds slots; one for all texts of a start. Throws where they cannot be put there again. */
 export function slotFinder(values: Values): SlotFinder {
-  const { id, name, pid, startTime, parent } = values;
+  const captures = [...values.captures];
+  const orders: Order[] = [];
+  let words = wordsOf(values, captures);
+  let temporaryLength = 0;
+
+  const measure = ({ part, start, end }: Found): void => {
+    if (part.kind !== "slot" || part.slot !== "temporary") return;
+    if (temporaryLength !== 0 && temporaryLength !== end - start)
+      throw new Error("temporary names differ in length");
+    temporaryLength = end - start;
+  };
+  const capture = (one: Capture): number => {
+    captures.push(one);
+    words = wordsOf(values, captures);
+    return captures.length - 1;
+  };
+  const orderPart = ({ canonical, index }: Order, list: OrderedList, find = findKnown): Found => ({
+    start: list.start,
+    end: list.end,
+    part: {
+      kind: "order",
+      index,
+      between: Buffer.from(list.between, "latin1"),
+      items: canonical.map((at) => split(list.items[at]!.raw, find(list.items[at]!.raw))),
+    },
+  });
+  const findKnown = (text: string) => findWords(text, words.found, words);
+  const findAll = (text: string) => findWords(text, words.all, words);
+  const knownIn = (text: string): Found[] => {
+    const lists = orders.flatMap((order) =>
+      findOrder(text, order, values.reasons).map((list) => orderPart(order, list)),
+    );
+    return apart([...lists, ...findAll(text)]);
+  };
+  const freshIn = (text: string, lists: readonly Found[] = []): Found[] => {
+    const found = apart([...lists, ...findKnown(text)]);
+    const known = [...found];
+    const indices = new Map<string, number>();
+    for (const { start, kind, value } of freshTokens(text)) {
+      const end = start + value.length;
+      const index = indices.get(value);
+      if (known.some((one) => one.start < end && start < one.end)) continue;
+      if (index !== undefined) found.push({ start, end, part: { kind: "captured", index } });
+      else if (captures.length < capturesMost) {
+        const one = { kind, value };
+        indices.set(value, capture(one));
+        found.push({ start, end, part: { kind: "fresh", index: captures.length - 1, capture: one } });
+      }
+    }
+    return found;
+  };
+  const listsIn = (text: string): Found[] =>
+    orderedLists(text, values.reasons).flatMap((list) => {
+      const order = orderOf(list, captures.length);
+      if (captures.length >= capturesMost || orders.some((one) => namesOf(one) === namesOf(order))) return [];
+      capture({ kind: captureKinds.order, value: placesOf(order) });
+      orders.push(order);
+      return [orderPart(order, list, freshIn)];
+    });
+  const through = (find: (text: string) => Found[]) => (bytes: Uint8Array) => {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+    const found = find(text);
+    if (found.length === 0) return [{ kind: "literal", bytes }] as const;
+    found.forEach(measure);
+    requireSameLengths(text, found, captures);
+    return split(text, found);
+  };
+  return {
+    partsOf: through(knownIn),
+    foundOf: through(findKnown),
+    // Lists first: what is met in them is known in the rest.
+    templateOf: through((text) => freshIn(text, listsIn(text))),
+    temporaryLength: () => temporaryLength,
+    captures: () => captures,
+  };
+}
+
+function namesOf({ list, canonical }: Order): string {
+  return JSON.stringify(canonical.map((at) => list.items[at]!.value));
+}
+
+interface Words {
+  /** In what is written and in paths; in what is found. */
+  readonly all: RegExp;
+  readonly found: RegExp;
+  readonly parts: ReadonlyMap<string, Found["part"]>;
+}
+
+function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonly Capture[]): Words {
   const short = id !== undefined && madeUpId.test(id) ? id.slice(0, 12) : undefined;
-  const words: readonly (readonly [string, Slot])[] = [
-    ...(id === undefined ? [] : [[id, "id"] as const]),
-    ...(short === undefined ? [] : [[short, "short"] as const]),
-    ...(name === undefined ? [] : [[name, "name"] as const]),
+  const slots: readonly (readonly [string | undefined, Slot])[] = [
+    [id, "id"],
+    [short, "short"],
+    [name, "name"],
   ];
-  const bySlot = new Map(words);
+  const parts = new Map<string, Found["part"]>();
+  for (const [index, { kind, value }] of captures.entries()) {
+    if (kind !== captureKinds.order) parts.set(value, { kind: "captured", index });
+  }
+  for (const [word, slot] of slots) if (word !== undefined) parts.set(word, { kind: "slot", slot });
+  const longestFirst = [...parts.keys()].toSorted((a, b) => b.length - a.length);
+  // What was made up is found anywhere; what somebody chose may be part of a word.
+  const plain = longestFirst.map((word) => (isMadeUp(word, short, name) ? escaped(word) : alone(word)));
   const patterns = [
-    ...words.map(([word]) => escaped(word)),
+    ...plain,
     `"pid":(?<ownPid>${pid}),"startTime":"(?<ownStart>${startTime})"`,
     `(?<temporary>\\.${pid}-${startTime}-\\d+-[0-9a-f]+\\.tmp)`,
     `(?<ownPid3>${pid}) (?<ownStart3>${startTime}) pid:\\[`,
@@ -69,32 +195,34 @@ export function slotFinder(values: Values): SlotFinder {
     `"timeNano":(?<nanoseconds>\\d{19})\\b`,
     `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
   ];
-  const pattern = new RegExp(patterns.join("|"), "dg");
-  let temporaryLength = 0;
-  const measure = ({ slot, start, end }: Found): void => {
-    if (slot !== "temporary") return;
-    if (temporaryLength !== 0 && temporaryLength !== end - start)
-      throw new Error("temporary names differ in length");
-    temporaryLength = end - start;
-  };
-  const find = (bytes: Uint8Array): readonly Part[] => {
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
-    const found: Found[] = [];
-    for (const match of text.matchAll(pattern)) {
-      const word = bySlot.get(match[0]);
-      if (word !== undefined)
-        found.push({ start: match.index, end: match.index + match[0].length, slot: word });
-      for (const [group, range] of Object.entries(match.indices?.groups ?? {})) {
-        if (range !== undefined) found.push({ start: range[0], end: range[1], slot: slotOf(group) });
-      }
+  // Nothing matches an empty list.
+  const found = new RegExp(plain.length === 0 ? "(?!)" : plain.join("|"), "dg");
+  return { all: new RegExp(patterns.join("|"), "dg"), found, parts };
+}
+
+function isMadeUp(word: string, short: string | undefined, name: string | undefined): boolean {
+  return word === short || word === name || madeUpId.test(word);
+}
+
+function findWords(text: string, pattern: RegExp, { parts }: Words): Found[] {
+  const found: Found[] = [];
+  for (const match of text.matchAll(pattern)) {
+    const part = parts.get(match[0]);
+    if (part !== undefined) found.push({ start: match.index, end: match.index + match[0].length, part });
+    for (const [group, range] of Object.entries(match.indices?.groups ?? {})) {
+      if (range === undefined) continue;
+      found.push({ start: range[0], end: range[1], part: { kind: "slot", slot: slotOf(group) } });
     }
-    if (found.length === 0) return [{ kind: "literal", bytes }];
-    found.sort((left, right) => left.start - right.start);
-    found.forEach(measure);
-    requireSameLengths(text, found);
-    return partsOf(bytes, found);
-  };
-  return { partsOf: find, temporaryLength: () => temporaryLength };
+  }
+  return found;
+}
+
+/** Lists come first, and hold what is found in them. */
+function apart(found: readonly Found[]): Found[] {
+  const lists = found.filter(({ part }) => part.kind === "order");
+  return found.filter(
+    (one) => one.part.kind === "order" || !lists.some((list) => list.start < one.end && one.start < list.end),
+  );
 }
 
 function slotOf(group: string): Slot {
@@ -107,23 +235,35 @@ function escaped(word: string): string {
   return word.replace(/[.*+?^${}()|[\]\\-]/g, "\\$&");
 }
 
-/** Plans count the bytes of their strings: what is put there must be as long as what was there (native/launch_text.c). */
-const fixedSlots: ReadonlySet<Slot> = new Set(["id", "short", "name", "temporary"]);
-
-function requireSameLengths(text: string, found: readonly Found[]): void {
-  if (!text.startsWith("VPLN")) return;
-  const other = found.find(({ slot }) => !fixedSlots.has(slot));
-  if (other !== undefined) throw new Error(`the plan holds this start's ${other.slot}`);
+function alone(word: string): string {
+  return `(?<![A-Za-z0-9])${escaped(word)}(?![A-Za-z0-9])`;
 }
 
-function partsOf(bytes: Uint8Array, found: readonly Found[]): readonly Part[] {
+/** Plans count the bytes of their strings: what is put there must be as long as what was there (native/launch_text.c). */
+const fixedSlots: ReadonlySet<Slot> = new Set(["id", "short", "name", "temporary"]);
+const looseCaptures: ReadonlySet<number> = new Set([captureKinds.loosePath, captureKinds.date]);
+
+function requireSameLengths(text: string, found: readonly Found[], captures: readonly Capture[]): void {
+  if (!text.startsWith("VPLN")) return;
+  for (const { part } of found) {
+    if (part.kind === "slot" && !fixedSlots.has(part.slot))
+      throw new Error(`the plan holds this start's ${part.slot}`);
+    if (part.kind === "captured" && looseCaptures.has(captures[part.index]!.kind))
+      throw new Error(`the plan holds ${captures[part.index]!.value}`);
+  }
+}
+
+function split(text: string, found: readonly Found[]): readonly Part[] {
   const parts: Part[] = [];
   let at = 0;
-  for (const { start, end, slot } of found) {
-    if (start > at) parts.push({ kind: "literal", bytes: bytes.subarray(at, start) });
-    parts.push({ kind: "slot", slot });
+  const literal = (end: number): void => {
+    if (end > at) parts.push({ kind: "literal", bytes: Buffer.from(text.slice(at, end), "latin1") });
+  };
+  for (const { start, end, part } of found.toSorted((left, right) => left.start - right.start)) {
+    literal(start);
+    parts.push(part);
     at = end;
   }
-  if (at < bytes.length) parts.push({ kind: "literal", bytes: bytes.subarray(at) });
+  literal(text.length);
   return parts;
 }

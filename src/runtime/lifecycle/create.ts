@@ -1,7 +1,16 @@
 /** From a bundle to a directory in ROOT from which the helper makes the container, and later commands end it. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, limits, processStartTime, sweepDead, temporaryName, VitrineError } from "../../base/mod.ts";
+import {
+  errnoOf,
+  fileKind,
+  limits,
+  ofContainer,
+  processStartTime,
+  sweepDead,
+  temporaryName,
+  VitrineError,
+} from "../../base/mod.ts";
 import { encodePlan, type HostFacts, type Plan, type PlannedOp } from "../../kernel/mod.ts";
 import { encodeRuntimeConfig, parseRuntimeConfig, type RuntimeConfig } from "../../oci/mod.ts";
 import { compile, compileStart } from "../compile.ts";
@@ -74,7 +83,7 @@ export function readBundle(
 ): { config: RuntimeConfig; warnings: readonly string[] } {
   let bytes: Uint8Array;
   try {
-    bytes = readBounded(file);
+    bytes = ofContainer(() => readBounded(file));
   } catch (cause) {
     if (cause instanceof VitrineError) throw cause;
     throw new VitrineError("not-found", `cannot read ${file}: ${errnoOf(cause) ?? String(cause)}`, {
@@ -234,7 +243,7 @@ function resolveRoot(config: RuntimeConfig, bundle: string): string {
         operand: "/root/path",
       });
     }
-    if (fs.statSync(real).isDirectory()) return real;
+    if (fileKind(real) === "directory") return real;
     throw new VitrineError("invalid", `config.json/root/path: ${wanted} is not a directory`, {
       code: "rootfs-unusable",
       operand: "/root/path",

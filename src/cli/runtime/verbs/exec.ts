@@ -1,6 +1,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { limits, parseJson, readBeneath, temporaryName, VitrineError } from "../../../base/mod.ts";
+import {
+  limits,
+  ofContainer,
+  parseJson,
+  readBeneath,
+  temporaryName,
+  VitrineError,
+} from "../../../base/mod.ts";
 import { encodePlan, probeHost } from "../../../kernel/mod.ts";
 import {
   type Process,
@@ -208,7 +215,7 @@ function requireNumber(text: string, flag: string): number {
 function readJson(file: string): unknown {
   let bytes: Uint8Array;
   try {
-    bytes = fs.readFileSync(file);
+    bytes = ofContainer(() => fs.readFileSync(file));
   } catch (cause) {
     throw new VitrineError("not-found", `cannot read ${file}`, {
       code: "process-file-missing",

@@ -1,7 +1,7 @@
 /** What `create` and `run` share: options, and from a bundle to the helper. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { VitrineError } from "../../../base/mod.ts";
+import { fileKind, VitrineError } from "../../../base/mod.ts";
 import { type HostFacts, probeHost } from "../../../kernel/mod.ts";
 import {
   type CreateOptions,
@@ -119,11 +119,11 @@ function socketActivation(listen: string | undefined): { count: number; environm
 
 /** Known to be wrong before anything is made. Error: `console-socket-unusable`. */
 export function requireSocket(socket: string): string {
-  const stat = fs.statSync(socket, { throwIfNoEntry: false });
-  if (stat?.isSocket() === true) return socket;
+  const kind = fileKind(socket);
+  if (kind === "socket") return socket;
   throw new VitrineError(
     "invalid",
-    `console socket ${socket}: ${stat === undefined ? "no such file or directory" : "not a socket"}`,
+    `console socket ${socket}: ${kind === "missing" ? "no such file or directory" : "not a socket"}`,
     {
       code: "console-socket-unusable",
       operand: "--console-socket",

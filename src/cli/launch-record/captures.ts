@@ -1,0 +1,38 @@
+/**
+ * What an engine gives each container of its own beside the id, found in what was read: docs/launch-record.md, "Captures".
+ * Texts are bytes as latin1. The kinds are those of native/launch.h.
+ */
+export const captureKinds = { path: 1, loosePath: 2, digits: 3, date: 4, order: 5 } as const;
+
+export interface Capture {
+  readonly kind: number;
+  /** Of an order: the places of its items, a byte each. */
+  readonly value: string;
+}
+
+/** LAUNCH_CAPTURES_MAX */
+export const capturesMost = 48;
+
+/** What the launcher captured of the command line: native/launch.c, `list_captures`. */
+export function readCaptures(list: string): Capture[] {
+  const lines = Buffer.from(list, "utf8").toString("latin1").split("\n").slice(0, -1);
+  return lines.map((line) => ({ kind: Number(line[0]), value: line.slice(1) }));
+}
+
+/** As native/launch_capture.c: no word and no number is taken for random digits. */
+const fresh =
+  /(?<![A-Za-z0-9])(?:(?<digits>(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{12,128})|(?<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)))(?![A-Za-z0-9])/g;
+
+export interface FreshToken {
+  readonly start: number;
+  readonly kind: number;
+  readonly value: string;
+}
+
+export function freshTokens(text: string): readonly FreshToken[] {
+  return Array.from(text.matchAll(fresh), (match) => ({
+    start: match.index,
+    kind: match.groups?.["digits"] === undefined ? captureKinds.date : captureKinds.digits,
+    value: match[0],
+  }));
+}
