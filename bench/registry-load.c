@@ -46,6 +46,17 @@ static void send_all(int fd, const char *bytes, size_t length)
 	}
 }
 
+/* A server may end a connection after any answer. */
+static int connect_again(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		fail("connect");
+	return fd;
+}
+
 static int ask(int fd, const char *format, ...)
 {
 	char text[2048];
@@ -57,8 +68,8 @@ static int ask(int fd, const char *format, ...)
 	return fd;
 }
 
-/* Reads an answer; its body is thrown away. `head` keeps the headers. */
-static void answer(int fd, char *head, int status)
+/* Reads an answer; its body is thrown away. `head` keeps the headers. The connection for the next request. */
+static int answer(int fd, char *head, int status)
 {
 	size_t have = 0;
 	char *end;
@@ -86,12 +97,13 @@ static void answer(int fd, char *head, int status)
 	}
 	__atomic_add_fetch(&body_bytes, counted, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&requests, 1, __ATOMIC_RELAXED);
+	return strcasestr(head, "\r\nconnection: close") == NULL ? fd : connect_again(fd);
 }
 
-static void get(int fd, char *head)
+static int get(int fd, char *head)
 {
 	ask(fd, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: application/vnd.oci.image.manifest.v1+json, */*\r\n\r\n", path);
-	answer(fd, head, 200);
+	return answer(fd, head, 200);
 }
 
 /* The path where the upload goes on, to be freed. */
@@ -112,10 +124,10 @@ static char *keep_location(char *head)
 	return rest;
 }
 
-static void put(int fd, char *head, long client, const char *piece)
+static int put(int fd, char *head, long client, const char *piece)
 {
 	ask(fd, "POST /v2/%s/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", path);
-	answer(fd, head, 202);
+	fd = answer(fd, head, 202);
 	char *location = keep_location(head);
 	ask(fd, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %lld\r\n\r\n", location,
 	    upload_bytes);
@@ -125,27 +137,27 @@ static void put(int fd, char *head, long client, const char *piece)
 		__atomic_add_fetch(&body_bytes, count, __ATOMIC_RELAXED);
 	}
 	free(location);
-	answer(fd, head, 202);
+	fd = answer(fd, head, 202);
 	location = keep_location(head);
 	ask(fd, "PUT %s%cdigest=%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", location,
 	    strchr(location, '?') == NULL ? '?' : '&', digests[client]);
 	free(location);
-	answer(fd, head, 201);
+	return answer(fd, head, 201);
 }
 
 static void *run(void *number)
 {
 	long client = (long)number;
 	char *head = malloc(HEAD_BYTES), *piece = malloc(PIECE_BYTES);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (head == NULL || piece == NULL || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		fail("connect");
+	if (head == NULL || piece == NULL)
+		fail("memory");
+	int fd = connect_again(-1);
 	memset(piece, (int)client + 1, PIECE_BYTES);
 	for (;;) {
 		if (digests == NULL)
-			get(fd, head);
+			fd = get(fd, head);
 		else
-			put(fd, head, client, piece);
+			fd = put(fd, head, client, piece);
 	}
 	return NULL;
 }

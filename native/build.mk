@@ -68,7 +68,7 @@ HELPER_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-o
 helper-asan: build/vitrine-helper-asan
 build/vitrine-helper-asan: $(HELPER_SOURCES) $(HELPER_HEADERS) native/build.mk
 	@mkdir -p $(@D)
-	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -O1 -g $(HELPER_SANITIZE) -o $@ $(HELPER_SOURCES)
+	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -DCONVEY_UNSEALED -O1 -g $(HELPER_SANITIZE) -pthread -o $@ $(HELPER_SOURCES)
 
 # A helper that believes its kernel older than the mount API: the tests of native/classic.c.
 build/vitrine-helper-classic: $(HELPER_SOURCES) $(HELPER_HEADERS) native/build.mk
@@ -103,6 +103,7 @@ build/launch-test: native/test/launch.c $(LAUNCH_DECODER) native/launch.h native
 helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic
 	@for helper in $^; do echo "$$helper"; VITRINE_TEST_HELPER=$(CURDIR)/$$helper node_modules/.bin/node --test \
 	  --test-timeout=120000 test/integration/helper.test.ts test/integration/helper-apply.test.ts || exit 1; done
+	VITRINE_TEST_HELPER=$(CURDIR)/build/vitrine-helper-asan node_modules/.bin/bun test --timeout 60000 src/registry/server/convey
 
 # config.json, mutated, all the way to the helper's decoder: test/fuzz/config.ts.
 .PHONY: config-fuzz plan-decoder

@@ -1,5 +1,6 @@
 /* vitrine-helper: the part of vitrine that touches the kernel. Its command line is in ARCHITECTURE.md. */
 #include "client.h"
+#include "convey.h"
 #include "helper.h"
 #include "lifecycle.h"
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 
 static int usage(void) {
   complain("usage: vitrine-helper run [--preserve-fds N | --lifeline] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
-           "--newgidmap PATH]] | reap PROGRAM [ARG]... | adopt PIDFILE PROCESSFILE | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS");
+           "--newgidmap PATH]] | reap PROGRAM [ARG]... | adopt PIDFILE PROCESSFILE | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS | convey THREADS");
   return 125;
 }
 
@@ -32,6 +33,7 @@ int main(int argc, char **argv) {
   for (int i = 2; i < argc && strcmp(argv[1], "apply") == 0; i++) {
     if (strcmp(argv[i], "--copy=3") == 0) kept = 1;
   }
+  if (argc == 3 && strcmp(argv[1], "convey") == 0) kept = 1;
   if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--restarted") == 0) {
     run = true;
     restarted = argv[3];
@@ -52,6 +54,7 @@ int main(int argc, char **argv) {
   if (argc >= 4 && strcmp(argv[1], "delete") == 0) return delete_main(argv + 2);
   if (argc >= 3 && strcmp(argv[1], "attach") == 0) return attach_main(argc - 2, argv + 2);
   if (argc == 5 && strcmp(argv[1], "await") == 0) return await_main(argv + 2);
+  if (argc == 3 && strcmp(argv[1], "convey") == 0) return convey_main(argc - 2, argv + 2);
   if (argc >= 2 && strcmp(argv[1], "apply") == 0) return apply_main(argc - 2, argv + 2);
   return usage();
 }

@@ -7,6 +7,7 @@
  * Both say on stdout how far they are, lines that begin with `@`: `@N` (N plain bytes are there), `@end` or `@corrupt REASON`, `@sha256 HEX`.
  */
 #include "unpacker.h"
+#include "filter.h"
 #include "helper.h"
 #include "inflate.h"
 #include "sha256.h"
@@ -18,32 +19,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#if defined(__x86_64__)
-#define SEAL_ARCHITECTURE 0xc000003eu
-#elif defined(__aarch64__)
-#define SEAL_ARCHITECTURE 0xc00000b7u
-#endif
-
-/* futex(2), bpf(2), seccomp(2) */
+/* futex(2) */
 #define K_FUTEX_WAIT 0
 #define K_FUTEX_WAKE 1
-#define K_BPF_LOAD 0x20 /* BPF_LD | BPF_W | BPF_ABS */
-#define K_BPF_JUMP_EQUAL 0x15 /* BPF_JMP | BPF_JEQ | BPF_K */
-#define K_BPF_RETURN 0x06 /* BPF_RET | BPF_K */
-#define K_SECCOMP_MODE_FILTER 2
-#define K_SECCOMP_RET_KILL_PROCESS 0x80000000u
-#define K_SECCOMP_RET_ALLOW 0x7fff0000u
-#define SECCOMP_DATA_NUMBER 0
-#define SECCOMP_DATA_ARCHITECTURE 4
-struct k_filter {
-  uint16_t code;
-  uint8_t if_true, if_false;
-  uint32_t value;
-};
-struct k_filter_program {
-  unsigned short count;
-  const struct k_filter *filter;
-};
 
 /* Plain bytes that are made known together. */
 #define TURN_BYTES (256u * 1024)
@@ -79,8 +57,6 @@ void unpacker_release(struct unpacker *unpacker, uint64_t position) {
 /* --- the seal --- */
 
 #ifdef SEAL_ARCHITECTURE
-#define ALLOW(number) {K_BPF_JUMP_EQUAL, 0, 1, (number)}, {K_BPF_RETURN, 0, 0, K_SECCOMP_RET_ALLOW}
-
 static bool seal(void) {
   static const struct k_filter filter[] = {
     {K_BPF_LOAD, 0, 0, SECCOMP_DATA_ARCHITECTURE},

@@ -90,6 +90,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
     await using served = await serveRegistry({
       ...config,
       root,
+      helperPath: context.helperPath(),
       ...(store && { layout: store }),
       s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),

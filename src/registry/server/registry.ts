@@ -8,6 +8,7 @@ import * as path from "node:path";
 import { limits, VitrineError } from "../../base/mod.ts";
 import { openAccess } from "./access/open.ts";
 import type { Access } from "./access/types.ts";
+import { startCarrier } from "./convey/carrier.ts";
 import { RegistryError } from "./errors.ts";
 import { type EventSink, noEvents } from "./events.ts";
 import { Exchange } from "./http/exchange.ts";
@@ -44,6 +45,8 @@ export interface RegistryOptions extends PolicyOptions {
   readonly onFault?: (error: unknown, exchange: Exchange) => void;
   /** Answers what is not below /v2 (the page, metrics); false where it does not know the path. */
   readonly pages?: (service: Service, exchange: Exchange) => Promise<boolean>;
+  /** `vitrine-helper`: with it, where the runtime can (bun), bodies of blobs pass beside this process. */
+  readonly helperPath?: string;
   readonly now?: () => number;
 }
 
@@ -108,6 +111,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   }
   const uploads = new UploadArea(storage.uploadDirectory);
   const metrics = new Metrics();
+  const carrier = options.helperPath === undefined ? undefined : await startCarrier(options.helperPath);
+  if (carrier !== undefined) stack.use(carrier);
   const { manifestBytes, blobBytes } = settings;
   const { mirror } = options;
   const service: Service = {
@@ -120,6 +125,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     metrics,
     upstream:
       mirror && startMirror(mirror, { repositories, uploads, metrics, manifestBytes, blobBytes, now }),
+    carrier,
     now,
   };
   const sweep = setInterval(
@@ -256,7 +262,7 @@ async function otherPages(service: Service, options: RegistryOptions, exchange: 
 function fail(options: RegistryOptions, exchange: Exchange, error: unknown): void {
   const answer = answerOf(error);
   if (answer === undefined) {
-    exchange.response.destroy();
+    exchange.abandon();
     return;
   }
   if (answer.status >= 500) options.onFault?.(error, exchange);
@@ -264,7 +270,7 @@ function fail(options: RegistryOptions, exchange: Exchange, error: unknown): voi
     exchange.fail(answer);
   } catch (cause) {
     options.onFault?.(cause, exchange);
-    exchange.response.destroy();
+    exchange.abandon();
   }
 }
 

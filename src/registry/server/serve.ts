@@ -25,6 +25,8 @@ export interface ServeOptions extends ServeConfig {
   readonly layout?: { readonly directory: string; readonly temporaryDirectory: string };
   /** For `s3`. */
   readonly s3Credentials?: S3Credentials;
+  /** See `RegistryOptions`. */
+  readonly helperPath?: string;
   /** Something went wrong that only the operator can mend. */
   readonly onProblem: (message: string) => void;
 }

@@ -1,6 +1,7 @@
 /** What handlers work with. */
 import type { Digest } from "../../oci/mod.ts";
 import type { Access } from "./access/types.ts";
+import type { Carrier } from "./convey/carrier.ts";
 import type { EventSink } from "./events.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
@@ -26,6 +27,8 @@ export interface Service {
   readonly events: EventSink;
   readonly metrics: Metrics;
   readonly upstream: Upstream | undefined;
+  /** Where there is one, bodies of blobs need not pass through this process. */
+  readonly carrier: Carrier | undefined;
   now(): number;
 }
 

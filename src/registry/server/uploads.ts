@@ -16,10 +16,13 @@ import {
 } from "../../base/mod.ts";
 import type { DigestAlgorithm } from "../../oci/mod.ts";
 import { type Digest, formatDigest } from "../../oci/mod.ts";
+import { beginHash, type HashState, hashedBytes, type Report } from "./convey/wire.ts";
 
 const idGrammar = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Bytes gathered before they are written together. */
 const writeBytes = 512 * 1024;
+/** So much is hashed a second time rather than not carried. */
+const hashedAgainBytes = 16 * 1024 * 1024;
 /** After so many the disk begins to work on what it has. */
 const flushBytes = 16 * 1024 * 1024;
 
@@ -41,7 +44,7 @@ export class UploadArea {
     const directory = path.join(this.directory, id);
     await fs.mkdir(directory, { recursive: true });
     await fs.writeFile(path.join(directory, "upload.json"), JSON.stringify({ repository, algorithm }));
-    const file = await fs.open(path.join(directory, "data"), "wx", 0o600);
+    const file = await fs.open(path.join(directory, "data"), "wx+", 0o600);
     return this.remember(new Upload(id, repository, directory, file, 0, algorithm));
   }
 
@@ -122,6 +125,8 @@ export class Upload {
   private readonly algorithm: DigestAlgorithm;
   /** Undefined where it has not seen every byte. */
   private hasher: Hasher | undefined;
+  /** What another process has hashed of it, and the digest of that. */
+  private carried: { readonly hash: HashState; readonly hex: string } | undefined;
   private bytes: number;
   private user: { readonly stop: () => void; readonly done: Promise<void> } | undefined;
   private closed = false;
@@ -233,6 +238,30 @@ export class Upload {
     }
   }
 
+  /** Whether its next bytes may be written and hashed by another process; see `appendCarried`. */
+  get carriable(): boolean {
+    if (this.algorithm !== "sha256") return false;
+    return this.bytes - (this.carried === undefined ? 0 : hashedBytes(this.carried.hash)) <= hashedAgainBytes;
+  }
+
+  /**
+   * Appends what another process writes to the file from `position` on, having hashed all that is before it. Whatever
+   * its report says was written stays.
+   */
+  async appendCarried(
+    carry: (file: number, position: number, hash: HashState) => Promise<Report>,
+  ): Promise<Report> {
+    const report = await carry(this.file.fd, this.bytes, this.carried?.hash ?? beginHash());
+    if (report.count === 0) {
+      await this.file.truncate(this.bytes).catch(() => undefined);
+      return report;
+    }
+    this.bytes += report.count;
+    this.hasher = undefined;
+    this.carried = hashedBytes(report.hash) === this.bytes ? report : undefined;
+    return report;
+  }
+
   private async write(chunks: Uint8Array[], position: number, bytes: number): Promise<void> {
     await writeChunks(this.file, chunks, position);
     this.bytes = position + bytes;
@@ -259,6 +288,13 @@ export class Upload {
       const digest = formatDigest(algorithm, this.hasher.hex());
       this.hasher = undefined;
       return digest;
+    }
+    if (
+      this.carried !== undefined &&
+      algorithm === "sha256" &&
+      hashedBytes(this.carried.hash) === this.bytes
+    ) {
+      return formatDigest(algorithm, this.carried.hex);
     }
     const hasher = createHasher(algorithm);
     for await (const chunk of readFileStream(this.path)) hasher.update(chunk);

@@ -61,7 +61,7 @@ export async function getBlob(
       "Content-Length": length,
       ...(range !== undefined && { "Content-Range": formatContentRange(range, size) }),
     });
-    await sendBlob(exchange, reader, first, length);
+    await sendBlob(exchange, reader, first, length, service.carrier);
   } finally {
     await reader.close();
   }

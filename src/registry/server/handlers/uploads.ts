@@ -6,6 +6,7 @@ import { paths } from "../../protocol/paths.ts";
 import { formatUploadRange, parseUploadRange } from "../../protocol/ranges.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
+import { receiveCarried } from "../http/receive-body.ts";
 import { quotaLeft, requireQuota } from "../quota.ts";
 import type { Service } from "../service.ts";
 import type { Upload } from "../uploads.ts";
@@ -208,7 +209,9 @@ async function receive(service: Service, exchange: Exchange, upload: Upload): Pr
   if (left <= 0 || (exchange.contentLength ?? 0) + upload.size > left) {
     await requireQuota(service, upload.repository, (exchange.contentLength ?? 1) + upload.size);
   }
-  await upload.append(exchange.body(), Math.min(left, service.limits.blobBytes));
+  const most = Math.min(left, service.limits.blobBytes);
+  if (await receiveCarried(service, exchange, upload, most)) return;
+  await upload.append(exchange.body(), most);
 }
 
 /** Verifies what came, makes it a blob of the repository and answers 201. A wrong digest ends the session. */

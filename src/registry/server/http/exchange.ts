@@ -16,6 +16,8 @@ export interface BodyGuard {
   readonly progressBytes: number;
   /** … in each span of this length, or the request ends with 408. */
   readonly progressMilliseconds: number;
+  /** A connection on which nothing moves for so long is closed. */
+  readonly idleMilliseconds: number;
 }
 
 export class Exchange {
@@ -38,7 +40,8 @@ export class Exchange {
   /** Texts for `Warning` headers. */
   readonly warnings: string[] = [];
   private readonly search: string;
-  private readonly guard: BodyGuard;
+  readonly guard: BodyGuard;
+  private taken = false;
   private parameters: URLSearchParams | undefined;
   private extra: Record<string, string> | undefined;
 
@@ -111,15 +114,34 @@ export class Exchange {
       if (!this.request.complete) throw new Error("incomplete");
     } catch (cause) {
       if (!stalled && this.request.complete) throw cause;
-      throw new VitrineError(
-        "unavailable",
-        stalled ? "the request's body stalled" : "the connection broke in the request's body",
-        { code: stalled ? "body-stalled" : "body-cut", cause },
-      );
+      throw bodyFailure(stalled, cause);
     } finally {
       clearInterval(timer);
       this.working = true;
     }
+  }
+
+  /**
+   * Takes the body away from the runtime, which reads no more of the connection; what it had read. What is missing of
+   * `contentLength` is for the caller to read from the connection itself, which ends after the answer.
+   * Only for a body with a `Content-Length`, before anything of it was asked for, on bun.
+   */
+  async takeBody(): Promise<readonly Uint8Array[]> {
+    const { request } = this;
+    this.taken = true;
+    request.socket.pause();
+    // Asked for more, it would let the runtime read on.
+    request._read = () => undefined;
+    // What came together with the headers is on its way to `request`.
+    for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+    const early: Uint8Array[] = [];
+    while (true) {
+      const chunk = request.read() as Uint8Array | null;
+      if (chunk === null) break;
+      early.push(chunk);
+      this.receivedBytes += chunk.length;
+    }
+    return early;
   }
 
   /** All of a small body. Error: 413 beyond `most`, before reading when `Content-Length` tells. */
@@ -159,7 +181,12 @@ export class Exchange {
       ...(headers as Record<string, string | number | string[]>),
     };
     if (status !== 204 && status !== 304 && all["Content-Length"] === undefined) all["Content-Length"] = 0;
-    if (this.bodyIsUnread()) {
+    if (this.taken) {
+      all["Connection"] = "close";
+      // The runtime waits for a body that it will not see.
+      const { socket } = this.request;
+      this.response.once("close", () => socket?.destroy());
+    } else if (this.bodyIsUnread()) {
       all["Connection"] = "close";
       this.drain();
     }
@@ -170,10 +197,17 @@ export class Exchange {
     this.send(status, { "Content-Type": "application/json", ...headers }, `${JSON.stringify(value)}\n`);
   }
 
+  /** Ends the connection, for a client that is not there, or must see that what it has is not whole. */
+  abandon(): void {
+    // The response alone, ended without a status, would be a "200 OK".
+    this.request.socket?.destroy();
+    this.response.destroy();
+  }
+
   fail(error: RegistryError): void {
     if (this.response.headersSent) {
-      // Too late for a status: the client must see that the body is not whole.
-      this.response.destroy();
+      // Too late for a status.
+      this.abandon();
       return;
     }
     const { code, message, detail } = error;
@@ -202,4 +236,13 @@ export class Exchange {
     request.on("close", () => clearTimeout(timer));
     request.resume();
   }
+}
+
+/** Why no more came of a body. */
+export function bodyFailure(stalled: boolean, cause?: unknown): VitrineError {
+  return new VitrineError(
+    "unavailable",
+    stalled ? "the request's body stalled" : "the connection broke in the request's body",
+    { code: stalled ? "body-stalled" : "body-cut", cause },
+  );
 }

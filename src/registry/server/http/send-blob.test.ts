@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { digestOf } from "../../../oci/mod.ts";
 import { startRegistry } from "../registry.ts";
 import { TestClient } from "../testing.ts";
-import { openConveyor, placeOf } from "./sendfile.ts";
+import { placeOf } from "./connection.ts";
+import { openConveyor } from "./sendfile.ts";
 
 /** Larger than a connection's buffers, and no multiple of any piece. */
 const content = randomFillSync(Buffer.alloc(9 * 1024 * 1024 + 12_345));

@@ -1,0 +1,296 @@
+/*
+ * `convey`: carries bodies of blobs between connections and files for the registry, beside it, so that they pass through no
+ * JavaScript. Descriptor 3 is a socket (SOCK_SEQPACKET) on which the registry asks: a `struct order` with two descriptors, the
+ * connection and the file. Each is carried out by one of a fixed number of threads and answered with a `struct report` on
+ * stdout. The registry speaks HTTP; here is nothing but counted bytes, SHA-256 and what the file system says.
+ *
+ * It ends when the registry does. Sealed (seccomp): it can use what it is handed, and open nothing.
+ */
+#include "convey.h"
+#include "filter.h"
+#include "helper.h"
+#include "sha256.h"
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define ORDERS 3
+/* What a file is told to begin writing to the disk while the rest is on its way. */
+#define FLUSH_BYTES (16u * 1024 * 1024)
+#define STACK_BYTES (128u * 1024)
+
+/* --- waiting for the other end of a connection --- */
+
+struct patience {
+  uint64_t window, least; /* ms; bytes that each of them must bring */
+  uint64_t waited, bytes; /* in the present one */
+};
+
+static uint64_t milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Waits once; only that time counts, not what the disk takes. */
+static int wait_for(struct patience *patience, int fd, short events) {
+  struct pollfd poll_fd = {fd, events, 0};
+  uint64_t left = patience->waited < patience->window ? patience->window - patience->waited : 0;
+  uint64_t before = milliseconds();
+  if (poll(&poll_fd, 1, left > 1000000 ? 1000000 : (int)left) < 0 && errno != EINTR) return errno;
+  patience->waited += milliseconds() - before;
+  return 0;
+}
+
+/* Called where nothing could be moved; false: the other end was too slow. */
+static bool may_wait(struct patience *patience) {
+  if (patience->waited < patience->window) return true;
+  bool moved = patience->bytes >= patience->least;
+  patience->waited = 0;
+  patience->bytes = 0;
+  return moved;
+}
+
+/* --- from a file to a connection --- */
+
+static int of_file(struct report *report, int error) {
+  report->of_file = error != 0;
+  return error;
+}
+
+static int carry_out(const struct order *order, int connection, int file, struct report *report) {
+  struct patience patience = {order->window, order->least, 0, 0};
+  off_t position = (off_t)order->position;
+  while (report->count < order->count) {
+    uint64_t left = order->count - report->count;
+    ssize_t sent = sendfile(connection, file, &position, left > CONVEY_TURN_BYTES ? CONVEY_TURN_BYTES : (size_t)left);
+    if (sent > 0) {
+      report->count += (uint64_t)sent;
+      patience.bytes += (uint64_t)sent;
+    } else if (sent == 0) {
+      return of_file(report, ENODATA);
+    } else if (errno == EAGAIN) {
+      if (!may_wait(&patience)) return ETIMEDOUT;
+      int error = wait_for(&patience, connection, POLLOUT);
+      if (error != 0) return error;
+    } else if (errno != EINTR) {
+      return errno == EIO ? of_file(report, errno) : errno;
+    }
+  }
+  return 0;
+}
+
+/* --- from a connection to a file --- */
+
+static int write_piece(int file, const uint8_t *at, size_t size, uint64_t position, size_t *wrote) {
+  for (*wrote = 0; *wrote < size;) {
+    ssize_t done = pwrite(file, at + *wrote, size - *wrote, (off_t)(position + *wrote));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return errno;
+    if (done == 0) return EIO;
+    *wrote += (size_t)done;
+  }
+  return 0;
+}
+
+/* What is in the file already and was not hashed. */
+static int catch_up(struct sha256 *hash, int file, uint64_t until, uint8_t *buffer) {
+  while (hash->size < until) {
+    uint64_t left = until - hash->size;
+    ssize_t got = pread(file, buffer, left > CONVEY_BUFFER_BYTES ? CONVEY_BUFFER_BYTES : (size_t)left, (off_t)hash->size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno;
+    if (got == 0) return ENODATA;
+    sha256_update(hash, buffer, (size_t)got);
+  }
+  return 0;
+}
+
+/* As much as is there, up to `size`. `*ended`: the other end sends no more. */
+static int receive_some(int connection, uint8_t *buffer, size_t size, size_t *have, bool *ended) {
+  for (*have = 0; *have < size;) {
+    ssize_t got = recv(connection, buffer + *have, size - *have, MSG_DONTWAIT);
+    if (got > 0) {
+      *have += (size_t)got;
+    } else if (got == 0) {
+      *ended = true;
+      return 0;
+    } else if (errno == EAGAIN) {
+      return 0;
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+static int carry_in(const struct order *order, int connection, int file, struct report *report, uint8_t *buffer) {
+  struct patience patience = {order->window, order->least, 0, 0};
+  uint64_t flushed = order->position;
+  int error = of_file(report, catch_up(&report->hash, file, order->position, buffer));
+  bool ended = false;
+  while (error == 0 && report->count < order->count) {
+    if (ended) return ECONNRESET;
+    uint64_t left = order->count - report->count;
+    uint64_t position = order->position + report->count;
+    size_t have, wrote;
+    int broken = receive_some(connection, buffer, left > CONVEY_BUFFER_BYTES ? CONVEY_BUFFER_BYTES : (size_t)left, &have, &ended);
+    error = of_file(report, write_piece(file, buffer, have, position, &wrote));
+    sha256_update(&report->hash, buffer, wrote);
+    report->count += wrote;
+    patience.bytes += wrote;
+    if (error != 0) return error;
+    if (broken != 0) return broken;
+    if (position + wrote - flushed >= FLUSH_BYTES) {
+      /* Only begun; whoever stores the blob waits for all of it, and hears of errors. */
+      sync_file_range(file, (off_t)flushed, (off_t)(position + wrote - flushed), SYNC_FILE_RANGE_WRITE);
+      flushed = position + wrote;
+    }
+    if (have > 0 || ended) continue;
+    if (!may_wait(&patience)) return ETIMEDOUT;
+    error = wait_for(&patience, connection, POLLIN);
+  }
+  return error;
+}
+
+/* --- orders --- */
+
+/* False where there will be no more. Orders that are none are passed over. */
+static bool take_order(struct order *order, int fds[2]) {
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+  } control;
+  for (;;) {
+    struct iovec part = {order, sizeof *order};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t got = recvmsg(ORDERS, &message, MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    fds[0] = fds[1] = -1;
+    struct cmsghdr *handed = CMSG_FIRSTHDR(&message);
+    size_t count = 0;
+    if (handed != NULL && handed->cmsg_level == SOL_SOCKET && handed->cmsg_type == SCM_RIGHTS && handed->cmsg_len >= CMSG_LEN(0)) {
+      count = (handed->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      memcpy(fds, CMSG_DATA(handed), (count < 2 ? count : 2) * sizeof(int));
+    }
+    if ((size_t)got == sizeof *order && count == 2 && order->hash.size <= order->position) return true;
+    for (int i = 0; i < 2; i++) {
+      if (fds[i] >= 0) close(fds[i]);
+    }
+  }
+}
+
+static bool tell(const struct report *report) {
+  static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
+  const char *at = (const char *)report;
+  bool said = true;
+  pthread_mutex_lock(&speaking);
+  for (size_t left = sizeof *report; said && left > 0;) {
+    ssize_t wrote = write(STDOUT_FILENO, at, left);
+    if (wrote < 0 && errno == EINTR) continue;
+    said = wrote > 0;
+    if (!said) break;
+    at += wrote;
+    left -= (size_t)wrote;
+  }
+  pthread_mutex_unlock(&speaking);
+  return said;
+}
+
+static void *carry(void *buffer) {
+  struct order order;
+  int fds[2];
+  while (take_order(&order, fds)) {
+    struct report report = {.id = order.id, .hash = order.hash};
+    report.error = order.kind == ORDER_OUT  ? carry_out(&order, fds[0], fds[1], &report)
+                   : order.kind == ORDER_IN ? carry_in(&order, fds[0], fds[1], &report, buffer)
+                                            : EINVAL;
+    struct sha256 hash = report.hash;
+    sha256_hex(&hash, report.hex);
+    close(fds[0]);
+    close(fds[1]);
+    if (!tell(&report)) _exit(1);
+  }
+  _exit(0);
+}
+
+/* --- the seal: not under a sanitizer, which has calls of its own --- */
+
+#if defined(SEAL_ARCHITECTURE) && !defined(CONVEY_UNSEALED)
+static bool seal(void) {
+  static const struct k_filter filter[] = {
+    {K_BPF_LOAD, 0, 0, SECCOMP_DATA_ARCHITECTURE},
+    {K_BPF_JUMP_EQUAL, 1, 0, SEAL_ARCHITECTURE},
+    {K_BPF_RETURN, 0, 0, K_SECCOMP_RET_KILL_PROCESS},
+    {K_BPF_LOAD, 0, 0, SECCOMP_DATA_NUMBER},
+    ALLOW(SYS_recvfrom),
+    ALLOW(SYS_recvmsg),
+    ALLOW(SYS_sendfile),
+    ALLOW(SYS_pread64),
+    ALLOW(SYS_pwrite64),
+    ALLOW(SYS_sync_file_range),
+#ifdef SYS_poll
+    ALLOW(SYS_poll),
+#endif
+    ALLOW(SYS_ppoll),
+    ALLOW(SYS_write),
+    ALLOW(SYS_close),
+    ALLOW(SYS_futex),
+    ALLOW(SYS_clock_gettime),
+    ALLOW(SYS_exit_group),
+    ALLOW(SYS_rt_sigreturn),
+    ALLOW(SYS_restart_syscall),
+    {K_BPF_RETURN, 0, 0, K_SECCOMP_RET_KILL_PROCESS},
+  };
+  struct k_filter_program program = {sizeof filter / sizeof *filter, filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, K_SECCOMP_MODE_FILTER, &program) == 0;
+}
+#else
+static bool seal(void) { return true; }
+#endif
+
+/* A thread waits until all are there, then for its filter: one that is set by the first would be its own alone. */
+static pthread_barrier_t begun;
+
+static void *begin_carrying(void *buffer) {
+  pthread_barrier_wait(&begun);
+  if (!seal()) _exit(1);
+  return carry(buffer);
+}
+
+int convey_main(int argc, char **argv) {
+  unsigned long threads = argc == 1 ? strtoul(argv[0], NULL, 10) : 0;
+  if (threads < 1 || threads > CONVEY_THREADS_MAX) {
+    complain("vitrine-helper: convey: a number of threads up to %d is expected", CONVEY_THREADS_MAX);
+    return 1;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  /* A terminal's signals are for the registry, which lets what runs end. */
+  signal(SIGINT, SIG_IGN);
+  signal(SIGQUIT, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  uint8_t *buffers = malloc(threads * CONVEY_BUFFER_BYTES);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  pthread_barrier_init(&begun, NULL, (unsigned)threads + 1);
+  for (unsigned long i = 0; i < threads; i++) {
+    pthread_t thread;
+    if (buffers == NULL || pthread_create(&thread, &attributes, begin_carrying, buffers + i * CONVEY_BUFFER_BYTES) != 0) {
+      complain("vitrine-helper: convey: no memory for threads");
+      return 1;
+    }
+  }
+  pthread_barrier_wait(&begun);
+  if (!seal()) return 1;
+  /* Every other thread may be at work: this one sees at once when the registry is gone. */
+  struct pollfd registry = {ORDERS, 0, 0};
+  while (poll(&registry, 1, -1) < 0 && errno == EINTR) continue;
+  _exit(0);
+}

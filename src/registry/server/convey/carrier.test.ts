@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { randomFillSync } from "node:crypto";
+import * as fs from "node:fs";
+import * as net from "node:net";
+import * as path from "node:path";
+import { test } from "node:test";
+import { digestOf } from "../../../oci/mod.ts";
+import { type Registry, type RegistryOptions, startRegistry } from "../registry.ts";
+import { TestClient } from "../testing.ts";
+import { beginHash, decodeReport, encodeOrder, hashedBytes } from "./wire.ts";
+
+const helperPath =
+  process.env["VITRINE_TEST_HELPER"] ?? path.resolve(import.meta.dirname, "../../../../dist/vitrine-helper");
+/** Why bodies cannot pass beside this process; then all of these went through it. */
+const unable = !("Bun" in globalThis)
+  ? "this runtime does not call C: the served registry's tests do this with the command"
+  : !fs.existsSync(helperPath)
+    ? "dist/vitrine-helper is not built"
+    : false;
+
+/** Counts what was carried. */
+async function start(
+  options: RegistryOptions = {},
+): Promise<{ registry: Registry; carried: () => { in: number; out: number } }> {
+  const registry = await startRegistry({ ...options, helperPath });
+  const { carrier } = registry.service;
+  assert.ok(carrier !== undefined);
+  const counts = { in: 0, out: 0 };
+  const take = carrier.take.bind(carrier);
+  carrier.take = async (socket) => {
+    const place = await take(socket);
+    if (place === undefined) return undefined;
+    return {
+      carry: (file, order) => {
+        counts[order.kind] += 1;
+        return place.carry(file, order);
+      },
+      [Symbol.dispose]: () => place[Symbol.dispose](),
+    };
+  };
+  return { registry, carried: () => counts };
+}
+
+/** One connection: writes the pieces, each after a moment; what came until it was closed. */
+async function talk(port: number, pieces: readonly (string | Uint8Array)[], end = false): Promise<string> {
+  const socket = net.connect(port, "127.0.0.1");
+  let text = "";
+  socket.on("data", (data: Buffer) => {
+    text += data.toString("latin1");
+  });
+  socket.on("error", () => undefined);
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  for (const piece of pieces) {
+    socket.write(piece);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  if (end) socket.destroy();
+  await closed;
+  return text;
+}
+
+const body = randomFillSync(Buffer.alloc(5 * 1024 * 1024 + 77));
+
+async function begin(client: TestClient): Promise<string> {
+  const { headers } = await client.request("POST", "/v2/big/blobs/uploads/");
+  return String(headers["location"]);
+}
+
+test("orders and reports are what the helper's are", () => {
+  const order = encodeOrder({
+    id: 5n,
+    kind: "in",
+    position: 2 ** 40 + 1,
+    count: 9,
+    windowMilliseconds: 7,
+    leastBytes: 3,
+  });
+  assert.equal(order.length, 152);
+  assert.equal(new DataView(order.buffer).getBigUint64(16, true), 2n ** 40n + 1n);
+  assert.equal(hashedBytes(beginHash()), 0);
+  const report = new Uint8Array(200);
+  const view = new DataView(report.buffer);
+  view.setInt32(8, 28, true);
+  view.setUint32(12, 1, true);
+  view.setBigUint64(24 + 32, 12n, true);
+  const { error, ofFile, hash } = decodeReport(report);
+  assert.deepEqual([error, ofFile, hashedBytes(hash)], [28, true, 12]);
+});
+
+test("large bodies pass beside the process, in both directions, whole", { skip: unable }, async () => {
+  const { registry, carried } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  for (const size of [1024 * 1024, 9 * 1024 * 1024 + 123, 40 * 1024 * 1024]) {
+    const content = randomFillSync(Buffer.alloc(size));
+    const digest = await client.pushBlob("big", content);
+    const got = await client.get(`/v2/big/blobs/${digest}`);
+    assert.ok(got.body.equals(content));
+    const part = await client.get(`/v2/big/blobs/${digest}`, { Range: `bytes=17-${size - 5}` });
+    assert.ok(part.body.equals(content.subarray(17, size - 4)));
+  }
+  // A range of less than 1 MiB goes the other way.
+  assert.deepEqual(carried(), { in: 3, out: 5 });
+});
+
+test("a chunk may come either way, and the digest is that of all", { skip: unable }, async () => {
+  const { registry, carried } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const chunks = [100, 3 << 20, 200_000, 2 << 20, 30 << 20, 5].map((size) =>
+    randomFillSync(Buffer.alloc(size)),
+  );
+  let location = await begin(client);
+  for (const chunk of chunks) {
+    const answer = await client.request("PATCH", location, { body: chunk });
+    assert.equal(answer.status, 202);
+    location = String(answer.headers["location"]);
+  }
+  const whole = Buffer.concat(chunks);
+  const put = await client.request("PUT", `${location}?digest=${digestOf(whole)}`);
+  assert.equal(put.status, 201, put.text());
+  assert.equal(carried().in, 3);
+  assert.ok((await client.get(`/v2/big/blobs/${digestOf(whole)}`)).body.equals(whole));
+});
+
+test("what came with the headers is not lost, and a wrong digest is refused", { skip: unable }, async () => {
+  const { registry } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const put = (location: string, digest: string): string =>
+    `PUT ${new URL(location, registry.url).pathname}?digest=${digest} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+  for (const first of [1, 30_000, 2 << 20, body.length]) {
+    const head = Buffer.from(put(await begin(client), digestOf(body)));
+    const answer = await talk(registry.port, [
+      Buffer.concat([head, body.subarray(0, first)]),
+      body.subarray(first),
+    ]);
+    assert.match(answer, /^HTTP\/1.1 201 /);
+  }
+  const wrong = digestOf(Buffer.from("something else"));
+  const refused = await talk(registry.port, [put(await begin(client), wrong), body]);
+  assert.match(refused, /^HTTP\/1.1 400 [\s\S]*DIGEST_INVALID/);
+});
+
+test("a connection that breaks leaves what came of it, and the upload goes on", {
+  skip: unable,
+}, async () => {
+  const { registry } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const location = await begin(client);
+  const at = new URL(location, registry.url).pathname;
+  const cut = 3 * 1024 * 1024 + 5;
+  const head = `PATCH ${at} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+  assert.equal(await talk(registry.port, [head, body.subarray(0, cut)], true), "");
+  let held = 0;
+  for (let tries = 0; held < 1024 * 1024 && tries < 200; tries++) {
+    const range = String((await client.get(at)).headers["range"]);
+    held = Number(range.split("-")[1]) + 1;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const rest = await client.request("PATCH", at, {
+    body: body.subarray(held),
+    headers: { "Content-Range": `${held}-${body.length - 1}` },
+  });
+  assert.equal(rest.status, 202, rest.text());
+  const put = await client.request("PUT", `${at}?digest=${digestOf(body)}`);
+  assert.equal(put.status, 201, put.text());
+});
+
+test("who sends or reads too slowly is let go", { skip: unable }, async () => {
+  const { registry } = await start({
+    limits: { progressMilliseconds: 150, progressBytes: 1024, idleMilliseconds: 400 },
+  });
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const at = new URL(await begin(client), registry.url).pathname;
+  const head = `PATCH ${at} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const drops = Array.from({ length: 30 }, () => "x");
+  assert.match(await talk(registry.port, [head, ...drops]), /^HTTP\/1.1 408 /);
+  const large = randomFillSync(Buffer.alloc(40 * 1024 * 1024));
+  const digest = await client.pushBlob("big", large);
+  const socket = net.connect(registry.port, "127.0.0.1");
+  socket.pause();
+  socket.on("error", () => undefined);
+  socket.write(`GET /v2/big/blobs/${digest} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  let came = 0;
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  socket.on("data", (data: Buffer) => {
+    came += data.length;
+  });
+  socket.resume();
+  await closed;
+  assert.ok(came < large.length, `${came}`);
+});
+
+test("when the helper ends, so do bodies under way; the next ones go through the process", {
+  skip: unable,
+}, async () => {
+  const { registry, carried } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const at = new URL(await begin(client), registry.url).pathname;
+  const head = `PATCH ${at} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const talking = talk(registry.port, [head, body.subarray(0, 2 << 20)]);
+  for (let tries = 0; carried().in === 0 && tries < 200; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  process.kill(helperOf(process.pid), "SIGKILL");
+  assert.equal(await talking, "");
+  const digest = await client.pushBlob("big", body);
+  assert.equal(digest, digestOf(body));
+  assert.equal(carried().in, 1);
+});
+
+/** The child of `parent` that carries. */
+function helperOf(parent: number): number {
+  for (const name of fs.readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = fs.readFileSync(`/proc/${name}/stat`, "latin1");
+      const itsParent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+      const words = fs.readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0");
+      if (itsParent === parent && words[1] === "convey") return Number(name);
+    } catch {}
+  }
+  throw new Error("no helper");
+}

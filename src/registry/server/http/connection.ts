@@ -1,0 +1,134 @@
+/**
+ * The descriptor of a connection, and the few calls of C on it. Only where the runtime calls C (bun), and the connection is
+ * plain TCP; everywhere else `openConnection` gives nothing.
+ *
+ * The runtime does not tell a connection's descriptor. It is found by what it is connected to, and asked for it again before
+ * each use: a descriptor that was closed and means something else by now must not get a byte.
+ */
+import * as fs from "node:fs";
+import type { Socket } from "node:net";
+
+export interface Connection {
+  /** Throws nothing; undefined once the runtime has closed it. Not to be kept over an `await`. */
+  descriptor(): number | undefined;
+}
+
+export interface Library {
+  readonly sendfile: (to: number, from: number, offset: BigInt64Array, count: number) => number | bigint;
+  readonly getpeername: (fd: number, address: Uint8Array, length: Uint32Array) => number;
+  readonly getsockname: (fd: number, address: Uint8Array, length: Uint32Array) => number;
+  readonly socketpair: (family: number, type: number, protocol: number, fds: Int32Array) => number;
+  readonly sendmsg: (fd: number, message: Uint8Array, flags: number) => number | bigint;
+  readonly fcntl: (fd: number, command: number, value: number) => number;
+  readonly shutdown: (fd: number, how: number) => number;
+}
+
+export interface ForeignCalls extends Library {
+  /** Where the bytes are, as long as somebody holds them. */
+  readonly addressOf: (bytes: Uint8Array) => number;
+}
+
+interface ForeignFunctions {
+  dlopen(name: string, symbols: object): { readonly symbols: Library };
+  ptr(bytes: Uint8Array): number;
+}
+
+const addressBytes = 128;
+const familyIPv4 = 2;
+const familyIPv6 = 10;
+
+let library: Promise<ForeignCalls | undefined> | undefined;
+
+/** Undefined where this runtime does not call C. */
+export function foreignCalls(): Promise<ForeignCalls | undefined> {
+  library ??= loadLibrary();
+  return library;
+}
+
+async function loadLibrary(): Promise<ForeignCalls | undefined> {
+  if (!("Bun" in globalThis)) return undefined;
+  try {
+    // Not for the type checker and the bundler: other runtimes have no such module.
+    const name: string = "bun:ffi";
+    const { dlopen, ptr } = (await import(name)) as ForeignFunctions;
+    const names = { args: ["i32", "ptr", "ptr"], returns: "i32" };
+    const { symbols } = dlopen("libc.so.6", {
+      sendfile: { args: ["i32", "i32", "ptr", "u64"], returns: "i64_fast" },
+      getpeername: names,
+      getsockname: names,
+      socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+      sendmsg: { args: ["i32", "ptr", "i32"], returns: "i64_fast" },
+      fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+      shutdown: { args: ["i32", "i32"], returns: "i32" },
+    });
+    return { ...symbols, addressOf: ptr };
+  } catch {
+    // A system with another C library.
+    return undefined;
+  }
+}
+
+const connections = new WeakMap<Socket, Connection | null>();
+
+/** Undefined where there is none to be had. */
+export async function openConnection(socket: Socket): Promise<Connection | undefined> {
+  const known = connections.get(socket);
+  if (known !== undefined) return known ?? undefined;
+  const calls = await foreignCalls();
+  const secure = (socket as { readonly encrypted?: boolean }).encrypted === true;
+  const found = calls === undefined || secure ? undefined : findConnection(calls, socket);
+  connections.set(socket, found ?? null);
+  return found;
+}
+
+function findConnection(calls: Library, socket: Socket): Connection | undefined {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  if (remoteAddress === undefined || localAddress === undefined) return undefined;
+  const wanted = `${placeOf(localAddress, localPort)} ${placeOf(remoteAddress, remotePort)}`;
+  const address = new Uint8Array(addressBytes);
+  const length = new Uint32Array(1);
+  const end = (name: "getpeername" | "getsockname", fd: number): string | undefined => {
+    length[0] = addressBytes;
+    return calls[name](fd, address, length) === 0 ? readPlace(address) : undefined;
+  };
+  const isOurs = (fd: number): boolean => {
+    const local = end("getsockname", fd);
+    return local !== undefined && `${local} ${end("getpeername", fd)}` === wanted;
+  };
+  const fd = fs.readdirSync("/proc/self/fd").map(Number).find(isOurs);
+  if (fd === undefined) return undefined;
+  return { descriptor: () => (isOurs(fd) ? fd : undefined) };
+}
+
+/** `HEX:PORT` of an address as the runtime writes it; IPv4 as the mapped IPv6 address (RFC 4291 section 2.5.5.2). */
+export function placeOf(address: string, port: number | undefined): string {
+  const bytes = new Uint8Array(16);
+  const text = address.replace(/%.*$/, "");
+  const dotted = /(?:^|:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
+  if (dotted !== null) {
+    bytes.set([0xff, 0xff, ...dotted.slice(1).map(Number)], 10);
+    return `${Buffer.from(bytes).toString("hex")}:${port}`;
+  }
+  const [head = "", tail] = text.split("::");
+  const groups = (part: string): number[] =>
+    part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16));
+  const before = groups(head);
+  const after = groups(tail ?? "");
+  const all = [
+    ...before,
+    ...new Array<number>(Math.max(0, 8 - before.length - after.length)).fill(0),
+    ...after,
+  ];
+  for (const [at, group] of all.entries()) bytes.set([group >> 8, group & 0xff], at * 2);
+  return `${Buffer.from(bytes).toString("hex")}:${port}`;
+}
+
+/** The same of a `struct sockaddr`; undefined for other families. */
+function readPlace(address: Uint8Array): string | undefined {
+  const view = new DataView(address.buffer);
+  const family = view.getUint16(0, true);
+  const port = view.getUint16(2);
+  if (family === familyIPv6) return `${Buffer.from(address.subarray(8, 24)).toString("hex")}:${port}`;
+  if (family !== familyIPv4) return undefined;
+  return `00000000000000000000ffff${Buffer.from(address.subarray(4, 8)).toString("hex")}:${port}`;
+}
