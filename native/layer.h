@@ -28,7 +28,7 @@ struct metadata {
 };
 
 struct layer {
-  bool ignore_owner, ignore_xattrs, skip_devices, keep_kinds;
+  bool ignore_owner, ignore_xattrs, skip_devices, keep_kinds, begin_flush;
   int output, copy; /* where reading ops write their answers, and trees without one; -1: nowhere */
   bool is_root; /* what it makes belongs to 0:0 of its user namespace */
   uint64_t skipped_devices;

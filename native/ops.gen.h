@@ -551,6 +551,7 @@ struct args_layer_options {
   bool ignore_xattrs;
   bool skip_devices;
   bool keep_kinds;
+  bool begin_flush;
 };
 struct args_answer {
   uint32_t error;
@@ -1189,6 +1190,7 @@ static const struct field fields_layer_options[] = {
   {ARG_BOOL, offsetof(struct args_layer_options, ignore_xattrs)},
   {ARG_BOOL, offsetof(struct args_layer_options, skip_devices)},
   {ARG_BOOL, offsetof(struct args_layer_options, keep_kinds)},
+  {ARG_BOOL, offsetof(struct args_layer_options, begin_flush)},
 };
 static const struct field fields_answer[] = {
   {ARG_U32, offsetof(struct args_answer, error)},
@@ -1309,7 +1311,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_LAYER_WHITEOUT] = {"layerWhiteout", fields_layer_whiteout, 2},
   [OP_LAYER_OPAQUE] = {"layerOpaque", fields_layer_opaque, 2},
   [OP_LAYER_END] = {"layerEnd", fields_layer_end, 1},
-  [OP_LAYER_OPTIONS] = {"layerOptions", fields_layer_options, 4},
+  [OP_LAYER_OPTIONS] = {"layerOptions", fields_layer_options, 5},
   [OP_ANSWER] = {"answer", fields_answer, 2},
   [OP_READ_ENTRY] = {"readEntry", fields_read_entry, 2},
   [OP_READ_TREE] = {"readTree", fields_read_tree, 10},

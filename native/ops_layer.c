@@ -25,6 +25,7 @@ int op_layer_options(struct helper *h, const struct args_layer_options *a) {
   h->layer->ignore_xattrs = a->ignore_xattrs;
   h->layer->skip_devices = a->skip_devices;
   h->layer->keep_kinds = a->keep_kinds;
+  h->layer->begin_flush = a->begin_flush;
   return 0;
 }
 
@@ -61,7 +62,7 @@ static int finish_file(struct helper *h) {
   if (error == 0 && !layer->file_mounted)
     error = apply_metadata(h, fd, -1, NULL, &layer->file_metadata, S_IFREG, layer->file_inherited, layer->file_path);
   /* The disk begins now with what is worth a turn of it, so that layerEnd waits for little; whether it can is not our matter. */
-  if (layer->file_end >= EARLY_BYTES) (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+  if (layer->begin_flush && layer->file_end >= EARLY_BYTES) (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
   if (close(fd) != 0 && error == 0) error = fail(h, "close %s", layer->file_path);
   free(layer->xattrs);
   layer->xattrs = NULL;

@@ -14,13 +14,30 @@ export function statePaths(
   warn: (message: string) => void,
 ): StatePaths {
   return {
-    root: path.resolve(
-      chosen.root ?? (uid === 0 ? "/var/lib/vitrine" : path.join(dataHome(environment), "vitrine")),
-    ),
+    root: stateRoot(chosen.root, environment, uid),
     runroot: path.resolve(
       chosen.runroot ?? (uid === 0 ? "/run/vitrine" : userRunroot(environment, uid, warn)),
     ),
   };
+}
+
+function stateRoot(chosen: string | undefined, environment: Environment, uid: number): string {
+  return path.resolve(
+    chosen ?? (uid === 0 ? "/var/lib/vitrine" : path.join(dataHome(environment), "vitrine")),
+  );
+}
+
+/**
+ * Whether the store may hold what a power cut has damaged (src/store/unflushed.ts): whoever opens it settles that. For every
+ * command: a container is started without the store.
+ */
+export function mayBeUnsettled(chosen: string | undefined, environment: Environment, uid: number): boolean {
+  try {
+    return fs.existsSync(path.join(stateRoot(chosen, environment, uid), "unflushed"));
+  } catch {
+    // Without a home there is no store, and a command that needs one says so.
+    return false;
+  }
 }
 
 /** XDG Base Directory Specification: a relative path counts as not set. */

@@ -96,6 +96,14 @@ export function sweepDead(
   return dead;
 }
 
+/** Whether the process that a temporary name speaks of lives; of another pid namespace it is not known, so it does. */
+export function hasOwner(name: string): boolean {
+  const match = temporaryPattern.exec(name);
+  if (match === null) return false;
+  const [, pid, startTime, namespace] = match;
+  return namespace !== pidNamespace() || processStartTime(Number(pid)) === startTime;
+}
+
 /** Whether `sweepDead` would find anything. */
 export function hasDead(dir: string): boolean {
   return deadIn(dir).length > 0;

@@ -84,6 +84,34 @@ export function runApply(options: ApplyOptions, ops: readonly Op[]): ApplyResult
 }
 
 /**
+ * Starts a helper on a few ops and leaves it: it outlives this process, and nobody hears how it went. They are read from
+ * `file`, which is made for it and has lost its name when this returns.
+ */
+export function leaveApply(options: ApplyOptions, file: string, ops: readonly Op[]): void {
+  const writer = new FrameWriter();
+  for (const op of ops) writer.op(op, "apply");
+  const fd = fs.openSync(file, "wx+", 0o600);
+  try {
+    fs.rmSync(file);
+    // At a position: the helper reads from where this descriptor stands.
+    const bytes = writer.bytes();
+    for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at, bytes.length - at, at);
+    const { spawn } = process.getBuiltinModule("node:child_process");
+    const child = spawn(options.helperPath, applyArguments(options, false), {
+      stdio: [fd, "ignore", "ignore"],
+      env: helperEnvironment(process.env),
+      cwd: "/",
+      detached: true,
+    });
+    // The flush is owed then, as after a kill.
+    child.on("error", () => {});
+    child.unref();
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
  * A running `vitrine-helper apply`. `op` and `data` only queue; await `drain` now and then, so that a slow disk slows
  * the reader. Always finish with `end` or `abort`.
  */

@@ -6,6 +6,7 @@ export {
   type ApplyOutputs,
   type ApplyResult,
   ApplySession,
+  leaveApply,
   runApply,
 } from "./apply.ts";
 export { compileDeviceProgram, type DevicePolicy, type DeviceRule } from "./bpf/devices.ts";

@@ -662,8 +662,14 @@ export const opTable = {
   layerOptions: {
     code: 115,
     calls: "(none)",
-    doc: "How entries are applied: `ignoreOwner` does not fail where an id is not mapped (the single-id map), `ignoreXattrs` does not fail where an xattr is refused, `skipDevices` leaves device nodes out (a user namespace cannot make them) and counts them, `keepKinds` fails with EISDIR or ENOTDIR where a directory would replace another kind of file, or the other way round.",
-    args: { ignoreOwner: "bool", ignoreXattrs: "bool", skipDevices: "bool", keepKinds: "bool" },
+    doc: "How entries are applied: `ignoreOwner` does not fail where an id is not mapped (the single-id map), `ignoreXattrs` does not fail where an xattr is refused, `skipDevices` leaves device nodes out (a user namespace cannot make them) and counts them, `keepKinds` fails with EISDIR or ENOTDIR where a directory would replace another kind of file, or the other way round, `beginFlush` lets the disk begin with large files at once, because all is waited for at the end.",
+    args: {
+      ignoreOwner: "bool",
+      ignoreXattrs: "bool",
+      skipDevices: "bool",
+      keepKinds: "bool",
+      beginFlush: "bool",
+    },
   },
 
   layerCopy: {

@@ -68,7 +68,7 @@ export function hasBlob(context: StoreContext, descriptor: Descriptor): boolean 
 }
 
 /** Whether the blob is here and is what its digest says: reads all of it. */
-async function isIntact(context: StoreContext, descriptor: Descriptor): Promise<boolean> {
+export async function isIntact(context: StoreContext, descriptor: Descriptor): Promise<boolean> {
   if (!hasBlob(context, descriptor)) return false;
   try {
     const file = readFileStream(blobFile(context, descriptor.digest));
@@ -82,12 +82,13 @@ async function isIntact(context: StoreContext, descriptor: Descriptor): Promise<
 
 /**
  * Writes a blob unless it is there, undamaged: loading an image again mends it. Returns whether it was written; `content` is
- * not read when not.
+ * not read when not. `sync` false: the disk gets it later (unflushed.ts).
  */
 export async function writeBlob(
   context: StoreContext,
   descriptor: Descriptor,
   content: ByteStream,
+  sync = true,
 ): Promise<boolean> {
   return guardedAsync(context, async () => {
     if (await isIntact(context, descriptor)) return false;
@@ -96,7 +97,7 @@ export async function writeBlob(
     const file = await TemporaryFile.create(context.temporary, "blob");
     try {
       await file.write(verified(content, expectedContent(descriptor)));
-      await file.commit(target);
+      await file.commit(target, { sync });
     } finally {
       await file.discard();
     }

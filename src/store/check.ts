@@ -298,6 +298,11 @@ function diffIDsOf(config: Uint8Array): readonly Digest[] {
   }
 }
 
+/** Takes away the names of images of which a blob is missing. Only under the lock. */
+export async function dropIncompleteImages(context: StoreContext): Promise<void> {
+  await checkImages(context, readIndex(context), new Set(), new Report(true));
+}
+
 // --- what is unpacked ---
 
 async function checkLayers(

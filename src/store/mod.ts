@@ -2,4 +2,4 @@ export { applyOptions } from "./apply.ts";
 export { probeOverlay } from "./driver.ts";
 export { openStore } from "./store.ts";
 export type * from "./types.ts";
-export { prepareStore } from "./version.ts";
+export { prepareStore, unflushedDirectory } from "./version.ts";

@@ -8,16 +8,19 @@ import {
   formatReference,
   type ImageSource,
   platformRank,
+  type Walk,
   walkImage,
 } from "../image/mod.ts";
 import type { Descriptor } from "../oci/mod.ts";
 import { hasBlob } from "./blobs.ts";
 import { blobFile, guardedAsync, type StoreContext } from "./context.ts";
-import { ensureDriver } from "./driver.ts";
+import { type DriverChoice, ensureDriver } from "./driver.ts";
+import { findLayer } from "./layers/rows.ts";
 import { withLease } from "./leases.ts";
 import { closePartial, openPartial } from "./partials.ts";
 import { nameImage, readImages, requireTag, type WalkedImage } from "./put.ts";
-import type { LayerRow, PullOptions, PullResult } from "./types.ts";
+import type { LayerRow, PullOptions, PullResult, StoredLayer } from "./types.ts";
+import { type Coming, flushBehind, noteUnflushed } from "./unflushed.ts";
 import { storedBlob, unpackLayers, warningsOf } from "./unpack.ts";
 
 /** Blobs at a time: more than cores, because a network is waited for. */
@@ -38,12 +41,24 @@ export async function pullImage(
     async () => {
       const walk = await walkImage(source);
       const images = await readImages(source, walk);
-      const rows = options.unpack === false ? [] : await pull.unpackWhileFetching(images);
-      await pull.fetchRest(walk.blobs);
-      const put = await nameImage(context, source, walk, images, names);
-      return { ...put, warnings: warningsOf(context, rows) };
+      const unpacking = options.unpack === false ? undefined : pull.toUnpack(images);
+      const note = noteUnflushed(context, pull.coming(walk, unpacking?.layers ?? []));
+      const sync = note === undefined;
+      try {
+        const rows = unpacking === undefined ? [] : await pull.unpackWhileFetching(unpacking, sync);
+        await pull.fetchRest(walk.blobs, sync);
+        const put = await nameImage(context, source, walk, images, names, sync);
+        return { ...put, warnings: warningsOf(context, rows) };
+      } finally {
+        if (note !== undefined) flushBehind(context, note);
+      }
     },
   );
+}
+
+interface Unpacking {
+  readonly layers: readonly StoredLayer[];
+  readonly choice: DriverChoice;
 }
 
 class Pull {
@@ -58,22 +73,40 @@ class Pull {
   }
 
   /** The layers of the image that this machine runs. The copy driver's trees need them in order: those wait for `run`. */
-  async unpackWhileFetching(images: readonly WalkedImage[]): Promise<readonly LayerRow[]> {
+  toUnpack(images: readonly WalkedImage[]): Unpacking | undefined {
     const image = this.bestOf(images);
-    if (image === undefined || !this.canUnpack()) return [];
+    if (image === undefined || !this.canUnpack()) return undefined;
     const choice = ensureDriver(this.context);
-    if (choice.driver !== "overlay") return [];
+    if (choice.driver !== "overlay") return undefined;
     const { manifest } = image.parsed;
     const layers = manifest.layers.map((descriptor, at) => ({
       descriptor,
       diffID: image.config.rootfs.diff_ids[at]!,
     }));
-    const open = (descriptor: Descriptor): ByteStream =>
-      hasBlob(this.context, descriptor) ? storedBlob(this.context, descriptor) : this.receive(descriptor);
-    return unpackLayers(this.context, { layers }, choice, open, blobsAtATime);
+    return { layers, choice };
   }
 
-  async fetchRest(blobs: readonly Descriptor[]): Promise<void> {
+  /** All that the store does not have. */
+  coming(walk: Walk, stack: readonly StoredLayer[]): Coming {
+    const { context } = this;
+    const documents = [...walk.manifests, ...walk.indexes].map(({ descriptor }) => descriptor);
+    const diffIDs = stack.map(({ diffID }) => diffID);
+    return {
+      blobs: [...walk.blobs, ...documents].filter((blob) => !hasBlob(context, blob)),
+      stack,
+      layers: diffIDs.filter((_, at) => findLayer(context, diffIDs, at) === undefined),
+    };
+  }
+
+  async unpackWhileFetching({ layers, choice }: Unpacking, sync: boolean): Promise<readonly LayerRow[]> {
+    const open = (descriptor: Descriptor): ByteStream =>
+      hasBlob(this.context, descriptor)
+        ? storedBlob(this.context, descriptor)
+        : this.receive(descriptor, sync);
+    return unpackLayers(this.context, { layers }, choice, open, blobsAtATime, sync);
+  }
+
+  async fetchRest(blobs: readonly Descriptor[], sync: boolean): Promise<void> {
     const queue = [...blobs];
     const lane = async (): Promise<void> => {
       for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
@@ -82,7 +115,7 @@ class Pull {
           continue;
         }
         try {
-          for await (const _ of this.receive(blob));
+          for await (const _ of this.receive(blob, sync));
         } catch (error) {
           queue.length = 0;
           throw error;
@@ -115,7 +148,7 @@ class Pull {
   }
 
   /** The blob's bytes, verified, which are written to the store as they pass. */
-  private async *receive(descriptor: Descriptor): AsyncGenerator<Uint8Array, void> {
+  private async *receive(descriptor: Descriptor, sync: boolean): AsyncGenerator<Uint8Array, void> {
     const { context } = this;
     if (!this.source.has(descriptor)) throw blobMissing(descriptor);
     this.tell(descriptor, "fetching");
@@ -130,7 +163,7 @@ class Pull {
       held === 0 || resume === undefined
         ? this.source.openBlob(descriptor)
         : joined(readFileStream(file.path, { length: held }), resume(descriptor, held));
-    const writing = new WriteBehind(context, file);
+    const writing = new WriteBehind(context, file, sync);
     let passed = 0;
     let state: "running" | "ended" | "corrupt" = "running";
     try {
@@ -143,7 +176,7 @@ class Pull {
       }
       await writing.end();
       state = "ended";
-      await guardedAsync(context, () => file.commit(target));
+      await guardedAsync(context, () => file.commit(target, { sync }));
       this.tell(descriptor, "done");
     } catch (error) {
       if (error instanceof VitrineError && error.kind === "corrupt") state = "corrupt";
@@ -167,14 +200,17 @@ class WriteBehind {
   written = 0;
   private readonly context: StoreContext;
   private readonly file: TemporaryFile;
+  private readonly flushes: boolean;
   private gathered: Uint8Array[] = [];
   private bytes = 0;
   private unflushed = 0;
   private running: Promise<void> = Promise.resolve();
 
-  constructor(context: StoreContext, file: TemporaryFile) {
+  /** `flushes`: the disk begins before all is written. */
+  constructor(context: StoreContext, file: TemporaryFile, flushes: boolean) {
     this.context = context;
     this.file = file;
+    this.flushes = flushes;
   }
 
   async add(chunk: Uint8Array): Promise<void> {
@@ -198,7 +234,7 @@ class WriteBehind {
     this.running = guardedAsync(this.context, () => this.file.append(gathered)).then(() => {
       this.written += bytes;
       this.unflushed += bytes;
-      if (this.unflushed < flushBytes) return;
+      if (!this.flushes || this.unflushed < flushBytes) return;
       this.unflushed = 0;
       this.file.flushEarly();
     });

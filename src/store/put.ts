@@ -65,9 +65,10 @@ export async function nameImage(
   walk: Walk,
   images: readonly WalkedImage[],
   names: readonly string[],
+  sync = true,
 ): Promise<PutResult> {
   for (const { descriptor, parsed } of [...walk.manifests, ...walk.indexes]) {
-    await writeBlob(context, descriptor, oneChunk(parsed.bytes));
+    await writeBlob(context, descriptor, oneChunk(parsed.bytes), sync);
   }
   const replaced = await locked(context, () => {
     const named = withNames(readIndex(context), source.root, names);

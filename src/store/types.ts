@@ -38,6 +38,8 @@ export interface StoreOptions {
   readonly helperPath: string;
   /** Bytes of a layer that may come out of any number of compressed ones. Default: `limits.expansionFreeBytes`. */
   readonly expansionFreeBytes?: number | undefined;
+  /** A pull of fewer bytes waits until the disk has them. Default: 16 MiB. */
+  readonly flushNowBytes?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** The platform chosen from an index where none is asked for. */

@@ -75,13 +75,17 @@ export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): re
 /** The blob of a layer, verified; read to its end. */
 export type OpenLayer = (descriptor: Descriptor) => ByteStream;
 
-/** Unpacks what is not there yet of a stack of layers, `width` at a time. `open` is called once for each of these. */
+/**
+ * Unpacks what is not there yet of a stack of layers, `width` at a time. `open` is called once for each of these. `sync` false: the
+ * disk gets them later (unflushed.ts).
+ */
 export async function unpackLayers(
   context: StoreContext,
   image: Pick<StoredImage, "layers">,
   choice: DriverChoice,
   open: OpenLayer = (descriptor) => storedBlob(context, descriptor),
   width: number = layersAtATime,
+  sync = true,
 ): Promise<readonly LayerRow[]> {
   const diffIDs = image.layers.map(({ diffID }) => diffID);
   const rows: LayerRow[] = [];
@@ -100,7 +104,7 @@ export async function unpackLayers(
       const ready = async (): Promise<void> => {
         await Promise.all(below);
       };
-      rows.push(await unpackLayer(context, image, at, choice, ready, open));
+      rows.push(await unpackLayer(context, image, at, choice, { ready, open, sync }));
     };
     const run = (same ?? Promise.resolve())
       .then(() => limit.run(job))
@@ -144,13 +148,19 @@ class Slots {
   }
 }
 
+interface LayerWork {
+  /** The layers below are there. */
+  readonly ready: () => Promise<void>;
+  readonly open: OpenLayer;
+  readonly sync: boolean;
+}
+
 async function unpackLayer(
   context: StoreContext,
   image: Pick<StoredImage, "layers">,
   at: number,
   choice: DriverChoice,
-  belowReady: () => Promise<void>,
-  open: OpenLayer,
+  { ready, open, sync }: LayerWork,
 ): Promise<LayerRow> {
   const layer = image.layers[at]!;
   const directory = path.join(context.temporary, temporaryName("layer"));
@@ -159,7 +169,7 @@ async function unpackLayer(
     const session = startApply(context, { inflate: canInflate(layer) });
     let name = layerName(layer.diffID);
     try {
-      openTree(context, session, path.join(directory, "fs"));
+      openTree(context, session, path.join(directory, "fs"), sync);
       const { writer, tarBytes } = await pour(
         context,
         layer,
@@ -169,19 +179,19 @@ async function unpackLayer(
       );
       const links = writer.linksBelow();
       if (links.length > 0 || (writer.impliedDirectories().length > 0 && at > 0)) {
-        await belowReady();
+        await ready();
         const diffIDs = image.layers.slice(0, at).map(({ diffID }) => diffID);
         const copied = copyUpLinks(context, writer, links, diffIDs);
         const inherited = inheritAttributes(context, writer, writer.impliedDirectories(), diffIDs);
         if (copied || inherited) name = layerName(layer.diffID, chainIDs(diffIDs).at(-1)!);
       }
-      session.op({ op: "layerEnd", sync: true });
+      session.op({ op: "layerEnd", sync });
       const { skippedDevices } = await session.end();
       const row: LayerRow = { diffID: layer.diffID, tarBytes, skippedDevices, ...writer.counts };
-      writeFileAtomically(path.join(directory, "layer.json"), `${JSON.stringify(row)}\n`);
+      writeFileAtomically(path.join(directory, "layer.json"), `${JSON.stringify(row)}\n`, { sync });
       const opaque = writer.opaqueDirectories();
       if (opaque.length > 0)
-        writeFileAtomically(path.join(directory, "opaque.json"), `${JSON.stringify(opaque)}\n`);
+        writeFileAtomically(path.join(directory, "opaque.json"), `${JSON.stringify(opaque)}\n`, { sync });
       moveInPlace(directory, path.join(context.layers, name));
       return row;
     } catch (error) {
@@ -202,7 +212,7 @@ function makeTree(context: StoreContext, directory: string): void {
   giveToRoot(context, [tree]);
 }
 
-function openTree(context: StoreContext, session: ApplySession, tree: string): void {
+function openTree(context: StoreContext, session: ApplySession, tree: string, flushed = true): void {
   const mapped = context.ids.kind !== "none";
   session.op({ op: "setWork", path: { base: "host", path: tree } });
   session.op({
@@ -211,6 +221,7 @@ function openTree(context: StoreContext, session: ApplySession, tree: string): v
     ignoreXattrs: mapped,
     skipDevices: mapped,
     keepKinds: false,
+    beginFlush: flushed,
   });
 }
 

@@ -6,14 +6,23 @@ import { formatVersion, makeContext } from "./context.ts";
 import type { StoreOptions } from "./types.ts";
 
 /**
- * Brings the store to the format of this vitrine. To be called before `openStore`; of a store of that format it reads one
- * file. Error: `store-version-unsupported`.
+ * Brings the store to the format of this vitrine, and to what it was before the power went. To be called before `openStore`; of
+ * a store of that format it reads one file. Error: `store-version-unsupported`.
  */
 export async function prepareStore(options: StoreOptions): Promise<void> {
   const version = versionOf(options.root);
-  if (version === undefined || version === formatVersion) return;
-  requireKnown(options.root);
-  await (await import("./upgrade.ts")).upgradeStore(makeContext(options));
+  if (version === undefined) return;
+  if (version !== formatVersion) {
+    requireKnown(options.root);
+    await (await import("./upgrade.ts")).upgradeStore(makeContext(options));
+  }
+  if (fs.existsSync(unflushedDirectory(options.root)))
+    await (await import("./settle.ts")).settleUnflushed(makeContext(options));
+}
+
+/** Notes of what the disk may not have yet: there only for a moment after a large pull, or after a power cut. */
+export function unflushedDirectory(root: string): string {
+  return path.join(root, "unflushed");
 }
 
 /** Error: `store-version-unsupported` for a store that a newer vitrine wrote, or nobody. */

@@ -21,7 +21,14 @@ function newWork(): { readonly work: string; readonly begin: readonly Op[] } {
   fs.mkdirSync(work);
   const begin: Op[] = [
     { op: "setWork", path: { base: "host", path: work } },
-    { op: "layerOptions", ignoreOwner: !isRoot, ignoreXattrs: false, skipDevices: !isRoot, keepKinds: false },
+    {
+      op: "layerOptions",
+      ignoreOwner: !isRoot,
+      ignoreXattrs: false,
+      skipDevices: !isRoot,
+      keepKinds: false,
+      beginFlush: true,
+    },
   ];
   return { work, begin };
 }
@@ -325,7 +332,14 @@ test("in a user namespace of one id everything belongs to the caller", () => {
   const ids = { uids: one(process.getuid?.() ?? 0), gids: one(process.getgid?.() ?? 0) };
   const ops: Op[] = [
     ...begin,
-    { op: "layerOptions", ignoreOwner: true, ignoreXattrs: true, skipDevices: true, keepKinds: false },
+    {
+      op: "layerOptions",
+      ignoreOwner: true,
+      ignoreXattrs: true,
+      skipDevices: true,
+      keepKinds: false,
+      beginFlush: false,
+    },
     entry("f", "0", { uid: 1234, gid: 4321 }),
     entry("null", "3", { major: 1, minor: 3 }),
     { op: "layerWhiteout", path: "hidden", style: 1 },
@@ -342,6 +356,7 @@ test("in a user namespace of one id everything belongs to the caller", () => {
       ignoreXattrs: false,
       skipDevices: false,
       keepKinds: false,
+      beginFlush: true,
     } as const,
   ];
   assert.throws(() => runApply({ ...options, ids }, [...strict, entry("g", "0", { uid: 1234 })]), {

@@ -1,4 +1,5 @@
 /** From words to a running command. Loads only the command that was asked for. */
+import { mayBeUnsettled } from "../../api/locations.ts";
 import { VitrineError } from "../../base/mod.ts";
 import { findEntry, registry } from "../registry.ts";
 import { version } from "../version.ts";
@@ -69,6 +70,7 @@ export async function dispatch(
       return 0;
     }
     requirePositionals(command, parsed.positionals, chosen.path, helpCommand);
+    if (mayBeUnsettled(globals.root, environment, context.uid)) await context.store();
     const status = await command.run({
       options: parsed.options as never,
       given: parsed.given,

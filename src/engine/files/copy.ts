@@ -250,6 +250,7 @@ function writeOptions(to: CopyEnd, { overwrite }: CopyOptions): Op {
     ignoreXattrs: true,
     skipDevices: !mayMakeDevices,
     keepKinds: !overwrite,
+    beginFlush: false,
   };
 }
 

@@ -49,6 +49,7 @@ export async function importVolume(volume: Volume, archive: ByteStream, deps: Ar
       ignoreXattrs: true,
       skipDevices: ids.kind !== "none",
       keepKinds: false,
+      beginFlush: false,
     });
     const parser = new TarParser(new Extractor(session, { into: "" }));
     for await (const chunk of (await decompress(archive)).stream) {
