@@ -50,12 +50,13 @@ static bool stat_is(struct launch_reader *r, struct launch_values *values, bool 
 
 /* Of a file that is the container's own nothing counts but what kind it is of. */
 static bool kind_is(struct launch_reader *r, struct launch_values *values, bool dry) {
+  bool follow = launch_u8(r) == 1;
   int error = (int)launch_u32(r);
   uint32_t kind = launch_u32(r);
   const char *path = launch_string(r, values);
   if (r->bad || dry) return !r->bad;
   struct stat st;
-  if (stat(path, &st) != 0) return errno == error;
+  if (fstatat(AT_FDCWD, path, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0) return errno == error;
   return error == 0 && (st.st_mode & S_IFMT) == kind;
 }
 

@@ -66,7 +66,7 @@ static void make_body(void) {
   u32(6), u8(0), plain("{"), fresh(1, CAPTURE_HEX, 12), u8(0), plain(" "), fresh(2, CAPTURE_DATE, 0);
   u8(34), u8(3), u8(2), plain(","), text("A=", 0), u32(2), u8(0), plain("B="), captured(1);
   u8(0), plain("}");
-  u8(FACT_KIND), u32(0), u32(0100000), u32(1), captured(0);
+  u8(FACT_KIND), u8(1), u32(0), u32(0100000), u32(1), captured(0);
   u8(FACT_LINK), u32(0), text("/proc/self/ns/pid", 0), text("pid:[1]", 0);
   u8(FACT_REAL_PATH), text("/usr", 0), text("/usr", 0);
   u8(FACT_MONITORS), text("/run/vitrine/containers", 0), u32(8);

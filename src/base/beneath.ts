@@ -1,6 +1,7 @@
 /** Small files of a root filesystem, read from outside it. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { fileKind, openFileKind } from "./noting.ts";
 
 const linkLimit = 40;
 const readLimit = 1024 * 1024;
@@ -22,7 +23,9 @@ export function readBeneath(root: string, file: string): Uint8Array | undefined 
     const here = path.join(root, ...resolved, part);
     let target: string | undefined;
     try {
-      if (fs.lstatSync(here).isSymbolicLink()) target = fs.readlinkSync(here);
+      const kind = fileKind(here, { follow: false });
+      if (kind === "missing") return undefined;
+      if (kind === "link") target = fs.readlinkSync(here);
     } catch {
       return undefined;
     }
@@ -47,8 +50,12 @@ function readRegular(file: string): Uint8Array | undefined {
     return undefined;
   }
   try {
-    const stat = fs.fstatSync(descriptor);
-    return stat.isFile() && stat.size <= readLimit ? fs.readFileSync(descriptor) : undefined;
+    const { kind, size } = openFileKind(descriptor, file);
+    if (kind !== "file") return undefined;
+    if (size <= readLimit) return fs.readFileSync(descriptor);
+    // That it is too large is a decision.
+    fs.fstatSync(descriptor);
+    return undefined;
   } finally {
     fs.closeSync(descriptor);
   }

@@ -6,7 +6,7 @@ export { createHasher, type HashAlgorithm, type Hasher, hashHex } from "./hash.t
 export { type JsonOptions, type JsonValue, parseJson, type StringifyOptions, stringifyJson } from "./json.ts";
 export { limits } from "./limits.ts";
 export { type LockOptions, withLock } from "./lock.ts";
-export { fileKind, linesWith, type Noter, noting, ofContainer, pickLines } from "./noting.ts";
+export { type FileKind, fileKind, linesWith, type Noter, noting, ofContainer, pickLines } from "./noting.ts";
 export * from "./output.ts";
 export { quoted } from "./quote.ts";
 export * from "./streams.ts";

@@ -10,7 +10,7 @@ export interface Noter {
   /** What follows, until the returned function is called, reads files that are the container's own (`ofContainer`). */
   readonly ofContainer: () => () => void;
   /** Of a file nothing else is asked than what kind it is of (`fileKind`); the returned function is told it, or the error's number. */
-  readonly fileKind: (path: string) => (errno: number, type: number) => void;
+  readonly fileKind: (path: string, follow: boolean) => (errno: number, type: number) => void;
   /** Looks at so many of the containers that have state in `directory`, for dead monitors: none was found if nothing is removed. */
   readonly monitors: (directory: string, most: number) => () => void;
   /** Looks in `directory` for temporaries of dead owners. */
@@ -47,20 +47,36 @@ export function ofContainer<T>(read: () => T): T {
   }
 }
 
-/** Links followed; nothing else of the file is looked at. `missing`: with ENOENT or ENOTDIR. Errors: all other ones of stat(2). */
-export function fileKind(path: string): "directory" | "socket" | "other" | "missing" {
-  const told = noting.noter?.fileKind(path);
+export type FileKind = "directory" | "file" | "link" | "socket" | "other" | "missing";
+
+/** Nothing else of the file is looked at. `missing`: with ENOENT or ENOTDIR. Errors: all other ones of stat(2). */
+export function fileKind(path: string, { follow = true } = {}): FileKind {
+  const told = noting.noter?.fileKind(path, follow);
   try {
-    const stat = fs.statSync(path);
+    const stat = follow ? fs.statSync(path) : fs.lstatSync(path);
     told?.(0, stat.mode & fs.constants.S_IFMT);
-    if (stat.isDirectory()) return "directory";
-    return stat.isSocket() ? "socket" : "other";
+    return kindOf(stat);
   } catch (error) {
     const { code, errno = 0 } = error as NodeJS.ErrnoException;
     told?.(Math.abs(errno), 0);
     if (code === "ENOENT" || code === "ENOTDIR") return "missing";
     throw error;
   }
+}
+
+/** Of an open file, whose last name was no link; `size` is to be used to bound what is read of it, and for no decision. */
+export function openFileKind(descriptor: number, path: string): { kind: FileKind; size: number } {
+  const told = noting.noter?.fileKind(path, false);
+  const stat = fs.fstatSync(descriptor);
+  told?.(0, stat.mode & fs.constants.S_IFMT);
+  return { kind: kindOf(stat), size: stat.size };
+}
+
+function kindOf(stat: fs.Stats): FileKind {
+  if (stat.isDirectory()) return "directory";
+  if (stat.isFile()) return "file";
+  if (stat.isSymbolicLink()) return "link";
+  return stat.isSocket() ? "socket" : "other";
 }
 
 /** The lines of a text that hold one of the words: for files of which the rest may change from one read to the next. */

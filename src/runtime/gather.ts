@@ -25,7 +25,7 @@ export function gatherSourceKinds(
 
 function kindOf(path: string): SourceKind {
   const kind = fileKind(path);
-  return kind === "socket" || kind === "other" ? "file" : kind;
+  return kind === "directory" || kind === "missing" ? kind : "file";
 }
 
 /**

@@ -77,7 +77,7 @@ export function readRecord(bytes: Uint8Array): {
     8: () => [text(), plain()],
     9: () => [text()],
     10: () => [text(), plain(), plain()],
-    11: () => [skip(8), text()].slice(1) as string[],
+    11: () => [skip(9), text()].slice(1) as string[],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],

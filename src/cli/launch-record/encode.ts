@@ -243,6 +243,7 @@ class Writer {
         this.#found(note.text);
         break;
       case "fileKind":
+        this.u8(note.follow ? 1 : 0);
         this.#i32(note.errno);
         this.u32(note.type);
         this.#text(note.path);

@@ -32,6 +32,7 @@ type Open =
       readonly chunks: Uint8Array[];
       readonly whole: { is: boolean };
       readonly byStat: boolean;
+      readonly noFollow: boolean;
     }
   | { readonly kind: "write"; readonly path: string }
   | { readonly kind: "directory"; readonly path: string };
@@ -100,11 +101,11 @@ class Noting {
           this.#ofContainer = before;
         };
       },
-      fileKind: (path: string) => {
+      fileKind: (path: string, follow: boolean) => {
         this.#covered += 1;
         return (errno: number, type: number) => {
           this.#covered -= 1;
-          if (this.#plain(path)) this.#fact({ kind: "fileKind", path, errno, type });
+          if (this.#plain(path)) this.#fact({ kind: "fileKind", path, follow, errno, type });
         };
       },
       monitors: (path: string, most: number) => this.#cover({ kind: "monitors", path, most }),
@@ -445,12 +446,13 @@ class Noting {
   }
 
   #opened(descriptor: number, path: string, noFollow: boolean): void {
-    // With O_NOFOLLOW there was no link at the end: what lstat(2) says tells that it is still so.
-    if (noFollow) this.#noteIdentity(path, false);
     const identity = identityOf(path, this.#real.fstatSync(descriptor, { bigint: true }));
     const byStat = !isMadeUp(path) && !this.#ofContainer && identity.size > BigInt(contentBytes);
     if (byStat) this.#noteContent(path, identity, new Uint8Array(), false);
-    this.#open.set(descriptor, { kind: "read", path, chunks: [], whole: { is: false }, byStat });
+    // With O_NOFOLLOW there was no link at the end.
+    const type = Number(identity.mode) & this.#real.constants.S_IFMT;
+    if (noFollow) this.#fact({ kind: "fileKind", path, follow: false, errno: 0, type });
+    this.#open.set(descriptor, { kind: "read", path, chunks: [], whole: { is: false }, byStat, noFollow });
   }
 
   #read(descriptor: number, rest: never[]): number {
@@ -508,6 +510,8 @@ class Noting {
     this.#open.delete(descriptor);
     if (open === undefined) this.giveUp("an unknown descriptor was closed");
     else if (open.kind === "write") this.#note({ kind: "close" });
+    else if (open.kind === "read" && open.noFollow && open.chunks.length === 0)
+      this.#noteIdentity(open.path, false);
     else if (open.kind === "read" && !open.byStat && open.chunks.length > 0) {
       const identity = identityOf(open.path, this.#real.fstatSync(descriptor, { bigint: true }));
       this.#noteContent(open.path, { ...identity, size: 0n }, Buffer.concat(open.chunks), !open.whole.is);

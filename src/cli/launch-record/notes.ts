@@ -41,7 +41,13 @@ export type Fact =
   | { readonly kind: "monitors"; readonly path: string; readonly most: number }
   | { readonly kind: "temporaries"; readonly path: string }
   /** Nothing else of it was asked for. `type`: as in stat(2). */
-  | { readonly kind: "fileKind"; readonly path: string; readonly errno: number; readonly type: number }
+  | {
+      readonly kind: "fileKind";
+      readonly path: string;
+      readonly follow: boolean;
+      readonly errno: number;
+      readonly type: number;
+    }
   /** `time` empty: there is none that has not ended. */
   | { readonly kind: "process"; readonly path: string; readonly time: string }
   /** The file holds how a container ended, in the words of a monitor; which, and when, was not asked. */
