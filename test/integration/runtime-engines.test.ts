@@ -57,6 +57,33 @@ function succeeded(result: Result): string {
   return result.stdout.trim();
 }
 
+/** The runtime with launch records of its own, which says what became of each start (docs/launch-record.md). */
+const counted = path.join(work, "counted");
+const outcomes = path.join(work, "outcomes");
+fs.writeFileSync(
+  counted,
+  `#!/bin/sh\nexport VITRINE_RUNROOT=${work}/vitrine VITRINE_LAUNCH_RECORD=${outcomes}\nexec ${runtime} "$@"\n`,
+  { mode: 0o755 },
+);
+
+/**
+ * Starts, at most so often, until three were repeated without the engine; then `look`s at each. An engine's chance may keep a list's
+ * order the same for a few starts, and what changed a moment ago is not trusted.
+ */
+function untilRepeated(most: number, start: (turn: number) => void, look: () => void = () => {}): void {
+  fs.rmSync(path.join(work, "vitrine"), { recursive: true, force: true });
+  const told: string[] = [];
+  for (let repeated = 0; repeated < 3; ) {
+    assert.ok(told.length < most, told.join("--\n"));
+    fs.rmSync(outcomes, { force: true });
+    start(told.length + 1);
+    const lines = fs.readFileSync(outcomes, "utf8");
+    told.push(lines);
+    if (/^launch record: repeated$/m.test(lines)) repeated += 1;
+    look();
+  }
+}
+
 async function stop(daemon: ChildProcess): Promise<void> {
   if (daemon.exitCode !== null || daemon.signalCode !== null) return;
   const ended = new Promise((resolve) => daemon.once("exit", resolve));
@@ -120,6 +147,26 @@ test("podman, root or rootless: run, exec, pause, stop, start, rm", async (t) =>
   succeeded(podman("stop", "-t", "0", "p"));
   succeeded(podman("start", "p"));
   succeeded(podman("rm", "-f", "-t", "0", "p"));
+});
+
+test("podman: its containers are repeated without the engine, each as its own", (t) => {
+  if (!has(t, "podman", "conmon", ...(isRoot ? [] : ["newuidmap"]))) return;
+  const podman = (...args: readonly string[]) =>
+    call("podman", [...podmanStore(podmanDirectory).slice(0, -1), counted, ...args]);
+  succeeded(podman("import", rootfs, "probe:r"));
+  let last = "";
+  const start = () => {
+    last = succeeded(podman("run", "-d", ...podmanRun, "probe:r", "sleep", "100"));
+  };
+  untilRepeated(16, start, () => {
+    assert.equal(succeeded(podman("exec", last, "cat", "/etc/hostname")), last.slice(0, 12));
+    assert.match(succeeded(podman("exec", last, "cat", "/proc/1/environ")), new RegExp(last.slice(0, 12)));
+  });
+  untilRepeated(8, (turn) => {
+    const status = turn === 5 ? 7 : 5;
+    assert.equal(podman("exec", last, "sh", "-c", `exit ${status}`).status, status);
+  });
+  succeeded(podman("rm", "-f", "-t", "0", "-a"));
 });
 
 test("buildah: run", (t) => {
@@ -209,6 +256,32 @@ describe("containerd and Docker's daemon", () => {
     assert.doesNotMatch(succeeded(ctr("container", "ls")), /c3/);
   });
 
+  test("ctr: its containers are repeated without the engine, each as its own", (t) => {
+    if (!needs(t, "containerd", "ctr", "containerd-shim-runc-v2")) return;
+    assert.ok(running);
+    const ctr = (...args: readonly string[]) => call("ctr", ["-a", socket, ...args]);
+    const root = path.join(work, "ctr-rootfs-repeated");
+    fs.mkdirSync(root);
+    succeeded(call("tar", ["-xf", rootfs, "-C", root]));
+    const state = path.join(work, "counted-root");
+    const words = ["--runc-binary", counted, "--runc-root", state, "--rootfs", root];
+    untilRepeated(8, (turn) => {
+      succeeded(ctr("run", "-d", ...words, `many${turn}`, "sleep", "100"));
+      const record = fs.readFileSync(path.join(state, `default/many${turn}/state.json`), "utf8");
+      const { id, bundle } = JSON.parse(record) as { readonly id: string; readonly bundle: string };
+      assert.deepEqual([id, path.basename(bundle)], [`many${turn}`, `many${turn}`]);
+    });
+    untilRepeated(8, (turn) =>
+      assert.equal(ctr("task", "exec", "--exec-id", `e${turn}`, "many1", "sh", "-c", "exit 5").status, 5),
+    );
+    for (const id of succeeded(ctr("container", "ls", "-q"))
+      .split("\n")
+      .filter((one) => one.startsWith("many"))) {
+      ctr("task", "rm", "-f", id);
+      succeeded(ctr("container", "rm", id));
+    }
+  });
+
   test("docker: run, exec, update, pause, stop, start, rm", async (t) => {
     if (!needs(t, "containerd", "dockerd", "docker")) return;
     assert.ok(running);
@@ -230,7 +303,15 @@ describe("containerd and Docker's daemon", () => {
           "--iptables=false",
           "--ip-forward=false",
         ],
-        ...["--ip-masq=false", "--storage-driver", "vfs", "--add-runtime", `vitrine=${runtime}`],
+        ...[
+          "--ip-masq=false",
+          "--storage-driver",
+          "vfs",
+          "--add-runtime",
+          `vitrine=${runtime}`,
+          "--add-runtime",
+          `counted=${counted}`,
+        ],
       ],
       () => docker("version").status === 0,
     );
@@ -249,5 +330,15 @@ describe("containerd and Docker's daemon", () => {
     succeeded(docker("stop", "-t", "0", "d1"));
     succeeded(docker("start", "d1"));
     succeeded(docker("rm", "-f", "d1"));
+
+    const many = ["run", "-d", "--runtime", "counted", "--network", "none", "probe:t", "sleep", "100"];
+    const ids: string[] = [];
+    const start = () => ids.push(succeeded(docker(...many)));
+    untilRepeated(8, start, () => {
+      const id = ids.at(-1)!;
+      assert.equal(succeeded(docker("exec", id, "cat", "/etc/hostname")), id.slice(0, 12));
+    });
+    untilRepeated(8, () => assert.equal(docker("exec", ids[0]!, "sh", "-c", "exit 5").status, 5));
+    succeeded(docker("rm", "-f", ...ids));
   });
 });

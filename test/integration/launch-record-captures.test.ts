@@ -1,0 +1,347 @@
+/** Containers that have nothing in common but their kind, as engines make them: bundle, config.json, files and digits of their own. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { after, before, beforeEach, type TestContext, test } from "node:test";
+import { baseConfig, type Config, makeRoot } from "../conformance/runtime/support.ts";
+import { launches, readRecord, recordFiles, warmUp, withoutEngine } from "./launch-record-support.ts";
+import { cannotRun, isRoot, makeWorld, repository } from "./support.ts";
+
+const world = makeWorld("launch-captures");
+const runtime = path.join(repository, "dist/vitrine-runtime");
+const root = path.join(world.directory, "containers");
+const template = path.join(world.directory, "template");
+const out = path.join(world.directory, "out");
+
+before(() => {
+  if (isRoot) makeRoot(template);
+});
+beforeEach(() => fs.rmSync(launches(world), { recursive: true, force: true }));
+after(async () => {
+  if (fs.existsSync(root)) for (const id of fs.readdirSync(root)) call(["delete", "--force", id]);
+  await world[Symbol.asyncDispose]();
+});
+
+function asRoot(name: string, body: (t: TestContext) => void): void {
+  test(name, (t) => (isRoot ? body(t) : cannotRun(t, "the bundle is root's")));
+}
+
+interface Mount {
+  readonly destination: string;
+}
+
+interface Made {
+  readonly id: string;
+  readonly bundle: string;
+  readonly layer: string;
+  readonly date: string;
+  readonly config: Config;
+}
+
+/** With a letter and a digit, as nearly all are. */
+const digits = (bytes: number): string => `a1${randomBytes(bytes).toString("hex").slice(2)}`;
+
+/** The orders of lists change like this: each time, and each other time. */
+let turn = 0;
+const inTurn = <T>(items: readonly T[], every: number): readonly T[] =>
+  Math.trunc(turn / every) % 2 === 0 ? items : items.toReversed();
+
+/** A container of its own, not created yet. */
+function make(change: (config: Config, made: Made) => void = () => {}): Made {
+  const id = digits(32);
+  const layer = digits(16);
+  const bundle = path.join(world.directory, "bundles", digits(16), "userdata");
+  const rootfs = path.join(world.directory, "layers", layer, "merged");
+  fs.mkdirSync(bundle, { recursive: true });
+  fs.mkdirSync(path.dirname(rootfs), { recursive: true });
+  assert.equal(spawnSync("cp", ["-al", template, rootfs]).status, 0);
+  fs.writeFileSync(path.join(bundle, "hosts"), `127.0.0.1 ${id}\n`);
+  const config = baseConfig("cat /etc/hosts; hostname; exit 3");
+  const date = new Date(Date.now() - Math.trunc(1e9 * Math.random())).toISOString();
+  const made = { id, bundle, layer, date, config };
+  const bind = (destination: string) => ({
+    destination,
+    type: "bind",
+    source: path.join(bundle, "hosts"),
+    options: ["rbind"],
+  });
+  const env = [`HOSTNAME=${id.slice(0, 12)}`, "A=1", "B=2", "PATH=/bin", "HOME=/"];
+  Object.assign(config, {
+    root: { path: rootfs },
+    hostname: id.slice(0, 12),
+    annotations: { "io.kubernetes.cri-o.Created": date, layer },
+    mounts: [...(config.mounts ?? []), ...inTurn([bind("/etc/hosts"), bind("/etc/names")], 2)],
+  });
+  config.process = { ...config.process!, env: inTurn(env, 1) };
+  turn += 1;
+  change(config, made);
+  fs.writeFileSync(path.join(bundle, "config.json"), JSON.stringify(config));
+  return made;
+}
+
+const linesOf = ({ id, bundle }: Made): readonly string[] => [
+  ...["--log", path.join(bundle, "log"), "create", "--bundle", bundle],
+  ...["--pid-file", path.join(bundle, `${id.slice(3, 9)}.pid`), id],
+];
+
+/** Its streams are a file's, since a container keeps them. */
+function call(words: readonly string[], cwd = world.directory) {
+  const fd = fs.openSync(out, "w");
+  const stdio = ["ignore", fd, fd] as const;
+  const done = spawnSync(runtime, ["--root", root, ...words], {
+    stdio: [...stdio],
+    env: world.env,
+    cwd,
+    timeout: 30_000,
+  });
+  fs.closeSync(fd);
+  return { status: done.status, text: fs.readFileSync(out, "utf8") };
+}
+
+function create(made: Made): Made {
+  const done = call(linesOf(made), made.bundle);
+  assert.equal(done.status, 0, done.text);
+  return made;
+}
+
+/** Until orders were seen twice as well. */
+function warm(again: () => void): void {
+  for (let served = 0; served < 3; served++) warmUp(world, again);
+}
+
+function leveled({ id, bundle, layer, date }: Made, text: string): string {
+  return text
+    .replaceAll(bundle, "<BUNDLE>")
+    .replaceAll(id, "<ID>")
+    .replaceAll(id.slice(0, 12), "<SHORT>")
+    .replaceAll(id.slice(3, 9), "<PART>")
+    .replaceAll(layer, "<LAYER>")
+    .replaceAll(date, "<DATE>")
+    .replace(/"created": ?"[^"]+"|"pid": ?\d+|"startTime": ?"\d+"/g, "<NEW>");
+}
+
+/** All that is in its directory, as texts. */
+function everything(made: Made): Readonly<Record<string, string>> {
+  const directory = path.join(root, made.id);
+  const names = fs.readdirSync(directory).filter((name) => name !== "start" && name !== "process");
+  const text = (name: string) => leveled(made, fs.readFileSync(path.join(directory, name), "latin1"));
+  return Object.fromEntries(names.map((name) => [name, text(name)]));
+}
+
+asRoot("each container has its own, and what the engine would have made", () => {
+  warm(() => create(make()));
+  turn = 0;
+  const repeated = make();
+  assert.ok(withoutEngine(world, () => create(repeated)));
+  turn = 0;
+  const normal = make();
+  world.env["VITRINE_LAUNCH_RECORD"] = "0";
+  create(normal);
+  delete world.env["VITRINE_LAUNCH_RECORD"];
+  assert.deepEqual(everything(repeated), everything(normal));
+  const pidFile = path.join(repeated.bundle, `${repeated.id.slice(3, 9)}.pid`);
+  const state = JSON.parse(call(["state", repeated.id]).text) as { pid: number; bundle: string };
+  assert.equal(Number(fs.readFileSync(pidFile, "utf8")), state.pid);
+  assert.equal(state.bundle, repeated.bundle);
+  const written = fs.readFileSync(path.join(root, repeated.id, "config.json"), "utf8");
+  assert.deepEqual(JSON.parse(written), repeated.config);
+  assert.equal(call(["start", repeated.id]).status, 0);
+  for (const { id } of [repeated, normal]) assert.equal(call(["delete", "--force", id]).status, 0);
+  assert.ok(!fs.existsSync(path.join(root, repeated.id)));
+});
+
+asRoot("the program sees its own files and name", () => {
+  warm(() => create(make()));
+  const made = make();
+  const written = path.join(made.bundle, "output");
+  const fd = fs.openSync(written, "w");
+  const create_ = () =>
+    assert.equal(
+      spawnSync(runtime, ["--root", root, ...linesOf(made)], {
+        stdio: ["ignore", fd, fd],
+        env: world.env,
+        cwd: made.bundle,
+      }).status,
+      0,
+    );
+  // Descriptors of another file, all else as before.
+  assert.ok(withoutEngine(world, create_));
+  fs.closeSync(fd);
+  assert.equal(call(["start", made.id]).status, 0);
+  const wanted = `127.0.0.1 ${made.id}\n${made.id.slice(0, 12)}\n`;
+  for (let turn = 0; turn < 200 && fs.readFileSync(written, "utf8") !== wanted; turn++)
+    spawnSync("sleep", ["0.05"]);
+  assert.equal(fs.readFileSync(written, "utf8"), wanted);
+});
+
+/** What is no random token is a decision. */
+const changes: Readonly<Record<string, (config: Config, made: Made) => void>> = {
+  "another argument": (config) => {
+    config.process = { ...config.process!, args: ["/bin/true"] };
+  },
+  "a variable's value": (config) => {
+    config.process!.env = config.process!.env!.map((one: string) => one.replace("A=1", "A=2"));
+  },
+  "a variable twice": (config) => {
+    config.process!.env = config.process!.env!.map((one: string) => one.replace("B=2", "A=2"));
+  },
+  "a variable more": (config) => {
+    config.process!.env = [...config.process!.env!, "C=3"];
+  },
+  "a host name of another container": (config) => {
+    config.hostname = digits(6);
+  },
+  "a limit": (config) => {
+    config.linux = { ...config.linux!, resources: { memory: { limit: 64 << 20 } } };
+  },
+  "a mount less": (config) => {
+    config.mounts = config.mounts!.filter(({ destination }: Mount) => destination !== "/etc/names");
+  },
+  "a mount at another place": (config) => {
+    config.mounts = config.mounts!.map((one: Mount) =>
+      one.destination === "/etc/names" ? { ...one, destination: "/etc/nam2s" } : one,
+    );
+  },
+  "a read-only root": (config) => {
+    config.root.readonly = true;
+  },
+  "digits of another length": (config) => {
+    config.annotations = { ...config.annotations, layer: digits(12) };
+  },
+  "capitals in place of digits": (config, { layer }) => {
+    config.annotations = { ...config.annotations, layer: layer.toUpperCase() };
+  },
+  "a path in place of digits": (config, { layer }) => {
+    config.annotations = { ...config.annotations, layer: "../".repeat(20).slice(0, layer.length) };
+  },
+  "a number in place of digits": (config, { layer }) => {
+    config.annotations = { ...config.annotations, layer: "1".repeat(layer.length) };
+  },
+  "one container's digits twice": (config, { id }) => {
+    config.annotations = { ...config.annotations, layer: id.slice(0, 32) };
+  },
+  "no date": (config, { date }) => {
+    config.annotations = { ...config.annotations, "io.kubernetes.cri-o.Created": date.replace("T", " ") };
+  },
+  "digits that stand elsewhere too": (config) => {
+    config.annotations = { ...config.annotations, layer: "a1".repeat(16) };
+    config.process!.env = config.process!.env!.map((one: string) =>
+      one.replace("A=1", `A=${"a1".repeat(16)}`),
+    );
+  },
+};
+
+asRoot("whatever else differs is the engine's", () => {
+  warm(() => create(make()));
+  for (const [what, change] of Object.entries(changes)) {
+    const made = make(change);
+    assert.ok(!withoutEngine(world, () => create(made)), what);
+    const written = JSON.parse(fs.readFileSync(path.join(root, made.id, "config.json"), "utf8")) as Config;
+    assert.deepEqual(written, made.config, what);
+    call(["delete", "--force", made.id]);
+  }
+});
+
+asRoot(
+  "what values lead to is looked at: a root that is missing, a link, a file, and an id that is taken",
+  () => {
+    warm(() => create(make()));
+    const layerOf = ({ layer }: Made) => path.join(world.directory, "layers", layer, "merged");
+    const refused = (made: Made, message: RegExp): void => {
+      assert.ok(
+        !withoutEngine(world, () => {
+          const done = call(linesOf(made), made.bundle);
+          assert.equal(done.status, 1);
+          assert.match(done.text, message);
+        }),
+      );
+    };
+    const missing = make();
+    fs.rmSync(layerOf(missing), { recursive: true });
+    refused(missing, /rootfs|root\/path/);
+    const file = make();
+    fs.rmSync(layerOf(file), { recursive: true });
+    fs.writeFileSync(layerOf(file), "");
+    refused(file, /not a directory/);
+    const host = make();
+    fs.rmSync(layerOf(host), { recursive: true });
+    fs.symlinkSync("/", layerOf(host));
+    refused(host, /host's own root/);
+    const taken = create(make());
+    refused(taken, /already exists/);
+    const source = make();
+    fs.rmSync(path.join(source.bundle, "hosts"));
+    assert.ok(!withoutEngine(world, () => call(linesOf(source), source.bundle)));
+  },
+);
+
+asRoot("a bundle by a path that is not plain is another command", () => {
+  warm(() => create(make()));
+  const made = make();
+  const around = `${made.bundle}/../userdata`;
+  assert.ok(
+    !withoutEngine(world, () => {
+      const done = call(["create", "--bundle", around, made.id], made.bundle);
+      assert.equal(done.status, 0, done.text);
+    }),
+  );
+});
+
+asRoot("a value that was always the same is not taken to be any, until another was seen", () => {
+  const layer = digits(16);
+  const again = (): void => {
+    create(
+      make((config) => {
+        config.annotations = { ...config.annotations, layer, other: layer };
+      }),
+    );
+  };
+  warm(again);
+  const [file] = recordFiles(world);
+  const before_ = readRecord(fs.readFileSync(file!)).values;
+  assert.deepEqual(
+    before_.filter(({ value }) => value === layer).map(({ any }) => any),
+    [false],
+  );
+  const another = (): void => {
+    const other = digits(16);
+    create(
+      make((config) => {
+        config.annotations = { ...config.annotations, layer: other, other };
+      }),
+    );
+  };
+  assert.ok(!withoutEngine(world, another));
+  warm(another);
+});
+
+asRoot("exec with a process.json of its own, in a directory of its own", () => {
+  const { id } = create(
+    make((config) => {
+      config.process = { ...config.process!, args: ["/bin/sleep", "1000"] };
+    }),
+  );
+  assert.equal(call(["start", id]).status, 0);
+  let made = 0;
+  const exec = (status = 5, change = ""): void => {
+    const directory = path.join(world.directory, "sessions", digits(32));
+    fs.mkdirSync(directory, { recursive: true });
+    // As long as chance makes it.
+    const file = path.join(directory, `exec-process-${"1234567890".slice(0, 6 + (made % 5))}`);
+    const pidFile = path.join(directory, `e${made++ % 10}.pid`);
+    const args = ["/bin/sh", "-c", `exit ${status}${change}`];
+    fs.writeFileSync(
+      file,
+      JSON.stringify({ user: { uid: 0, gid: 0 }, args, env: ["PATH=/bin", "HOME=/"], cwd: "/" }),
+    );
+    const done = call(["exec", "--pid-file", pidFile, "--process", file, id], directory);
+    assert.equal(done.status, status, done.text);
+    assert.match(fs.readFileSync(pidFile, "utf8"), /^\d+$/);
+  };
+  warmUp(world, exec);
+  assert.ok(withoutEngine(world, exec));
+  assert.ok(!withoutEngine(world, () => exec(6)));
+  assert.ok(withoutEngine(world, exec));
+});
