@@ -72,18 +72,14 @@ export function readLinux(reader: ConfigReader, field: Field, namespaces: Namesp
   return linux;
 }
 
-/** A new user namespace is of no use without maps, and maps are of none without it. */
+/** Maps are of no use without a user namespace. The other way round they are OPTIONAL: who compiles chooses them. */
 function checkUserNamespace(field: Field, linux: Linux, namespaces: NamespaceSet): void {
   const user = namespaces.get("user");
   for (const name of ["uidMappings", "gidMappings"] as const) {
-    const mapped = (linux[name]?.length ?? 0) > 0;
-    if (mapped && user === undefined) {
+    if ((linux[name]?.length ?? 0) > 0 && user === undefined) {
       field.at(name).fail("needs a user namespace in /linux/namespaces", {
         code: "runtime-config-namespace-missing",
       });
-    }
-    if (!mapped && user !== undefined && user.path === undefined) {
-      field.at(name).fail("is required for a new user namespace", { code: "runtime-config-mapping-missing" });
     }
   }
 }

@@ -144,6 +144,9 @@ function readRlimits(field: Field): readonly Rlimit[] {
   });
 }
 
+const shortestTime = 1024n;
+const longestTime = 2n ** 63n - 1n;
+
 /** sched_setattr(2) takes each parameter for some policies only. */
 function readScheduler(field: Field): Scheduler {
   const scheduler: Scheduler = compact({
@@ -172,5 +175,28 @@ function readScheduler(field: Field): Scheduler {
   only("runtime", "SCHED_DEADLINE");
   only("deadline", "SCHED_DEADLINE");
   only("period", "SCHED_DEADLINE");
+  if (policy === "SCHED_DEADLINE") checkDeadline(field, scheduler);
   return scheduler;
+}
+
+/** The kernel says EINVAL to all of these; the words are crun's. */
+function checkDeadline(field: Field, scheduler: Scheduler): void {
+  const why = deadlineProblem(scheduler);
+  if (why !== undefined) field.fail(`is refused by sched_setattr: \`SCHED_DEADLINE\` ${why}`);
+}
+
+/** Nanoseconds (sched(7)). */
+function deadlineProblem({ runtime, deadline, period = 0n }: Scheduler): string | undefined {
+  if (runtime === undefined) return "requires `runtime`";
+  if (deadline === undefined) return "requires `deadline`";
+  if (runtime === 0n) return "runtime must be greater than 0";
+  if (deadline === 0n) return "deadline must be greater than 0";
+  if (runtime > deadline) return `runtime (${runtime}) must be <= deadline (${deadline})`;
+  if (period !== 0n && deadline > period) return `deadline (${deadline}) must be <= period (${period})`;
+  const times = { runtime, deadline, ...(period === 0n ? {} : { period }) };
+  const [name, value] =
+    Object.entries(times).find(([, time]) => time < shortestTime || time > longestTime) ?? [];
+  return name === undefined
+    ? undefined
+    : `${name} (${value}) must be between ${shortestTime} and ${longestTime}`;
 }

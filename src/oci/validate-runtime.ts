@@ -124,7 +124,10 @@ function requireMappedUser(root: Field, config: RuntimeConfig, namespaces: Names
   }
   const field = root.at("process").at("user");
   const check = (id: number, mappings: readonly LinuxIdMapping[], place: Field, name: string) => {
-    if (!mappings.some(({ containerID, size }) => id >= containerID && id < containerID + size)) {
+    if (
+      mappings.length > 0 &&
+      !mappings.some(({ containerID, size }) => id >= containerID && id < containerID + size)
+    ) {
       place.fail(`is ${id}, which /linux/${name} does not map`, { code: "runtime-config-mapping-missing" });
     }
   };
