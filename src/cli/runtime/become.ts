@@ -31,11 +31,17 @@ export function becomeHelperWith(helper: string, args: readonly string[]): never
   } catch (cause) {
     throw notStarted(helper, cause);
   }
+  process.exit(runHelper(helper, args));
+}
+
+/** `vitrine-helper ARGS…` beside us, to its end: its exit status. Error: `helper-not-started`. */
+export function runHelper(helper: string, args: readonly string[]): number {
+  const env = helperEnvironment(process.env);
   const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { constants } = process.getBuiltinModule("node:os");
   const done = spawnSync(helper, args, { env, stdio: "inherit", argv0: "vitrine-helper" });
   if (done.error !== undefined) throw notStarted(helper, done.error);
-  process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));
+  return done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9);
 }
 
 export function runArguments(plan: string, preserved: number): readonly string[] {

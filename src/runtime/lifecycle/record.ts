@@ -63,15 +63,22 @@ export const files = (directory: string) => ({
   start: `${directory}/start`,
 });
 
-/** As runc: letters, digits and `_+-.`, but no name that a path gives a meaning. Error: `container-id-invalid`. */
+function invalidIdHint(id: string): string {
+  const character = /[^\w+.-]/u.exec(id)?.[0];
+  const found =
+    character === undefined ? "" : `invalid character ${JSON.stringify(character)} in the container ID: `;
+  return `${found}letters, digits and the characters _ + - . only, at most 255, not beginning with a dot`;
+}
+
+/** Letters, digits and `_+-.`, as runc; hidden names are the runtime's own, as under crun. Error: `container-id-invalid`. */
 export function requireId(id: string): string {
-  if (/^[\w+.-]{1,255}$/.test(id) && id !== "." && id !== "..") {
+  if (/^(?!\.)[\w+.-]{1,255}$/.test(id)) {
     return id;
   }
   throw new VitrineError("invalid", `invalid container id format: ${JSON.stringify(id)}`, {
     code: "container-id-invalid",
     operand: id,
-    hint: "letters, digits and the characters _ + - . only, at most 255",
+    hint: invalidIdHint(id),
   });
 }
 

@@ -10,7 +10,8 @@ import {
   requireId,
   thaw,
 } from "../../../runtime/mod.ts";
-import { becomeHelperWith, runArguments } from "../become.ts";
+import { becomeHelperWith, runArguments, runHelper } from "../become.ts";
+import { containerIds } from "../container-ids.ts";
 import { defineVerb } from "../verb.ts";
 import { send } from "./kill.ts";
 
@@ -22,30 +23,58 @@ export const verb = defineVerb({
   usage: "CONTAINER",
   options: {
     force: { type: "boolean", short: "f", help: "kill it first if it runs; a missing one is no error" },
+    regex: { type: "boolean", short: "r", help: "CONTAINER is a regular expression: all whose ids match" },
   },
   positionals: [1, 1],
   run({ options, positionals, globals, context }) {
-    const id = requireId(positionals[0] ?? "");
-    const directory = `${globals.root}/${id}`;
-    const found = find(globals.root, id, options.force);
-    if (found === undefined) {
-      fs.rmSync(directory, { recursive: true, force: true });
-      return 0;
+    const word = positionals[0] ?? "";
+    if (!options.regex)
+      return deleteOne(globals.root, requireId(word), options.force, context.helperPath(), becomeHelperWith);
+    for (const id of matching(globals.root, word)) {
+      deleteOne(globals.root, id, options.force, context.helperPath(), runHelper);
     }
-    const { record, status, pid } = found;
-    // As runc: a container whose program never ran is deleted without a word.
-    if (status !== "stopped" && status !== "created" && !options.force) {
-      throw new VitrineError("invalid", `cannot delete container ${id} that is not stopped: ${status}`, {
-        code: "container-not-stopped",
-        operand: id,
-        hint: "kill it first, or use --force",
-      });
-    }
-    // What has stopped may have left processes where they do not die with the first.
-    if (pid !== 0 || options.force || !diesWithInit(globals.root, id)) endAll(globals.root, id, record, pid);
-    return becomeHelperWith(context.helperPath(), runArguments(lifecycleFiles(directory).remove, 0));
+    return 0;
   },
 });
+
+/** How the helper is run on what there is to remove. */
+type Run = (helper: string, args: readonly string[]) => number;
+
+function deleteOne(root: string, id: string, force: boolean, helper: string, run: Run): number {
+  const directory = `${root}/${id}`;
+  const found = find(root, id, force);
+  if (found === undefined) {
+    fs.rmSync(directory, { recursive: true, force: true });
+    return 0;
+  }
+  const { record, status, pid } = found;
+  // As runc: a container whose program never ran is deleted without a word.
+  if (status !== "stopped" && status !== "created" && !force) {
+    throw new VitrineError("invalid", `cannot delete container ${id} that is not stopped: ${status}`, {
+      code: "container-not-stopped",
+      operand: id,
+      hint: "kill it first, or use --force",
+    });
+  }
+  // What has stopped may have left processes where they do not die with the first.
+  if (pid !== 0 || force || !diesWithInit(root, id)) endAll(root, id, record, pid);
+  return run(helper, runArguments(lifecycleFiles(directory).remove, 0));
+}
+
+/** Error: `option-invalid`. */
+function matching(root: string, pattern: string): readonly string[] {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch (cause) {
+    throw new VitrineError("invalid", `${JSON.stringify(pattern)} is no regular expression`, {
+      code: "option-invalid",
+      operand: "--regex",
+      cause,
+    });
+  }
+  return containerIds(root).filter((id) => expression.test(id));
+}
 
 /** undefined: what is there is no container, and may go. */
 function find(root: string, id: string, force: boolean) {

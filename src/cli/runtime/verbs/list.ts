@@ -1,6 +1,6 @@
-import * as fs from "node:fs";
-import { errnoOf, printable } from "../../../base/mod.ts";
+import { printable } from "../../../base/mod.ts";
 import { readState, stateOutput } from "../../../runtime/mod.ts";
+import { containerIds } from "../container-ids.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
@@ -18,7 +18,7 @@ export const verb = defineVerb({
   },
   positionals: [0, 0],
   run({ options, globals, context, log }) {
-    const states = names(globals.root).flatMap((id) => {
+    const states = containerIds(globals.root).flatMap((id) => {
       try {
         return [stateOutput(readState(globals.root, id))];
       } catch (error) {
@@ -33,20 +33,6 @@ export const verb = defineVerb({
     return 0;
   },
 });
-
-function names(root: string): readonly string[] {
-  try {
-    return fs
-      .readdirSync(root, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && fs.existsSync(`${root}/${entry.name}/state.json`))
-      .map(({ name }) => name)
-      .filter((name) => !name.endsWith(".tmp"))
-      .sort();
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-}
 
 function table(states: readonly ReturnType<typeof stateOutput>[]): string {
   const rows = [
