@@ -92,12 +92,14 @@ void usher_end(void);
 /* For who started it, once the asking end is closed. */
 void usher_reap(void);
 int open_on_host(const char *path, uint64_t flags, uint64_t mode);
-/* The tree of the bindIdMapped that is being run, made by the usher. 0 or an errno. */
+/* The tree of the bindIdMapped or bindNode that is being run, made by the usher. 0 or an errno. */
 int usher_tree(struct helper *h, int *tree);
 
 /* --- idmount.c --- */
 /* The source's mount tree, cloned and id-mapped, in `*tree`. 0 or an errno. */
 int id_mapped_tree(struct helper *h, const struct args_bind_id_mapped *a, int *tree);
+/* node.c: a device made where devices can be made, as a tree to mount. 0 or an errno. */
+int node_tree(struct helper *h, const struct args_bind_node *a, int *tree);
 
 /* --- tree.c and copy.c; 0 or -1 and errno --- */
 int remove_tree(int parent, const char *name);
@@ -158,6 +160,7 @@ struct program {
   uint32_t timeout_seconds;
   mode_t umask;
   bool quiet; /* stdout is /dev/null: what the program prints is not the container's output */
+  const char *output_file, *error_file; /* files of the host for stdout and stderr; NULL or empty: none */
   const int *directory; /* where it begins; NULL: where we are */
 };
 /* Runs a program of the host to its end. The wait status, or -1 and errno (ETIME: killed after the timeout). */

@@ -123,7 +123,8 @@ enum op_code {
   OP_DETACH_ROOT = 119,
   OP_LAYER_COPY = 120,
   OP_LAYER_INFLATED = 121,
-  OP_CODE_MAX = 121
+  OP_BIND_NODE = 122,
+  OP_CODE_MAX = 122
 };
 
 struct args_join_namespace {
@@ -169,6 +170,8 @@ struct args_run_program {
   struct bytes input;
   uint32_t timeout_seconds;
   bool state_on_stdin;
+  struct str output_file;
+  struct str error_file;
 };
 struct args_new_session {
   char none;
@@ -585,6 +588,14 @@ struct args_layer_inflated {
   uint64_t position;
   uint64_t length;
 };
+struct args_bind_node {
+  struct path target;
+  uint32_t mode;
+  uint32_t major;
+  uint32_t minor;
+  uint32_t uid;
+  uint32_t gid;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -683,6 +694,7 @@ union op_args {
   struct args_detach_root detach_root;
   struct args_layer_copy layer_copy;
   struct args_layer_inflated layer_inflated;
+  struct args_bind_node bind_node;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -782,7 +794,8 @@ union op_args {
   X(read_tree, OP_READ_TREE, "readTree") \
   X(detach_root, OP_DETACH_ROOT, "detachRoot") \
   X(layer_copy, OP_LAYER_COPY, "layerCopy") \
-  X(layer_inflated, OP_LAYER_INFLATED, "layerInflated")
+  X(layer_inflated, OP_LAYER_INFLATED, "layerInflated") \
+  X(bind_node, OP_BIND_NODE, "bindNode")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -829,6 +842,8 @@ static const struct field fields_run_program[] = {
   {ARG_BYTES, offsetof(struct args_run_program, input)},
   {ARG_U32, offsetof(struct args_run_program, timeout_seconds)},
   {ARG_BOOL, offsetof(struct args_run_program, state_on_stdin)},
+  {ARG_STR, offsetof(struct args_run_program, output_file)},
+  {ARG_STR, offsetof(struct args_run_program, error_file)},
 };
 static const struct field fields_session_keyring[] = {
   {ARG_STR, offsetof(struct args_session_keyring, name)},
@@ -1221,6 +1236,14 @@ static const struct field fields_layer_inflated[] = {
   {ARG_U64, offsetof(struct args_layer_inflated, position)},
   {ARG_U64, offsetof(struct args_layer_inflated, length)},
 };
+static const struct field fields_bind_node[] = {
+  {ARG_PATH, offsetof(struct args_bind_node, target)},
+  {ARG_U32, offsetof(struct args_bind_node, mode)},
+  {ARG_U32, offsetof(struct args_bind_node, major)},
+  {ARG_U32, offsetof(struct args_bind_node, minor)},
+  {ARG_U32, offsetof(struct args_bind_node, uid)},
+  {ARG_U32, offsetof(struct args_bind_node, gid)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1230,7 +1253,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_SET_TIME_OFFSET] = {"setTimeOffset", fields_set_time_offset, 3},
   [OP_SUPERVISE] = {"supervise", fields_supervise, 5},
   [OP_REPORT_FAILURE] = {"reportFailure", fields_report_failure, 1},
-  [OP_RUN_PROGRAM] = {"runProgram", fields_run_program, 6},
+  [OP_RUN_PROGRAM] = {"runProgram", fields_run_program, 8},
   [OP_NEW_SESSION] = {"newSession", NULL, 0},
   [OP_SESSION_KEYRING] = {"sessionKeyring", fields_session_keyring, 1},
   [OP_PIPE_STREAMS] = {"pipeStreams", NULL, 0},
@@ -1318,6 +1341,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_DETACH_ROOT] = {"detachRoot", NULL, 0},
   [OP_LAYER_COPY] = {"layerCopy", fields_layer_copy, 2},
   [OP_LAYER_INFLATED] = {"layerInflated", fields_layer_inflated, 3},
+  [OP_BIND_NODE] = {"bindNode", fields_bind_node, 6},
 };
 #endif
 #endif

@@ -54,10 +54,11 @@ int op_set_capabilities(struct helper *h, const struct args_set_capabilities *a)
 }
 
 /* Pipes belong to who made them: without this /dev/stdout could not be opened by another user of the container. */
-static void give_pipes(uid_t uid) {
+static void give_pipes(uid_t uid, gid_t gid) {
   for (int fd = 0; fd < 3; fd++) {
     struct stat st;
-    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid != uid && fchown(fd, uid, (gid_t)-1) != 0) continue;
+    if (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)) continue;
+    if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) != 0) continue;
   }
 }
 
@@ -68,7 +69,7 @@ int op_set_user(struct helper *h, const struct args_set_user *a) {
   size_t count = 0;
   while (list.count > 0) groups[count++] = list_u32(&list);
   int error = 0;
-  give_pipes(a->uid);
+  give_pipes(a->uid, a->gid);
   /* Else leaving uid 0 drops the permitted set, which setCapabilities is to choose from. */
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) error = fail(h, "prctl(PR_SET_KEEPCAPS)");
   else if (!a->skip_groups && setgroups(count, groups) != 0) error = fail(h, "setgroups");

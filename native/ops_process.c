@@ -189,7 +189,8 @@ int op_run_program(struct helper *h, const struct args_run_program *a) {
   } else {
     struct program program = {.path = a->path.at, .argv = argv, .envp = envp, .umask = h->umask,
                               .input = a->input.length == 0 ? NULL : (const void *)a->input.at,
-                              .input_size = a->input.length, .timeout_seconds = a->timeout_seconds, .quiet = true};
+                              .input_size = a->input.length, .timeout_seconds = a->timeout_seconds, .quiet = true,
+                              .output_file = a->output_file.at, .error_file = a->error_file.at};
     /* Hooks in the container begin in its root filesystem, as under runc: before the pivot too. */
     if (h->stage == STAGE_INIT && h->root >= 0) program.directory = &h->root;
     if (state != NULL) {

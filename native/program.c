@@ -14,6 +14,18 @@ char **list_strings(struct list list, size_t extra) {
   return strings;
 }
 
+static bool add_to(const char *path, int stream) {
+  if (path == NULL || *path == 0) return true;
+  int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0600);
+  return fd >= 0 && dup2(fd, stream) >= 0;
+}
+
+static _Noreturn void fail_to_become(int failed) {
+  int error = errno;
+  if (write(failed, &error, sizeof error) != sizeof error) _exit(127);
+  _exit(127);
+}
+
 static _Noreturn void become(const struct program *program, int input, int failed) {
   sigset_t none;
   sigemptyset(&none);
@@ -26,10 +38,9 @@ static _Noreturn void become(const struct program *program, int input, int faile
   if (input < 0) input = null;
   if (program->quiet && dup2(null, STDOUT_FILENO) < 0) _exit(127);
   if (input < 0 || dup2(input, STDIN_FILENO) < 0) _exit(127);
+  if (!add_to(program->output_file, STDOUT_FILENO) || !add_to(program->error_file, STDERR_FILENO)) fail_to_become(failed);
   execve(program->path, program->argv, program->envp);
-  int error = errno;
-  if (write(failed, &error, sizeof error) != sizeof error) _exit(127);
-  _exit(127);
+  fail_to_become(failed);
 }
 
 static int64_t now_ms(void) {

@@ -265,6 +265,18 @@ static void run_monitor_ops(struct helper *h) {
   }
 }
 
+/* A poststop hook is the bundle's program, not an op of ours. */
+static bool tell_of_hook(const struct helper *h, const struct frame *frame) {
+  static const char words[] = ": exit status ";
+  union op_args args;
+  const char *status = strstr(h->detail, words);
+  if (status == NULL || frame->code != OP_RUN_PROGRAM || !frame_decode(frame, &args)) return false;
+  if (!args.run_program.state_on_stdin) return false;
+  complain("vitrine-helper: poststop hook failed with exit code %s: %.*s", status + sizeof words - 1,
+           (int)(status - h->detail), h->detail);
+  return true;
+}
+
 static void run_cleanup_ops(struct helper *h) {
   const uint8_t *at = h->plan->at;
   struct frame frame;
@@ -272,7 +284,8 @@ static void run_cleanup_ops(struct helper *h) {
   while (plan_next(h->plan, &at, &frame)) {
     if (frame.stage != STAGE_CLEANUP) continue;
     int error = run_op_tolerant(h, &frame);
-    if (error != 0) complain("vitrine-helper: cleanup: %s: %s: %s", op_name(frame.code), h->detail, strerror(error));
+    if (error != 0 && !tell_of_hook(h, &frame))
+      complain("vitrine-helper: cleanup: %s: %s: %s", op_name(frame.code), h->detail, strerror(error));
   }
 }
 

@@ -3,7 +3,7 @@
  * homes whose directories users bind. An usher is a second process in the same mount namespace that kept the ids from
  * before; it opens what is asked for and hands the descriptor over. It ends with the other end of its socket.
  *
- * A request is u64 flags of open(2) and a path, or REQUEST_TREE and the u32 index of a bindIdMapped in the plan.
+ * A request is u64 flags of open(2) and a path, or REQUEST_TREE and the u32 index of a bindIdMapped or bindNode in the plan.
  */
 #include "helper.h"
 #include <limits.h>
@@ -26,10 +26,12 @@ static int serve_tree(struct helper *h, const void *wanted, int *tree) {
   const uint8_t *at = h->plan->at;
   for (uint32_t i = 0; plan_next(h->plan, &at, &frame); i++) {
     if (i != index) continue;
-    if (frame.code != OP_BIND_ID_MAPPED || !frame_decode(&frame, &args)) break;
-    return id_mapped_tree(h, &args.bind_id_mapped, tree);
+    if (!frame_decode(&frame, &args)) break;
+    if (frame.code == OP_BIND_ID_MAPPED) return id_mapped_tree(h, &args.bind_id_mapped, tree);
+    if (frame.code == OP_BIND_NODE) return node_tree(h, &args.bind_node, tree);
+    break;
   }
-  return fail_as(h, EPROTO, "not a bindIdMapped");
+  return fail_as(h, EPROTO, "no tree of that op");
 }
 
 static _Noreturn void serve(struct helper *h, int socket) {

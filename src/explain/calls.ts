@@ -186,6 +186,12 @@ const describers: Describer = {
     ...bindAttributes({ ...op, recursiveAttributes: false, propagation: 0 }),
     `move_mount(${pathText(op.target)})`,
   ],
+  bindNode: (op) => [
+    "unshare(CLONE_NEWNS), fsmount(tmpfs) in a child that kept its ids",
+    `mknodat(${op.mode.toString(8)}, ${op.major}:${op.minor}), fchownat(${op.uid}:${op.gid})`,
+    "open_tree(OPEN_TREE_CLONE)",
+    `move_mount(${pathText(op.target)})`,
+  ],
   bindIdMapped: (op) => [
     `open_tree(${pathText(op.source)}, OPEN_TREE_CLONE${op.recursive ? " | AT_RECURSIVE" : ""})`,
     `mount_setattr(${op.idMapRecursive ? "AT_RECURSIVE, " : ""}MOUNT_ATTR_IDMAP, ${

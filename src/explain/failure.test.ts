@@ -97,6 +97,8 @@ const runHook: Op = {
   stdin: new Uint8Array(),
   timeoutSeconds: 1,
   stateOnStdin: true,
+  outputFile: "",
+  errorFile: "",
 };
 
 test("a program that does not start has the exit statuses of shells", () => {

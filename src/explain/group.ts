@@ -35,6 +35,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   readonlyPath: "mounts",
   bindMount: "mounts",
   bindIdMapped: "mounts",
+  bindNode: "mounts",
   bindOfProcess: "mounts",
   makeMountPoint: "mounts",
   mountFilesystem: "mounts",

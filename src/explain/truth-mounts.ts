@@ -96,6 +96,9 @@ function expectedMounts(plan: Plan): Map<string, Expected> {
       expected.set(op.target.path, { planned, fstype: undefined, set: op.set, clear: op.clear });
     } else if (op.op === "bindOfProcess" && op.target.base === "root") {
       expected.set(op.target.path, { planned, fstype: undefined, set: op.set, clear: op.clear });
+    } else if (op.op === "bindNode") {
+      const set = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC;
+      expected.set(op.target.path, { planned, fstype: "tmpfs", set, clear: 0n });
     } else if (op.op === "mountAttributes") {
       const mount = expected.get(op.path.path);
       if (mount === undefined) continue;

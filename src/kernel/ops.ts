@@ -123,7 +123,7 @@ export const opTable = {
   runProgram: {
     code: 9,
     calls: "fork, execve, waitpid",
-    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null. A non-zero exit is failure ECHILD. With `stateOnStdin` every `"pid":0` of `stdin` gets init\'s pid: as the monitor sees it, or in stage init as it is in the container.',
+    doc: 'Runs a program on the host (hooks, newuidmap-like tools) with `stdin` as its input, at most `timeoutSeconds` (0: no limit). Its stdout goes to /dev/null, or where `outputFile` and `errorFile` name files of the host, they are added to. A non-zero exit is failure ECHILD. With `stateOnStdin` every `"pid":0` of `stdin` gets init\'s pid: as the monitor sees it, or in stage init as it is in the container.',
     args: {
       path: "str",
       argv: "strs",
@@ -131,6 +131,8 @@ export const opTable = {
       stdin: "bytes",
       timeoutSeconds: "u32",
       stateOnStdin: "bool",
+      outputFile: "str",
+      errorFile: "str",
     },
   },
   newSession: {
@@ -365,6 +367,13 @@ export const opTable = {
       gids: "maps",
       idMapRecursive: "bool",
     },
+  },
+  bindNode: {
+    code: 122,
+    calls:
+      "unshare(CLONE_NEWNS), fsmount(tmpfs), mknodat, fchownat, fchmodat, open_tree(OPEN_TREE_CLONE), move_mount",
+    doc: "A device for a user namespace, which can make none: the process that opens the host's paths for init makes it on a tmpfs of its own, and init mounts it on `target`, nosuid and noexec. `uid` and `gid` are the host's.",
+    args: { target: "path", mode: "u32", major: "u32", minor: "u32", uid: "u32", gid: "u32" },
   },
   bindOfProcess: {
     code: 45,

@@ -150,6 +150,8 @@ export function askSystemd({ command }: Pick<SystemdPlace, "command">, request: 
     stdin: request,
     timeoutSeconds: scopeSeconds,
     stateOnStdin: true,
+    outputFile: "",
+    errorFile: "",
   };
 }
 

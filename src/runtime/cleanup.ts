@@ -89,6 +89,8 @@ function removeTrees(draft: Draft): void {
       stdin: concatenate(ops.map((op) => encodeOp(op))),
       timeoutSeconds: 0,
       stateOnStdin: false,
+      outputFile: "",
+      errorFile: "",
     },
     { pointer: "/linux/uidMappings", section: "", origin: { by: "default" } },
   );

@@ -1,9 +1,19 @@
 /** Device nodes and the links of /dev (config-linux.md#devices). */
-import { MOUNT_ATTR_RDONLY, type Origin, S_IFBLK, S_IFCHR, S_IFIFO } from "../kernel/mod.ts";
+import {
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  type Origin,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFIFO,
+} from "../kernel/mod.ts";
 import type { LinuxDevice } from "../oci/mod.ts";
 import { type Draft, invalid, type Reason } from "./draft.ts";
 import { isBind, type MountEntry } from "./mount-entry.ts";
 import { absolute } from "./paths.ts";
+
+const CAP_MKNOD = 27n;
 
 const byDefault: Origin = { by: "default" };
 const defaultReason: Reason = {
@@ -76,9 +86,10 @@ function supplyDevice(
   reason: Reason,
   mounted: DevMount,
 ): void {
-  // A user namespace can make FIFOs, but no device: the host's node is bound.
+  // A user namespace can make FIFOs, but no device: it is made outside, or the host's node is bound.
   if (draft.inUserNamespace && device.type !== "p") {
-    bindDevice(draft, path, reason);
+    if (reason !== defaultReason && canMakeOutside(draft)) bindNode(draft, device, path, reason);
+    else bindDevice(draft, path, reason);
     return;
   }
   const parent = path.slice(0, path.lastIndexOf("/"));
@@ -114,6 +125,37 @@ function typeBits(device: LinuxDevice, pointer: string): number {
   return device.type === "b" ? S_IFBLK : S_IFCHR;
 }
 
+/** What init's user namespace may not, whoever opens the host's paths for it may. A joined one's map is not known. */
+function canMakeOutside(draft: Draft): boolean {
+  const { userNamespace, capabilities } = draft.input.host;
+  return draft.owns("user") && userNamespace.initial && ((capabilities.effective >> CAP_MKNOD) & 1n) === 1n;
+}
+
+function bindNode(draft: Draft, device: LinuxDevice, path: string, reason: Reason): void {
+  const target = { base: "root", path } as const;
+  draft.init({ op: "makeMountPoint", path: target, file: true }, reason);
+  draft.init(
+    {
+      op: "bindNode",
+      target,
+      mode: typeBits(device, reason.pointer) | ((device.fileMode ?? 0o666) & 0o7777),
+      major: device.major ?? 0,
+      minor: device.minor ?? 0,
+      uid: ownerOnHost(draft, "uid", device.uid ?? 0, reason),
+      gid: ownerOnHost(draft, "gid", device.gid ?? 0, reason),
+    },
+    reason,
+  );
+}
+
+/** `uid` and `gid` are of the container (config-linux.md#devices). */
+function ownerOnHost(draft: Draft, kind: "uid" | "gid", id: number, reason: Reason): number {
+  const found = draft.hostId(kind, id);
+  if (found !== undefined) return found;
+  draft.note(reason.pointer, `the user namespace has no ${kind} ${id}: the device belongs to nobody there`);
+  return 0;
+}
+
 function bindDevice(draft: Draft, path: string, reason: Reason): void {
   const target = { base: "root", path } as const;
   draft.init({ op: "makeMountPoint", path: target, file: true }, reason);
@@ -123,7 +165,8 @@ function bindDevice(draft: Draft, path: string, reason: Reason): void {
       source: { base: "host", path },
       target,
       recursive: false,
-      set: 0n,
+      // A device needs neither, and on the host's own /dev they may be missing.
+      set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
       clear: 0n,
       recursiveAttributes: false,
       propagation: 0,

@@ -107,6 +107,14 @@ export class Draft {
     return map.some((range) => id >= range.containerID && id < range.containerID + range.size);
   }
 
+  /** The host's id behind one of the new user namespace; undefined: it is not mapped. */
+  hostId(kind: "uid" | "gid", id: number): number | undefined {
+    const linux = this.input.config.linux;
+    const map: readonly IdMapRange[] = (kind === "uid" ? linux?.uidMappings : linux?.gidMappings) ?? [];
+    const range = map.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+    return range === undefined ? undefined : range.hostID + (id - range.containerID);
+  }
+
   /** True the first time alone: init waits for its cgroup where it is first needed. */
   takeCgroupWait(): boolean {
     const first = !this.cgroupAwaited;

@@ -1,5 +1,5 @@
 /** Reads what `compile` must know of files. The only part of compiling that looks at the machine. */
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { posix } from "node:path";
 import { errnoOf, fileKind } from "../base/mod.ts";
 import { type HostFacts, systemdSocket } from "../kernel/mod.ts";
@@ -7,7 +7,7 @@ import type { RuntimeConfig } from "../oci/mod.ts";
 import { decideCgroup } from "./cgroup.ts";
 import { invalid } from "./draft.ts";
 import { resctrlMountPoint } from "./intel-rdt.ts";
-import { bindSources } from "./mount-entry.ts";
+import { bindSources, readMounts } from "./mount-entry.ts";
 import type { SystemdPlace } from "./systemd-scope.ts";
 import type { CgroupDecision, SourceKind } from "./types.ts";
 
@@ -21,6 +21,17 @@ export function gatherSourceKinds(
   known: ReadonlyMap<string, SourceKind> = new Map(),
 ): Map<string, SourceKind> {
   return new Map(bindSources(config, bundle).map((source) => [source, known.get(source) ?? kindOf(source)]));
+}
+
+/** `CompileInput.sourceLinks`; nothing is looked at where no mount asks for it. */
+export function gatherSourceLinks(config: RuntimeConfig, bundle: string): ReadonlyMap<string, string> {
+  const links = new Map<string, string>();
+  for (const { source, options } of readMounts(config, bundle)) {
+    if (options.copySymlink && lstatSync(source, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+      links.set(source, readlinkSync(source));
+    }
+  }
+  return links;
 }
 
 function kindOf(path: string): SourceKind {

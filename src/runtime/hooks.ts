@@ -7,6 +7,7 @@ import {
   runtimeSpecVersion,
   type State,
 } from "../oci/mod.ts";
+import { askedByAnnotation } from "./annotations.ts";
 import { bytesOf } from "./bytes.ts";
 import type { Draft } from "./draft.ts";
 import { processOf } from "./process.ts";
@@ -69,6 +70,9 @@ function runHooks(
   section: string,
   status: ContainerStatus,
 ): void {
+  // Behind the pivot the host's files are out of reach.
+  const { hookOutput, hookErrors } = askedByAnnotation(draft.input.config);
+  const told = name !== "startContainer";
   for (const [index, hook] of hooksOf(draft, name).entries()) {
     // In the container its own environment: the host's is nothing for it.
     const inherited =
@@ -83,6 +87,8 @@ function runHooks(
         stdin: bytesOf(JSON.stringify(stateJson(draft, status))),
         timeoutSeconds: hook.timeout ?? 0,
         stateOnStdin: true,
+        outputFile: told ? hookOutput : "",
+        errorFile: told ? hookErrors : "",
       },
       { pointer: `/hooks/${name}/${index}`, section },
     );

@@ -1,7 +1,8 @@
 /** One entry of `mounts` in config.json, read; and what every kind of mount needs (config.md#mounts). */
 import type { OpPath } from "../kernel/mod.ts";
-import type { LinuxIdMapping, Mount, RuntimeConfig } from "../oci/mod.ts";
+import type { Mount, RuntimeConfig } from "../oci/mod.ts";
 import { type Draft, invalid } from "./draft.ts";
+import { type NamedRange, parseIdMapRanges } from "./mount-id-map.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { absolute } from "./paths.ts";
 
@@ -20,7 +21,7 @@ export interface MountEntry {
   readonly source: string;
   readonly options: MountOptions;
   /** Asked for by `uidMappings` and `gidMappings`, or by `idmap` and `ridmap` alone: then both are empty. */
-  readonly idMap?: { readonly uids: readonly LinuxIdMapping[]; readonly gids: readonly LinuxIdMapping[] };
+  readonly idMap?: { readonly uids: readonly NamedRange[]; readonly gids: readonly NamedRange[] };
 }
 
 function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
@@ -35,7 +36,10 @@ function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
   const options = parseMountOptions(mount.options ?? []);
   const type = mount.type ?? "";
   const bind = options.bind !== "no" || type === "bind";
-  const { uidMappings: uids = [], gidMappings: gids = [] } = mount;
+  const fields = { uids: mount.uidMappings ?? [], gids: mount.gidMappings ?? [] };
+  const isMapped = options.idmap !== "no" || fields.uids.length > 0 || fields.gids.length > 0;
+  const idMap =
+    options.idmapRanges === "" ? fields : parseIdMapRanges(options.idmapRanges, `${pointer}/options`);
   return {
     pointer,
     destination,
@@ -43,7 +47,7 @@ function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
     type,
     source: bind ? absolute(mount.source ?? "", bundle) : (mount.source ?? ""),
     options: bind && options.bind === "no" ? { ...options, bind: "bind" } : options,
-    ...(options.idmap !== "no" || uids.length > 0 || gids.length > 0 ? { idMap: { uids, gids } } : {}),
+    ...(isMapped ? { idMap } : {}),
   };
 }
 

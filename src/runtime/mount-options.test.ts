@@ -11,6 +11,7 @@ import {
   MOUNT_ATTR_RDONLY as rdonly,
   MOUNT_ATTR_STRICTATIME as strictatime,
 } from "../kernel/mod.ts";
+import { parseIdMapRanges } from "./mount-id-map.ts";
 import { parseMountOptions, propagationWord } from "./mount-options.ts";
 
 /** The table of config.md#linux-mount-options: each attribute word with what it sets and clears. */
@@ -61,6 +62,21 @@ test("no word of the spec's table reaches the filesystem", () => {
   const words =
     "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap";
   assert.deepEqual(parseMountOptions(words.split(" ")).data, []);
+});
+
+test("crun's words: maps after idmap, links that are copied", () => {
+  const { idmap, idmapRanges, copySymlink, data } = parseMountOptions(["ridmap=uids=0-1-2", "copy-symlink"]);
+  assert.deepEqual([idmap, idmapRanges, copySymlink, data], ["ridmap", "uids=0-1-2", true, []]);
+  assert.deepEqual(parseIdMapRanges("uids=0-1-10#@10-11-5;gids=0-100-10", "/x"), {
+    uids: [
+      { containerID: 0, hostID: 1, size: 10, ofContainer: false },
+      { containerID: 10, hostID: 11, size: 5, ofContainer: true },
+    ],
+    gids: [{ containerID: 0, hostID: 100, size: 10, ofContainer: false }],
+  });
+  for (const wrong of ["0-1-2", "uids=", "uids=0-1", "uids=0-1-0", "pids=0-1-2", "uids=0-4294967295-1"]) {
+    assert.throws(() => parseIdMapRanges(wrong, "/x"), { code: "mount-idmap-invalid" }, wrong);
+  }
 });
 
 test("what it does not know belongs to the filesystem", () => {

@@ -37,6 +37,10 @@ export interface MountOptions {
   /** MS_* bits, with MS_REC for the words beginning with `r`; in the order given. */
   readonly propagation: readonly number[];
   readonly idmap: "no" | "idmap" | "ridmap";
+  /** After `idmap=` and `ridmap=`, as crun has it; empty: the option alone. */
+  readonly idmapRanges: string;
+  /** `copy-symlink`: a source that is a link is made anew at the destination. */
+  readonly copySymlink: boolean;
   readonly tmpcopyup: boolean;
   readonly remount: boolean;
   /** Flags of the superblock that fsconfig knows by these words: `sync`, `dirsync`, `lazytime`, `mand`. */
@@ -60,6 +64,8 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
   const data: string[] = [];
   let bind: MountOptions["bind"] = "no";
   let idmap: MountOptions["idmap"] = "no";
+  let idmapRanges = "";
+  let copySymlink = false;
   let tmpcopyup = false;
   let remount = false;
   let iversion = false;
@@ -80,6 +86,12 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
       propagation.push(propagationBits);
       continue;
     }
+    const ranges = /^(r?idmap)=(.*)$/s.exec(word);
+    if (ranges !== null) {
+      idmap = ranges[1] === "idmap" ? "idmap" : "ridmap";
+      idmapRanges = ranges[2] ?? "";
+      continue;
+    }
     switch (word) {
       case "bind":
         bind = bind === "rbind" ? bind : "bind";
@@ -92,6 +104,9 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
         break;
       case "ridmap":
         idmap = "ridmap";
+        break;
+      case "copy-symlink":
+        copySymlink = true;
         break;
       case "tmpcopyup":
         tmpcopyup = true;
@@ -136,6 +151,8 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
     recursiveAttributes,
     propagation,
     idmap,
+    idmapRanges,
+    copySymlink,
     tmpcopyup,
     remount,
     superblock,

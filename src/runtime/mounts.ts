@@ -3,6 +3,7 @@
  */
 import { VitrineError } from "../base/mod.ts";
 import { MOUNT_ATTR_RDONLY, MS_REC, type OpPath } from "../kernel/mod.ts";
+import { askedByAnnotation } from "./annotations.ts";
 import type { CgroupPlan } from "./cgroup.ts";
 import { mountCgroup } from "./cgroup-mount.ts";
 import { type Draft, invalid, unsupported } from "./draft.ts";
@@ -186,7 +187,7 @@ function filesystemOptions(draft: Draft, entry: MountEntry): string[] {
 function withLabel(draft: Draft, options: string[]): string[] {
   const label = draft.input.config.linux?.mountLabel;
   if (label !== undefined && label !== "") {
-    options.push(`context=${label}`);
+    options.push(`${askedByAnnotation(draft.input.config).labelOption}=${label}`);
   }
   return options;
 }
@@ -202,6 +203,11 @@ function bindSource(draft: Draft, entry: MountEntry): void {
       `${entry.pointer}/options`,
       `${JSON.stringify(unusable)} is an option of a filesystem, which a bind mount cannot change`,
     );
+  }
+  const link = options.copySymlink ? draft.input.sourceLinks?.get(entry.source) : undefined;
+  if (link !== undefined) {
+    copyLink(draft, entry, link);
+    return;
   }
   for (const word of options.superblock) {
     draft.note(
@@ -246,6 +252,19 @@ function bindSource(draft: Draft, entry: MountEntry): void {
     setAttributes(draft, entry, attributes, false);
   }
   addPropagation(draft, entry, options.propagation.slice(1));
+}
+
+/** `copy-symlink`: podman's `no-dereference`. A link is no mount: the same one is made in the root. */
+function copyLink(draft: Draft, entry: MountEntry, target: string): void {
+  const reason = { pointer: entry.pointer, section: optionsSection };
+  const parent = entry.destination.slice(0, entry.destination.lastIndexOf("/"));
+  if (parent !== "") {
+    draft.init(
+      { op: "makeDirectory", path: { base: "root", path: parent }, mode: 0o755, parents: true },
+      reason,
+    );
+  }
+  draft.init({ op: "makeSymlink", path: entry.target, target }, reason);
 }
 
 function sourcePath(draft: Draft, entry: MountEntry): OpPath {

@@ -13,6 +13,7 @@ import {
   schedulerPolicyNumbers,
 } from "../kernel/mod.ts";
 import type { Process } from "../oci/mod.ts";
+import { askedByAnnotation } from "./annotations.ts";
 import { parseBitList } from "./bit-list.ts";
 import { bytesOf } from "./bytes.ts";
 import { type Draft, invalid, unsupported } from "./draft.ts";
@@ -284,13 +285,17 @@ export function enterDirectory(draft: Draft): void {
 /** Init: its user and groups. */
 export function becomeUser(draft: Draft): void {
   const { uid, gid, additionalGids } = processOf(draft).user;
-  const groups = additionalGids ?? [];
+  const keep = askedByAnnotation(draft.input.config).keepGroups;
+  if (keep && additionalGids !== undefined && additionalGids.length > 0) {
+    draft.note("/process/user/additionalGids", "run.oci.keep_original_groups keeps the caller's: not used");
+  }
+  const groups = keep ? [] : (additionalGids ?? []);
   requireMapped(draft, "uid", uid, "/process/user/uid");
   requireMapped(draft, "gid", gid, "/process/user/gid");
   for (const [index, group] of groups.entries()) {
     requireMapped(draft, "gid", group, `/process/user/additionalGids/${index}`);
   }
-  const skipGroups = setgroupsDenied(draft);
+  const skipGroups = keep || setgroupsDenied(draft);
   if (skipGroups && groups.length > 0) {
     throw unsupported(
       "groups-unavailable",

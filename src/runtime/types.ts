@@ -163,6 +163,8 @@ export interface CompileInput {
   readonly container: ContainerPlacement;
   /** By absolute host path (`bindSources(config, bundle)` lists them), following links. */
   readonly sourceKinds: ReadonlyMap<string, SourceKind>;
+  /** By absolute host path: the text of those sources of `copy-symlink` that are links (`gatherSourceLinks`). */
+  readonly sourceLinks?: ReadonlyMap<string, string>;
   /** `config.linux.seccomp` compiled (`seccompFilter` of kernel/); absent only where the config has none. */
   readonly seccompFilter?: SeccompFilter;
   /** Where resctrl is mounted (`resctrlMountPoint`); needed for `linux.intelRdt` alone. */

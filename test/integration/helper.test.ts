@@ -262,6 +262,8 @@ const hooked = (input: string, script: string): Op => ({
   stdin: Buffer.from(input),
   timeoutSeconds: 5,
   stateOnStdin: true,
+  outputFile: "",
+  errorFile: "",
 });
 
 test("programs of the host get the state with init's pid, and their failure is the plan's", () => {

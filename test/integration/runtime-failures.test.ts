@@ -232,6 +232,8 @@ const suicide: WireOp = {
     stdin: new Uint8Array(),
     timeoutSeconds: 0,
     stateOnStdin: false,
+    outputFile: "",
+    errorFile: "",
   },
 };
 

@@ -16,6 +16,8 @@ const suicide = (stage: WireOp["stage"]): WireOp => ({
     stdin: new Uint8Array(),
     timeoutSeconds: 0,
     stateOnStdin: false,
+    outputFile: "",
+    errorFile: "",
   },
 });
 

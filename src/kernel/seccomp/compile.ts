@@ -41,7 +41,11 @@ export function compileSeccomp(profile: SeccompProfile, machine: SeccompMachine)
   const checked = checkProfile(profile);
   checkArchitectures(profile.architectures ?? []);
   const abis = abisFor(machine, profile.architectures ?? []);
-  const warnings = [...checked.warnings, ...unknownCalls(profile, abis)];
+  const unknown = unknownCalls(profile, abis);
+  const warnings =
+    unknown.length === 0
+      ? checked.warnings
+      : [...checked.warnings, `unknown system calls left out: ${unknown.join(", ")}`];
   const assembler = new Assembler();
   const emitted = new Map<string, Label>();
   // Backwards: what is emitted last is reached first, and that is to be the native ABI.
@@ -59,7 +63,8 @@ export function compileSeccomp(profile: SeccompProfile, machine: SeccompMachine)
   }
   const entry = assembler.before(bpf.load, archOffset, dispatch);
   const notifies = checked.rules.some((rule) => rule.alternatives.some(({ value }) => value === ret.notify));
-  return { program: assembler.finish(entry), flags: flagsOf(profile, notifies), warnings };
+  const filter = { program: assembler.finish(entry), flags: flagsOf(profile, notifies), warnings };
+  return unknown.length === 0 ? filter : { ...filter, unknown };
 }
 
 /** A range of numbers from `start` to the next range's. */
@@ -182,5 +187,5 @@ function unknownCalls(profile: SeccompProfile, abis: readonly Abi[]): readonly s
       if (!tables.some((table) => table.has(name)) && !isSyscallName(name)) unknown.add(name);
     }
   }
-  return unknown.size === 0 ? [] : [`unknown system calls left out: ${[...unknown].join(", ")}`];
+  return [...unknown];
 }

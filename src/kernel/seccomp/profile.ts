@@ -65,6 +65,8 @@ export interface SeccompFilter {
   readonly flags: number;
   /** What was left out, for people: unknown system calls, rules equal to the default, unknown flags. */
   readonly warnings: readonly string[];
+  /** System calls that no machine has, as far as we know; absent: none. */
+  readonly unknown?: readonly string[];
 }
 
 export const seccompArchitectures = [

@@ -19,12 +19,14 @@ import {
   gatherCgroup,
   gatherResctrl,
   gatherSourceKinds,
+  gatherSourceLinks,
   mountPointOf,
 } from "../gather.ts";
 import { isResctrl } from "../intel-rdt.ts";
 import { encodeReasons } from "../reasons.ts";
 import type { SystemdPlace } from "../systemd-scope.ts";
 import type { CgroupDecision, CompileInput } from "../types.ts";
+import { withIdMaps } from "./default-maps.ts";
 import { completeEnvironment, passwdOf } from "./environment.ts";
 import { requireFreeCgroup } from "./free-cgroup.ts";
 import { files, type LifecycleRecord, requireId, stateOutput } from "./record.ts";
@@ -123,7 +125,9 @@ function readBounded(file: string): Uint8Array {
 /** Nothing is written. Errors: those of `readBundle` and `compile`, `rootfs-missing`, `console-socket-missing`, … */
 export async function compileBundle(options: CreateOptions, host: CreateHost): Promise<CompiledBundle> {
   const id = requireId(options.id);
-  const { config: given, warnings } = readBundle(options.bundle, options.configFile);
+  const bundle = readBundle(options.bundle, options.configFile);
+  const { config: given, warnings: ofMaps } = withIdMaps(bundle.config, host.facts.identity);
+  const warnings = [...bundle.warnings, ...ofMaps];
   requireProcess(given);
   checkTerminal(given, options);
   checkJoinedMappings(given);
@@ -170,6 +174,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       preserveDescriptors: options.preserveDescriptors,
     },
     sourceKinds: gatherSourceKinds(config, options.bundle),
+    sourceLinks: gatherSourceLinks(config, options.bundle),
     ...gatherResctrl(config),
     ...(await filterOf(config, host.facts)),
   };
