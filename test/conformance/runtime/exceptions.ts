@@ -65,6 +65,24 @@ const attributes = Object.fromEntries(
   ].map((name) => [name, "knows it from 1.2, 1.3 or 1.4 on"]),
 );
 
+const crunAlone = Object.fromEntries(
+  [
+    "a user namespace without maps has the caller as root",
+    "idmap= with maps of its own",
+    "copy-symlink: a source that is a link is the same link in the container",
+    "a device that the host has not, in a user namespace: its numbers, mode and owner",
+    "run.oci.keep_original_groups: the caller's groups stay",
+    "run.oci.hooks.stdout and .stderr: files that get what hooks print",
+    "run.oci.seccomp_fail_unknown_syscall: a name that no machine has is an error",
+    "delete --regex: all whose ids match",
+    "a poststop hook that fails is told, and is no error",
+  ].map((what) => [`the options of crun: ${what}`, "is not crun"]),
+);
+
+const timeOfUser = {
+  "config-linux.md#offset-for-time-namespace: with a user namespace": "knows no time namespaces",
+};
+
 const twice = "config.md#posix-process: a type given twice is an error";
 
 export const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -72,6 +90,8 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   /** 1.1.5 of Debian 12. */
   runc: {
     ...time,
+    ...timeOfUser,
+    ...crunAlone,
     ...scheduler,
     ...idMapped,
     ...joined,
@@ -109,6 +129,7 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
   /** 1.8.1 of Debian 12, where no controller is in the v2 hierarchy of a hybrid machine. */
   crun: {
     ...time,
+    ...timeOfUser,
     ...scheduler,
     ...netDevices,
     ...attributes,
@@ -125,6 +146,15 @@ export const exceptions: Readonly<Record<string, Readonly<Record<string, string>
     "runtime.md#state: hooks are told id, status, bundle and annotations": "tells the first hooks created",
     "runtime.md#state: hooks are told the pid as they see it": "tells hooks in the container no pid",
     "config.md#poststart: a hook that fails is an error of start, and destroys the container": "goes on",
+    [`${options}: each recursive word is for the mounts below as well`]: "knows no rnosymfollow",
+    "config.md#linux-process: capabilities: exec has the container's, and those of --cap beside them":
+      "gives those of --cap alone",
+    "runtime.md#operations: exec: --ignore-paused waits in a container that is paused": "has no such option",
+    "the options of crun: a user namespace without maps has the caller as root":
+      "maps what /etc/subuid gives root",
+    "the options of crun: copy-symlink: a source that is a link is the same link in the container":
+      "knows it from 1.9 on",
+    "the options of crun: a poststop hook that fails is told, and is no error": "says it in other words",
     [twice]: "takes the last of two rlimits of one type",
     "config-linux.md#namespaces: a type given twice is an error": "takes a namespace given twice",
     "config.md#linux-mount-options: later words undo earlier ones": "`rw` does not undo `ro`",
