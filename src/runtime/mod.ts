@@ -52,6 +52,7 @@ export {
   readStats,
 } from "./live/stats.ts";
 export { applyUpdate, mergeResources, planUpdate } from "./live/update.ts";
+export { type CgroupUsage, readCpuTime, readUsage } from "./live/usage.ts";
 export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";
 export { encodeReasons, joinPlan } from "./reasons.ts";
 export {

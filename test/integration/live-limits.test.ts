@@ -1,10 +1,11 @@
 /** Pauses, statistics and updates: the same assertions on cgroup v1 and v2, as root and where a cgroup v2 is delegated as a user. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { test } from "node:test";
 import { makeLimitWorld, mebibyte, own, version, why } from "./limits-support.ts";
 import { until } from "./run-support.ts";
-import { cannotRun } from "./support.ts";
+import { cannotRun, findProgram, vitrine as vitrineProgram } from "./support.ts";
 
 const { world, limited, vitrine, detached, inspect } = makeLimitWorld("live-limits");
 
@@ -115,6 +116,33 @@ test("stats: columns, JSON, templates, those that do not run", (t) => {
   assert.equal(vitrine("stats", "--no-stream", "--format", "{{.Name}}", "seen", other), "seen\nidle");
   assert.equal(world.run(["stats", "--no-stream", "nobody"]).status, 125);
   vitrine("rm", "-f", "seen", "idle");
+});
+
+test("stats: a look at a container costs a few calls, however many there are", (t) => {
+  if (!limited) return cannotRun(t, why);
+  if (findProgram("strace") === undefined) return cannotRun(t, "strace is missing");
+  const ids: string[] = [];
+  const calls = (most: number): number => {
+    while (ids.length < most) ids.push(detached([], "exec sleep 1000"));
+    const output = `${world.directory}/calls`;
+    const done = spawnSync(
+      "strace",
+      ["-f", "-o", output, "-e", "trace=%file,%desc", vitrineProgram, "stats", "--no-stream"],
+      { env: world.env, cwd: world.directory },
+    );
+    assert.equal(done.status, 0, done.stderr.toString());
+    assert.equal(done.stdout.toString().trim().split("\n").length, 1 + most);
+    // Only what it says of containers and processes: its runtime does other things as it likes.
+    const text = fs.readFileSync(output, "utf8");
+    return text.match(
+      /\b(?:open|openat|access|readlink|stat|lstat)\(.*?"\/(?:proc\/\d|sys\/fs\/cgroup|tmp\/vt-)/g,
+    )!.length;
+  };
+  const [few, many] = [calls(2), calls(10)];
+  const each = (many - few) / 8;
+  // Two records, a link, four looks at monitor and process, one file of CPU time, twelve of the last look.
+  assert.ok(each <= 40, `${each} calls for each container`);
+  vitrine("rm", "-f", ...ids);
 });
 
 test("stats goes on until those that were named have ended", async (t) => {

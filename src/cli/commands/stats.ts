@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Container,
+  type CpuTime,
   cpuPercent,
   findContainer,
   listContainers,
-  runningProcess,
   type Usage,
-  usageOf,
+  UsageLook,
 } from "../../engine/mod.ts";
-import { sweepNamed } from "../container-trees.ts";
+import { sweep, sweepNamed } from "../container-trees.ts";
 import { binarySize, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -57,20 +57,24 @@ export const command = defineCommand({
     { command: "vitrine stats --no-stream --format '{{.Name}} {{.MemUsage}}'", does: "memory, once" },
   ],
   async run({ options, positionals, context }) {
-    await sweepNamed(context, positionals);
+    // One whose monitor is dead does not run: without names nobody has to look at all of them for that.
+    await (positionals.length > 0 ? sweepNamed(context, positionals) : sweep(context, 8));
     const wanted = chooser(context, positionals, options);
-    const rows = async (before: Looks, milliseconds: number): Promise<Looks> => {
+    const shown = positionals.length > 0 || options.all || options.latest;
+    const rows = async (before: Times, milliseconds: number, next?: readonly Container[]): Promise<Looks> => {
       await sleep(milliseconds);
-      const now = look(context, wanted());
+      const now = look(context, next ?? wanted()).filter(({ usage }) => shown || usage !== undefined);
       const views = now.map((each) => view(each, before, options["no-trunc"]));
       const screen = context.stdoutIsTerminal && !options["no-stream"] && !options["no-reset"];
       const text = render(views, options.format, context);
       context.out(screen ? onScreen(text) : text);
       return now;
     };
-    let looks = await rows(look(context, wanted()), firstMilliseconds);
+    const first = wanted();
+    let looks = await rows(timesOf(context, first), firstMilliseconds, first);
     while (!options["no-stream"]) {
-      looks = await rows(looks, Math.max(options.interval, 0.1) * 1000);
+      const before = new Map(looks.map(({ container, usage }) => [container.id, usage] as const));
+      looks = await rows(before, Math.max(options.interval, 0.1) * 1000);
       // Those that were named have all ended.
       if (positionals.length > 0 && !options.all && looks.every(({ usage }) => usage === undefined)) return;
     }
@@ -82,12 +86,14 @@ interface Look {
   readonly usage: Usage | undefined;
 }
 type Looks = readonly Look[];
+/** By id. */
+type Times = ReadonlyMap<string, CpuTime | undefined>;
 
 /** Named ones are looked up once: one that is removed meanwhile is shown as one that does not run. */
 function chooser(
   context: Context,
   names: readonly string[],
-  { all, latest }: { readonly all: boolean; readonly latest: boolean },
+  { latest }: { readonly latest: boolean },
 ): () => readonly Container[] {
   const paths = context.paths();
   if (names.length > 0) {
@@ -96,18 +102,23 @@ function chooser(
   }
   return () => {
     const newest = [...listContainers(paths)].sort((left, right) => right.created - left.created);
-    if (latest) return newest.slice(0, 1);
-    return newest.filter((container) => all || runningProcess(paths, container) !== undefined);
+    return latest ? newest.slice(0, 1) : newest;
   };
 }
 
+function timesOf(context: Context, containers: readonly Container[]): Times {
+  const look = new UsageLook(context.paths());
+  return new Map(containers.map((container) => [container.id, look.cpuTime(container)] as const));
+}
+
 function look(context: Context, containers: readonly Container[]): Looks {
-  return containers.map((container) => ({ container, usage: usageOf(context.paths(), container) }));
+  const look = new UsageLook(context.paths());
+  return containers.map((container) => ({ container, usage: look.usage(container) }));
 }
 
 /** What a template sees; docker's fields. */
-function view({ container, usage }: Look, before: Looks, whole: boolean) {
-  const earlier = before.find((each) => each.container.id === container.id)?.usage;
+function view({ container, usage }: Look, before: Times, whole: boolean) {
+  const earlier = before.get(container.id);
   const id = container.id.slice(0, whole ? 64 : 12);
   const { memory = 0, memoryLimit = 0 } = usage ?? {};
   return {

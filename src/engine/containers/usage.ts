@@ -1,7 +1,7 @@
 /** What a running container uses, as one look: two of them give the share of the CPUs. */
 import * as fs from "node:fs";
-import { type ContainerStats, type Count, liveCgroup, readStats } from "../../runtime/mod.ts";
-import { containerProcesses } from "./processes.ts";
+import { liveCgroup, readCpuTime, readUsage } from "../../runtime/mod.ts";
+import { containerProcesses, ProcessTable } from "./processes.ts";
 import type { Container, EnginePaths } from "./record.ts";
 import { runningProcess } from "./state.ts";
 
@@ -21,59 +21,75 @@ export interface Usage {
   readonly processes: number;
 }
 
-/** undefined: it does not run. */
-export function usageOf(paths: EnginePaths, container: Container): Usage | undefined {
-  const pid = runningProcess(paths, container)?.pid;
-  if (pid === undefined) return undefined;
-  const stats = readStats(liveCgroup(container.cgroups));
-  const { usage, raw } = stats.memory;
-  // What is not counted by a cgroup (`run --rm` in the foreground, no delegated cgroup) is added up from its processes.
-  const counted = raw !== undefined && stats.cpu.usage.total !== undefined;
-  const processes = counted ? undefined : processesOf(containerProcesses(paths, container));
-  const machine = machineMemory();
-  const limit = number(usage.limit);
-  return {
-    time: performance.now(),
-    cpu: number(stats.cpu.usage.total ?? processes?.cpu),
-    memory: raw === undefined ? (processes?.memory ?? 0) : workingMemory(stats),
-    memoryLimit: limit > 0 && limit < machine ? limit : machine,
-    ...trafficOf(pid),
-    read: blockBytes(stats, "Read"),
-    written: blockBytes(stats, "Write"),
-    processes: number(stats.pids.current ?? processes?.count),
-  };
+/** The share of the CPUs needs an earlier look at this alone. */
+export type CpuTime = Pick<Usage, "time" | "cpu">;
+
+/** One look at any number of containers: what they have in common is read once. */
+export class UsageLook {
+  readonly #paths: EnginePaths;
+  #machineMemory: number | undefined;
+  #network: string | undefined;
+  #processes: ProcessTable | undefined;
+
+  constructor(paths: EnginePaths) {
+    this.#paths = paths;
+  }
+
+  /** undefined: it does not run, or nobody counts. */
+  cpuTime(container: Container): CpuTime | undefined {
+    const cgroup = liveCgroup(container.cgroups);
+    const cpu = cgroup.mode === "none" ? undefined : readCpuTime(cgroup);
+    if (cpu !== undefined) return { time: performance.now(), cpu };
+    const pids = this.#pidsOf(container);
+    return pids.length === 0 ? undefined : { time: performance.now(), cpu: processesOf(pids).cpu };
+  }
+
+  /** undefined: it does not run. */
+  usage(container: Container): Usage | undefined {
+    const pid = runningProcess(this.#paths, container)?.pid;
+    if (pid === undefined) return undefined;
+    const { cpu, memory, processes: count, read, written } = readUsage(liveCgroup(container.cgroups));
+    // What is not counted by a cgroup (`run --rm` in the foreground, no delegated cgroup) is added up from its processes.
+    const counted = memory !== undefined && cpu !== undefined;
+    const processes = counted ? undefined : processesOf(this.#pidsOf(container));
+    this.#machineMemory ??= machineMemory();
+    this.#network ??= fs.readlinkSync("/proc/self/ns/net");
+    const limit = memory?.limit ?? 0;
+    return {
+      time: performance.now(),
+      cpu: cpu ?? processes?.cpu ?? 0,
+      memory: memory === undefined ? (processes?.memory ?? 0) : workingMemory(memory),
+      memoryLimit: limit > 0 && limit < this.#machineMemory ? limit : this.#machineMemory,
+      ...trafficOf(pid, this.#network),
+      read,
+      written,
+      processes: count ?? processes?.count ?? 0,
+    };
+  }
+
+  #pidsOf(container: Container): readonly number[] {
+    this.#processes ??= new ProcessTable();
+    return containerProcesses(this.#paths, container, this.#processes);
+  }
 }
 
 /** 100 is one CPU. 0 where there is no earlier look. */
-export function cpuPercent(before: Usage | undefined, now: Usage): number {
+export function cpuPercent(before: CpuTime | undefined, now: CpuTime): number {
   if (before === undefined || now.time <= before.time) return 0;
   return Math.max(0, ((now.cpu - before.cpu) / ((now.time - before.time) * 1e6)) * 100);
 }
 
-function number(count: Count | undefined): number {
-  return Number(count ?? 0);
-}
-
 /** As docker: less the page cache that was not used lately. */
-function workingMemory({ memory }: ContainerStats): number {
-  const usage = number(memory.usage.usage);
-  const inactive = number(memory.raw?.["total_inactive_file"] ?? memory.raw?.["inactive_file"]);
+function workingMemory({ usage, inactive }: { readonly usage: number; readonly inactive: number }): number {
   return inactive < usage ? usage - inactive : usage;
 }
 
-function blockBytes({ blkio }: ContainerStats, op: string): number {
-  const entries = blkio["ioServiceBytesRecursive"];
-  if (!Array.isArray(entries)) return 0;
-  return entries.reduce((sum, entry) => sum + (entry.op === op ? number(entry.value) : 0), 0);
-}
-
 /** Lines of `  eth0: RECEIVED PACKETS … SENT PACKETS …`; none of a network namespace that is ours as well. */
-function trafficOf(pid: number): { readonly received: number; readonly sent: number } {
+function trafficOf(pid: number, own: string): { readonly received: number; readonly sent: number } {
   let received = 0;
   let sent = 0;
   try {
-    if (fs.readlinkSync(`/proc/${pid}/ns/net`) === fs.readlinkSync("/proc/self/ns/net"))
-      return { received, sent };
+    if (fs.readlinkSync(`/proc/${pid}/ns/net`) === own) return { received, sent };
     for (const line of fs.readFileSync(`/proc/${pid}/net/dev`, "latin1").split("\n")) {
       const at = line.indexOf(":");
       const name = line.slice(0, Math.max(at, 0)).trim();
