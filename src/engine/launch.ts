@@ -86,7 +86,10 @@ export interface LaunchInput {
   readonly id: string;
   readonly name: string;
   /** As the container's record has them. */
-  readonly about: Pick<Container, "image" | "labels" | "stopSignal" | "stopTimeoutSeconds">;
+  readonly about: Pick<
+    Container,
+    "image" | "labels" | "stopSignal" | "stopSignalChosen" | "stopTimeoutSeconds"
+  >;
   readonly ids: StoreIds;
   readonly config: RuntimeConfig;
   readonly origins: Origins;

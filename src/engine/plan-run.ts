@@ -168,6 +168,7 @@ export async function planRun(
     image: options.image,
     labels,
     stopSignal: specification.stopSignal,
+    ...(specification.stopSignalChosen ? { stopSignalChosen: true as const } : {}),
     stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
   };
   const planned = await planLaunch(

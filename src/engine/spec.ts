@@ -31,6 +31,8 @@ export interface Specification {
   /** `linux.seccomp` is the default profile, which the build has compiled. */
   readonly defaultSeccomp: boolean;
   readonly stopSignal: string;
+  /** A flag or the image says so. */
+  readonly stopSignalChosen: boolean;
 }
 
 /** Errors: those of the flags (`invalid-flag-value`, `flag-conflict`), `no-command`, `user-not-found`, … */
@@ -82,6 +84,7 @@ export function makeSpecification(input: SpecInput, seccompSources: SeccompSourc
       ...paths(input, notebook),
     },
   };
+  const chosenSignal = input.options.stopSignal ?? input.image?.config?.StopSignal;
   return {
     config,
     origins: notebook.origins,
@@ -89,7 +92,8 @@ export function makeSpecification(input: SpecInput, seccompSources: SeccompSourc
     files: generated.files,
     user: userMounts,
     defaultSeccomp: filter.isDefault,
-    stopSignal: input.options.stopSignal ?? input.image?.config?.StopSignal ?? defaults.stopSignal.value,
+    stopSignal: chosenSignal ?? defaults.stopSignal.value,
+    stopSignalChosen: chosenSignal !== undefined,
   };
 }
 

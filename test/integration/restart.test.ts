@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
+import { killCases, killScript } from "../support/kill-cases.ts";
 import { makeLiveWorld, until } from "../support/live.ts";
 
 const world = makeLiveWorld("restart");
@@ -107,15 +108,37 @@ for (const end of [["stop"], ["stop", "-t", "0"], ["kill"], ["kill", "-s", "TERM
   });
 }
 
-test("a signal that is not to end it does not keep it from coming back", async () => {
+test("kill: which signals end it for good is as docker has it", async () => {
+  for (const [at, { signal, flags, comesBack }] of killCases.entries()) {
+    const name = `told${at}`;
+    const what = `${signal} ${flags.join(" ")}`;
+    detached(["--name", name, ...flags], killScript);
+    await until(() => (vitrine("logs", name).includes("up") ? true : undefined), "the program");
+    vitrine("kill", "-s", signal, name);
+    if (comesBack)
+      await until(() => (vitrine("logs", name) === "up\nup" ? true : undefined), `${what}: again`);
+    else await until(() => (status(name) === "exited" ? true : undefined), `${what}: the end`);
+    assert.equal(inspect(name, ".RestartCount"), comesBack ? "1" : "0", what);
+    vitrine("rm", "-f", name);
+  }
+});
+
+test("kill: a signal that its program ignores is remembered until it is started again", async () => {
   detached(
-    ["--name", "hup", "--restart", "always"],
-    'trap "exit 4" HUP; echo up; while :; do sleep 0.02; done',
+    ["--name", "deaf", "--restart", "always"],
+    'trap "" HUP; echo up; while [ ! -e /end ]; do sleep 0.02; done',
   );
-  await until(() => (vitrine("logs", "hup").includes("up") ? true : undefined), "the program");
-  vitrine("kill", "-s", "HUP", "hup");
-  await until(() => (vitrine("logs", "hup") === "up\nup" ? true : undefined), "the second run");
-  vitrine("rm", "-f", "hup");
+  await until(() => (vitrine("logs", "deaf").includes("up") ? true : undefined), "the program");
+  vitrine("kill", "-s", "HUP", "deaf");
+  assert.equal(status("deaf"), "running");
+  vitrine("exec", "deaf", "touch", "/end");
+  await until(() => (status("deaf") === "exited" ? true : undefined), "its end");
+  vitrine("start", "deaf");
+  await until(
+    () => (Number(inspect("deaf", ".RestartCount")) >= 1 ? true : undefined),
+    "a restart after the start",
+  );
+  vitrine("rm", "-f", "deaf");
 });
 
 test("many stops at the moment of a restart: none is lost", async () => {

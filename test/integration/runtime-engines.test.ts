@@ -8,6 +8,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
+import { killCases, killScript } from "../support/kill-cases.ts";
 import { cannotRun, findProgram, fixtures, isRoot, type Result, repository } from "./support.ts";
 
 const runtime = path.join(repository, "dist/vitrine-runtime");
@@ -340,5 +341,18 @@ describe("containerd and Docker's daemon", () => {
     });
     untilRepeated(8, () => assert.equal(docker("exec", ids[0]!, "sh", "-c", "exit 5").status, 5));
     succeeded(docker("rm", "-f", ...ids));
+    // Docker's own word on what `vitrine kill` is held to.
+    for (const [at, { signal, flags, comesBack }] of killCases.entries()) {
+      const name = `kill${at}`;
+      succeeded(docker("run", "-d", "--name", name, ...words, ...flags, "probe:t", "sh", "-c", killScript));
+      const said = () => docker("logs", name).stdout.match(/up/g)?.length ?? 0;
+      await until(`${name} to run`, () => said() === 1);
+      succeeded(docker("kill", "-s", signal, name));
+      const state = () =>
+        docker("inspect", "--format", "{{.State.Status}} {{.RestartCount}}", name).stdout.trim();
+      const expected = comesBack ? "running 1" : "exited 0";
+      await until(`${signal} ${flags.join(" ")}: ${expected}`, () => state() === expected);
+      succeeded(docker("rm", "-f", name));
+    }
   });
 });

@@ -20,10 +20,16 @@ export interface EndDeps {
   readonly helperPath: string;
 }
 
-/** Signals that are sent to end a program. After one of them its monitor does not run it again. */
-const ending: ReadonlySet<number> = new Set(
-  ["INT", "QUIT", "TERM", "KILL"].map((name) => signalNumber(name)!),
-);
+/**
+ * As docker: any signal is a wish that it ends and stays so, unless the container has a stop signal of its own; then that
+ * one and SIGKILL are.
+ */
+function isToEnd({ stopSignal, stopSignalChosen }: Container, signal: number): boolean {
+  const own = signalNumber(stopSignal);
+  // An earlier release did not write down that it was chosen.
+  const chosen = stopSignalChosen === true || own !== signalNumber("TERM");
+  return !chosen || signal === own || signal === signalNumber("KILL");
+}
 
 /**
  * Sends a signal (`SIGTERM`, `9`); one that waits to be run again ends. Errors: `container-not-running`,
@@ -31,16 +37,18 @@ const ending: ReadonlySet<number> = new Set(
  */
 export function signalContainer(container: Container, signal: string, { paths }: EndDeps): void {
   const number = signalNumber(signal) ?? 15;
-  const ends = ending.has(number) || number === signalNumber(container.stopSignal);
-  if (ends) refuseRestart(paths, container);
+  const ends = isToEnd(container, number);
+  // Whoever gives a container that runs until it is stopped a signal has stopped it.
+  const refuses = ends || container.restart?.name === "unless-stopped";
+  if (refuses) refuseRestart(paths, container);
   const process_ = runningProcess(paths, container);
   if (process_ === undefined) {
-    if (!ends || stateOf(paths, container).status !== "restarting") throw notRunning(container);
+    if (!refuses || stateOf(paths, container).status !== "restarting") throw notRunning(container);
     wakeMonitor(paths, container);
   } else {
     send(container, process_.pid, signal);
     // As docker: a signal that is to end it is not kept for later.
-    if (number === 9 || number === signalNumber(container.stopSignal)) letGo(container);
+    if (ends) letGo(container);
   }
   recordContainerEvent(paths, container, "kill", { signal: String(number) });
 }

@@ -35,6 +35,8 @@ export interface Container extends ContainerRecord {
   readonly remove: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly stopSignal: string;
+  /** A flag or the image names the stop signal: then no other one means that the container is to end. */
+  readonly stopSignalChosen?: true;
   readonly stopTimeoutSeconds: number;
   /**
    * The engine that wrote this record, which becomes the helper. Absent: the container was only created. Once it is
