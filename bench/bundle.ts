@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import type { Bench } from "./bench.ts";
 
@@ -56,6 +57,40 @@ export function bundleFor(bench: Bench, { peer, args }: { peer: string; args: re
   const directory = fs.mkdtempSync(`${bench.work}/bundle-`);
   fs.writeFileSync(`${directory}/config.json`, JSON.stringify(config));
   return directory;
+}
+
+/**
+ * DIR/1 … DIR/COUNT, as engines make them: each a bundle with a config.json of its own and a process.json for `exec`, and in `id` the id that its container is to
+ * have. DIR/next is the number of the next one, for shells that take one after another.
+ */
+export function ownBundles(
+  bench: Bench,
+  { peer, args, count }: { peer: string; args: readonly string[]; count: number },
+): string {
+  const text = fs.readFileSync(`${bundleFor(bench, { peer, args })}/config.json`, "utf8");
+  const directory = fs.mkdtempSync(`${bench.work}/own-`);
+  for (let number = 1; number <= count; number++) {
+    const bundle = `${directory}/${number}`;
+    const id = randomBytes(32).toString("hex");
+    const config = JSON.parse(text) as { hostname?: string; annotations?: object; process: object };
+    config.hostname = id.slice(0, 12);
+    config.annotations = {
+      ...config.annotations,
+      layer: randomBytes(32).toString("hex"),
+      created: new Date(),
+    };
+    fs.mkdirSync(bundle);
+    fs.writeFileSync(`${bundle}/id`, `${id}\n`);
+    fs.writeFileSync(`${bundle}/config.json`, JSON.stringify(config));
+    fs.writeFileSync(`${bundle}/process.json`, JSON.stringify({ ...config.process, args: ["true"] }));
+  }
+  fs.writeFileSync(`${directory}/next`, "1\n");
+  return directory;
+}
+
+/** Shell: `$b` is the next bundle, `$id` its id. */
+export function takeNext(directory: string): string {
+  return `read n <${directory}/next; echo $((n + 1)) >${directory}/next; b=${directory}/$n; read id <$b/id`;
 }
 
 function must(program: string, args: readonly string[]): void {

@@ -1,5 +1,5 @@
 import { type Bench, first, median, type Row, type Subject } from "../bench.ts";
-import { bundleFor } from "../bundle.ts";
+import { bundleFor, ownBundles } from "../bundle.ts";
 
 const count = 200;
 
@@ -23,21 +23,28 @@ function beside(bench: Bench, peer: "runc" | "crun", budget?: number): Row[] {
     const command = bench.peer(peer)!;
     return [...command.slice(0, -1), ...each(peer, peer, verbs)];
   };
+  const own = ownBundles(bench, { peer, args: ["sleep", "1000"], count });
+  const startOwn = `b=${own}/{}; read id <$b/id; $r create -b $b --pid-file $b/pid $id </dev/null >/dev/null 2>&1 && $r start $id`;
+  const removeOwn = `read id <${own}/{}/id; $r delete -f $id`;
   const times = bench.measure({ rounds: 3, warmup: 0, cgroups: peer === "crun" ? "v2" : "host" }, [
     each(bench.runtime, "vitrine", start),
     each(bench.runtime, "vitrine", remove),
     first(each(bench.runtime, "vitrine", start)),
     each(bench.runtime, "vitrine", remove),
+    each(bench.runtime, "vitrine", startOwn),
+    each(bench.runtime, "vitrine", removeOwn),
     theirs(start),
     theirs(remove),
   ]);
   const rate = (values: readonly number[]) => count / (median(values) / 1000);
-  return ["repeated", "for the first time"].map((kind, i) => ({
-    what: `\`vitrine-runtime\` create + start of ${count} side by side, ${kind}${peer === "crun" ? ", cgroup v2" : ""}`,
-    ours: rate(times[2 * i]!),
-    unit: "/s",
-    peer,
-    theirs: rate(times[4]!),
-    ...(budget === undefined ? {} : { budget }),
-  }));
+  return ["repeated", "for the first time", "each with its own id, bundle and config.json"].map(
+    (kind, i) => ({
+      what: `\`vitrine-runtime\` create + start of ${count} side by side, ${kind}${peer === "crun" ? ", cgroup v2" : ""}`,
+      ours: rate(times[2 * i]!),
+      unit: "/s",
+      peer,
+      theirs: rate(times[6]!),
+      ...(budget === undefined ? {} : { budget }),
+    }),
+  );
 }

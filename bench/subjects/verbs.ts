@@ -1,5 +1,5 @@
 import { type Bench, type Command, compare, first, type Row, type Subject } from "../bench.ts";
-import { bundleFor } from "../bundle.ts";
+import { bundleFor, ownBundles, takeNext } from "../bundle.ts";
 
 /** The verbs that engines call: vitrine-runtime beside runc, and beside crun where it sees cgroup v2 alone. */
 export const verbs: Subject = {
@@ -7,8 +7,11 @@ export const verbs: Subject = {
   run: (bench) => [
     ...lifecycle(bench, "runc", 0.5),
     ...lifecycle(bench, "crun", 1.5),
+    ...ownLifecycle(bench, "runc", 0.5),
+    ...ownLifecycle(bench, "crun", 1.5),
     ...exec(bench, "runc", 0.5),
     ...exec(bench, "crun"),
+    ...ownExec(bench, "runc", 0.5),
   ],
 };
 
@@ -82,6 +85,59 @@ function exec(bench: Bench, peer: Peer, budget?: number): Row[] {
         ],
       },
     ),
+  );
+}
+
+/** As engines do: no two containers have the same id, bundle, config.json, pid file and log. */
+function ownLifecycle(bench: Bench, peer: Peer, budget: number): Row[] {
+  const warmup = 8;
+  const script = (runtime: string, name: string): string => {
+    const directory = ownBundles(bench, { peer, args: ["true"], count: bench.rounds + warmup + 1 });
+    const call = `${runtime} --root ${bench.work}/own-${name} --log $b/log`;
+    return `${takeNext(directory)}; ${call} create -b $b --pid-file $b/pid $id && ${call} start $id && ${call} delete -f $id`;
+  };
+  return compare(
+    bench,
+    { rounds: bench.rounds, warmup, cgroups: cgroupsOf(peer) },
+    {
+      what: `\`vitrine-runtime\` create + start + delete, each with its own id, bundle and config.json${noteOf(peer)}`,
+      ours: ["sh", "-c", script(bench.runtime, "vitrine")],
+      peers: [{ name: peer, command: inShell(bench.peer(peer), script(peer, peer)), budget }],
+    },
+  );
+}
+
+function ownExec(bench: Bench, peer: Peer, budget: number): Row[] {
+  const warmup = 8;
+  const shell = bench.peerShell(peer);
+  if (shell === undefined) return [];
+  const make = (runtime: string, name: string) => {
+    const directory = ownBundles(bench, { peer, args: ["sleep", "1000"], count: bench.rounds + warmup + 2 });
+    const rooted = (program: string) => `${program} --root ${bench.work}/own-${name}`;
+    const id = `$(cat ${directory}/1/id)`;
+    return {
+      begin: `${rooted(runtime)} create -b ${directory}/1 ${id} </dev/null >/dev/null 2>&1; ${rooted(runtime)} start ${id}`,
+      end: `${rooted(runtime)} delete -f ${id}`,
+      exec: (program: string) =>
+        `${takeNext(directory)}; read id <${directory}/1/id; ${rooted(program)} exec --process $b/process.json --pid-file $b/pid $id`,
+    };
+  };
+  const ours = make(bench.runtime, "vitrine");
+  const theirs = make(shell, peer);
+  return compare(
+    bench,
+    {
+      rounds: bench.rounds,
+      warmup,
+      cgroups: cgroupsOf(peer),
+      before: `${ours.begin}\n${theirs.begin}`,
+      after: `${ours.end}\n${theirs.end}`,
+    },
+    {
+      what: `\`vitrine-runtime exec\`, each with its own process.json and pid file${noteOf(peer)}`,
+      ours: ["sh", "-c", ours.exec(bench.runtime)],
+      peers: [{ name: `${peer} exec`, command: inShell(bench.peer(peer), theirs.exec(peer)), budget }],
+    },
   );
 }
 
