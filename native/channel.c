@@ -10,7 +10,7 @@ union control {
   struct cmsghdr align;
 };
 
-static ssize_t send_with(int socket, const void *data, size_t size, int descriptor) {
+ssize_t send_descriptor(int socket, const void *data, size_t size, int descriptor) {
   struct iovec part = {(void *)(uintptr_t)data, size};
   union control control;
   memset(&control, 0, sizeof control);
@@ -32,7 +32,7 @@ static ssize_t send_with(int socket, const void *data, size_t size, int descript
 }
 
 bool channel_send(int channel, const struct message *message, int descriptor) {
-  if (descriptor >= 0) return send_with(channel, message, sizeof *message, descriptor) == sizeof *message;
+  if (descriptor >= 0) return send_descriptor(channel, message, sizeof *message, descriptor) == sizeof *message;
   /* write, which every seccomp filter allows: the filter is on when the last messages leave. SIGPIPE is ignored. */
   ssize_t sent;
   do sent = write(channel, message, sizeof *message);
@@ -85,7 +85,7 @@ int send_to_socket(const char *path, int descriptor, const void *data, size_t si
   if (socket_fd < 0) return -1;
   int result = -1;
   if (connect(socket_fd, (struct sockaddr *)&address, address_size) == 0) {
-    ssize_t sent = send_with(socket_fd, data, size, descriptor);
+    ssize_t sent = send_descriptor(socket_fd, data, size, descriptor);
     result = sent < 0 ? -1 : 0;
     for (size_t done = sent < 0 ? size : (size_t)sent; done < size;) {
       ssize_t more = send(socket_fd, (const char *)data + done, size - done, MSG_NOSIGNAL);

@@ -87,7 +87,7 @@ static uint64_t present_attributes(int fd) {
   return attributes;
 }
 
-int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear) {
+int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear, bool spare) {
   if (set == 0 && clear == 0) return 0;
   if (((set | clear) & K_MOUNT_ATTR_ATIME) != 0) clear |= K_MOUNT_ATTR_ATIME;
   int fd = resolve(h, path, O_PATH, 0);
@@ -99,7 +99,7 @@ int classic_attributes(struct helper *h, const struct path *path, uint64_t set, 
     error = fail(h, "mount(MS_REMOUNT, %s)", path->path.at);
     /* Locked flags of a user namespace stay. */
     uint64_t kept = present | (set & ~K_MOUNT_ATTR_ATIME);
-    if (error == EPERM && mount(NULL, named(fd).text, NULL, base | classic_flags(kept), NULL) == 0) error = 0;
+    if (error == EPERM && spare && mount(NULL, named(fd).text, NULL, base | classic_flags(kept), NULL) == 0) error = 0;
   }
   close(fd);
   return error;
@@ -110,7 +110,7 @@ int classic_bind(struct helper *h, const struct args_bind_mount *a, int source, 
     return fail_as(h, ENOSYS, "mount_setattr(%s)", a->target.path.at);
   if (mount(named(source).text, named(target).text, NULL, MS_BIND | (a->recursive ? MS_REC : 0ul), NULL) != 0)
     return fail(h, "mount(MS_BIND, %s)", a->target.path.at);
-  int error = classic_attributes(h, &a->target, a->set, a->clear);
+  int error = classic_attributes(h, &a->target, a->set, a->clear, false);
   if (error != 0 || a->propagation == 0) return error;
   int fd = resolve(h, &a->target, O_PATH, 0);
   if (fd < 0) return fail(h, "open %s", a->target.path.at);

@@ -81,7 +81,8 @@ int op_join_namespace(struct helper *h, const struct args_join_namespace *a) {
     /* In a container's mounts /proc is its own. */
     if (h->layer != NULL && proc_handle(h) < 0) error = fail(h, "procfs");
   }
-  if (error == 0 && setns(fd, type) != 0) error = fail(h, "setns %s", a->path.path.at);
+  bool inside = h->monitor == NULL && (h->joined_early & (uint32_t)type) != 0;
+  if (error == 0 && !inside && setns(fd, type) != 0) error = fail(h, "setns %s", a->path.path.at);
   if (error == 0 && h->layer != NULL && (uint32_t)type == (uint32_t)K_CLONE_NEWUSER) error = become_root(h);
   close(fd);
   return error;
@@ -127,12 +128,26 @@ int op_set_time_offset(struct helper *h, const struct args_set_time_offset *a) {
   return 0;
 }
 
-static pid_t start_child(uint64_t flags, int *pidfd) {
+int op_clone_into(struct helper *h, const struct args_clone_into *a) {
+  struct monitor *m = h->monitor;
+  if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "before clone, in the monitor");
+  int fd = resolve(h, &a->path, O_PATH | O_DIRECTORY, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  if (m->into > 0) close(m->into);
+  m->into = fd;
+  return 0;
+}
+
+static pid_t start_child(const struct monitor *m, uint64_t flags, int *pidfd) {
   /* A sibling has the signal of who makes it. */
   uint64_t signal = (flags & K_CLONE_PARENT) != 0 ? 0 : SIGCHLD;
   struct k_clone_args args = {.flags = flags | K_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = signal};
+  if (m->into > 0) {
+    args.flags |= K_CLONE_INTO_CGROUP;
+    args.cgroup = (uint64_t)m->into;
+  }
   pid_t pid = k_clone3(&args);
-  if (pid >= 0 || errno != ENOSYS || (flags & K_CLONE_NEWTIME) != 0) return pid;
+  if (pid >= 0 || errno != ENOSYS || (args.flags & (K_CLONE_NEWTIME | K_CLONE_INTO_CGROUP)) != 0) return pid;
   /* Engines of some years ago refuse clone3 in their seccomp profiles: vitrine inside such a container. */
   return (pid_t)syscall(SYS_clone, flags | K_CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
 }
@@ -141,6 +156,8 @@ static void become_init(struct helper *h, const struct args_clone *a, int channe
   struct monitor *m = h->monitor;
   close(h->channel);
   close(m->signals);
+  if (m->into > 0) close(m->into);
+  if (m->notify > 0) close(m->notify);
   for (unsigned i = 0; i < m->kept_count; i++) close(m->kept[i].fd);
   h->channel = channel;
   h->new_user_namespace = (a->flags & K_CLONE_NEWUSER) != 0;
@@ -177,6 +194,24 @@ static pid_t pid_of(int pidfd) {
   return at == NULL ? -1 : (pid_t)strtol(at + 5, NULL, 10);
 }
 
+/* The namespaces that init joins and that need not belong to the user namespace: the host's root may enter any, who is
+   inside it already may not. What it may not enter either, init tries. */
+static void join_from_outside(struct helper *h) {
+  static const uint64_t early = K_CLONE_NEWNET | K_CLONE_NEWIPC | K_CLONE_NEWUTS;
+  const uint8_t *at = h->plan->at;
+  struct frame frame;
+  union op_args args;
+  while (plan_next(h->plan, &at, &frame)) {
+    if (frame.code != OP_JOIN_NAMESPACE || frame.stage != STAGE_INIT || !frame_decode(&frame, &args)) continue;
+    const struct args_join_namespace *a = &args.join_namespace;
+    if ((a->type & early) == 0) continue;
+    int fd = resolve(h, &a->path, O_RDONLY, 0);
+    if (fd < 0) continue;
+    if (setns(fd, (int)a->type) == 0) h->joined_early |= a->type; /* its type is looked at by init */
+    close(fd);
+  }
+}
+
 /* In a process between the monitor and init, which is the monitor's child all the same (CLONE_PARENT). */
 static _Noreturn void start_from_inside(struct helper *h, const struct args_clone *a, uint64_t flags, int report, int channel) {
   struct monitor *m = h->monitor;
@@ -185,10 +220,11 @@ static _Noreturn void start_from_inside(struct helper *h, const struct args_clon
   const char *call = NULL;
   /* What runs in there must not trace us. */
   undumpable();
+  join_from_outside(h);
   if (setns(m->inside_user, (int)K_CLONE_NEWUSER) != 0) call = "setns(user)";
   else if (m->inside_pid >= 0 && setns(m->inside_pid, (int)K_CLONE_NEWPID) != 0) call = "setns(pid)";
   if (call == NULL) {
-    pid_t pid = start_child(flags | K_CLONE_PARENT, &pidfd);
+    pid_t pid = start_child(m, flags | K_CLONE_PARENT, &pidfd);
     if (pid == 0) {
       close(report);
       become_init(h, a, channel, (flags & K_CLONE_NEWTIME) == 0 && (a->flags & K_CLONE_NEWTIME) != 0);
@@ -245,7 +281,7 @@ int op_clone(struct helper *h, const struct args_clone *a) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
   h->channel = pair[0];
   int error = 0;
-  pid_t pid = m->inside_user >= 0 ? clone_inside(h, a, flags, pair[1], &error) : start_child(flags, &m->child_pidfd);
+  pid_t pid = m->inside_user >= 0 ? clone_inside(h, a, flags, pair[1], &error) : start_child(m, flags, &m->child_pidfd);
   if (pid == 0) become_init(h, a, pair[1], own_offsets);
   if (pid < 0 && error == 0) error = fail(h, "clone3");
   close(pair[1]);

@@ -35,6 +35,7 @@ struct helper {
   mode_t umask; /* the caller's: the helper itself runs with 0 */
   bool umask_set;
   bool die_with_monitor, new_user_namespace, is_namespace_root, joined; /* in init */
+  uint32_t joined_early; /* CLONE_NEW* of namespaces that init came with: see clone.c */
   bool restarted; /* this is not the first run of the plan */
   uint32_t restarts;
   uint64_t restart_delay; /* ms before this run */
@@ -127,6 +128,14 @@ bool channel_send(int channel, const struct message *message, int descriptor);
 int channel_receive(int channel, struct message *message, int *descriptor);
 /* Connects to a unix socket and hands `descriptor` over with `data`. */
 int send_to_socket(const char *path, int descriptor, const void *data, size_t size);
+/* One message with a descriptor; what sendmsg(2) returns. */
+ssize_t send_descriptor(int socket, const void *data, size_t size, int descriptor);
+
+/* --- notify.c --- */
+/* The container's socket for sd_notify(3) in this directory, or -1 and errno. */
+int notify_listen(int directory);
+/* Waits until the container says READY, which goes on to `host` with `pid` as the main process, or until it has ended. */
+void notify_await(int fd, const char *host, int pidfd, pid_t pid);
 
 /* --- init.c --- */
 _Noreturn void init_main(struct helper *h, bool own_time_offsets);

@@ -171,6 +171,25 @@ int delete_main(char **argv) {
   return run_main(plan, -1, NULL);
 }
 
+/* Where the service manager is to know when the program is ready, and `create` was told so: the socket for that. */
+static int open_notify(int directory) {
+  if (getenv("NOTIFY_SOCKET") == NULL) return -1;
+  int notify = openat(directory, "notify", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = notify < 0 ? -1 : notify_listen(notify);
+  if (notify >= 0) {
+    if (fd < 0) complain("vitrine-helper: NOTIFY_SOCKET: %s", strerror(errno));
+    close(notify);
+  }
+  return fd;
+}
+
+static bool run_poststart(int directory, const char *path, pid_t init) {
+  char hooks[4096];
+  if (faccessat(directory, "poststart", F_OK, 0) != 0) return true;
+  int size = snprintf(hooks, sizeof hooks, "%s/poststart", path);
+  return size > 0 && (size_t)size < sizeof hooks && run_hooks(hooks, init);
+}
+
 /* start DIR [PROGRAM ARG0 [ARG]...]: returns when init has become its program and the poststart hooks ran. */
 int start_main(char **argv) {
   char hooks[4096];
@@ -180,14 +199,17 @@ int start_main(char **argv) {
   if (directory < 0) return leave_to(argv + 1, argv[0]);
   pid_t init = read_process(directory);
   int fifo = init == 0 ? -1 : open_start(directory);
+  int notify = fifo < 0 ? -1 : open_notify(directory);
+  int watched = notify < 0 ? -1 : open_init(directory);
   if (fifo < 0 || write(fifo, "", 1) != 1) return leave_to(argv + 1, "the container does not wait for its start");
   struct pollfd reader = {fifo, 0, 0};
   while (poll(&reader, 1, -1) < 0 && errno == EINTR) {
   }
   unlinkat(directory, "start", 0);
-  if (faccessat(directory, "poststart", F_OK, 0) != 0) return 0;
-  int size = snprintf(hooks, sizeof hooks, "%s/poststart", argv[0]);
-  if (size > 0 && (size_t)size < sizeof hooks && run_hooks(hooks, init)) return 0;
+  if (run_poststart(directory, argv[0], init)) {
+    if (notify >= 0 && watched >= 0) notify_await(notify, getenv("NOTIFY_SOCKET"), watched, init);
+    return 0;
+  }
   /* runtime.md#lifecycle: a poststart hook that fails stops the container, which is then destroyed. */
   int pidfd = open_init(directory);
   if (pidfd >= 0) {
@@ -195,7 +217,7 @@ int start_main(char **argv) {
     if (k_pidfd_send_signal(pidfd, SIGKILL) == 0) poll(&ended, 1, 10000);
     close(pidfd);
   }
-  size = snprintf(hooks, sizeof hooks, "%s/delete", argv[0]);
+  int size = snprintf(hooks, sizeof hooks, "%s/delete", argv[0]);
   if (size > 0 && (size_t)size < sizeof hooks) run_main(hooks, -1, NULL);
   return 1;
 }

@@ -48,6 +48,9 @@ struct monitor {
   bool oom_killed;
   int64_t began, ended; /* of the program: ms of CLOCK_MONOTONIC */
   bool restart_asked, stop_asked; /* by the health check */
+  int notify; /* the container's socket for READY; 0: none. See notify.c */
+  char *notify_host;
+  int into; /* cloneInto: the cgroup's directory; 0: none */
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */
 };
 
@@ -56,6 +59,10 @@ struct monitor {
 int monitor_await(struct helper *h, uint32_t type, uint32_t value);
 /* One message, already known to be there. 0, or an errno as above; `*out` is what it was (type 0: the end). */
 int monitor_message(struct helper *h, struct message *out);
+/* --- notify.c --- */
+/* Passes READY on when it has come; called when `m->notify` can be read. */
+void notify_serve(struct monitor *m);
+
 void monitor_reap(struct monitor *m);
 void monitor_kill(struct monitor *m);
 /* Looks for the plan's reportFailure. */

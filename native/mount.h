@@ -20,8 +20,8 @@ void context_message(int context, char *text, size_t size);
 /* --- classic.c: the same with mount(2), before Linux 5.2 (5.12 for attributes) --- */
 int classic_filesystem(struct helper *h, const struct args_mount_filesystem *a, int target);
 int classic_bind(struct helper *h, const struct args_bind_mount *a, int source, int target);
-/* `path` is resolved again: the descriptor of before the mount is beneath it. */
-int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear);
+/* `path` is resolved again: the descriptor of before the mount is beneath it. `spare`: what is locked stays. */
+int classic_attributes(struct helper *h, const struct path *path, uint64_t set, uint64_t clear, bool spare);
 int classic_propagation(int fd, uint32_t propagation, bool recursive);
 /* Adds an option to the page of mount(2)'s data; false: no room. */
 bool append_option(char *data, size_t size, size_t *length, const char *option);

@@ -72,6 +72,9 @@ enum op_code {
   OP_CHANGE_ROOT = 43,
   OP_RECONFIGURE_FILESYSTEM = 44,
   OP_BIND_OF_PROCESS = 45,
+  OP_CLEAR_UNASKED = 46,
+  OP_TMPFS_OVER = 47,
+  OP_MAKE_MOUNT_POINT_FOR = 48,
   OP_MAKE_DIRECTORY = 50,
   OP_WRITE_FILE = 51,
   OP_MAKE_SYMLINK = 52,
@@ -124,7 +127,10 @@ enum op_code {
   OP_LAYER_COPY = 120,
   OP_LAYER_INFLATED = 121,
   OP_BIND_NODE = 122,
-  OP_CODE_MAX = 122
+  OP_CLONE_INTO = 123,
+  OP_NOTIFY_SOCKET = 124,
+  OP_SEND_PIDFD = 125,
+  OP_CODE_MAX = 125
 };
 
 struct args_join_namespace {
@@ -349,6 +355,19 @@ struct args_bind_of_process {
   struct path target;
   uint64_t set;
   uint64_t clear;
+};
+struct args_clear_unasked {
+  struct path path;
+  uint64_t clear;
+};
+struct args_tmpfs_over {
+  struct path target;
+  uint64_t attributes;
+  struct list options;
+};
+struct args_make_mount_point_for {
+  struct path source;
+  struct path path;
 };
 struct args_make_directory {
   struct path path;
@@ -596,6 +615,17 @@ struct args_bind_node {
   uint32_t uid;
   uint32_t gid;
 };
+struct args_clone_into {
+  struct path path;
+};
+struct args_notify_socket {
+  struct str directory;
+  struct str host;
+};
+struct args_send_pidfd {
+  struct str socket;
+  struct str data;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -643,6 +673,9 @@ union op_args {
   struct args_change_root change_root;
   struct args_reconfigure_filesystem reconfigure_filesystem;
   struct args_bind_of_process bind_of_process;
+  struct args_clear_unasked clear_unasked;
+  struct args_tmpfs_over tmpfs_over;
+  struct args_make_mount_point_for make_mount_point_for;
   struct args_make_directory make_directory;
   struct args_write_file write_file;
   struct args_make_symlink make_symlink;
@@ -695,6 +728,9 @@ union op_args {
   struct args_layer_copy layer_copy;
   struct args_layer_inflated layer_inflated;
   struct args_bind_node bind_node;
+  struct args_clone_into clone_into;
+  struct args_notify_socket notify_socket;
+  struct args_send_pidfd send_pidfd;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -744,6 +780,9 @@ union op_args {
   X(change_root, OP_CHANGE_ROOT, "changeRoot") \
   X(reconfigure_filesystem, OP_RECONFIGURE_FILESYSTEM, "reconfigureFilesystem") \
   X(bind_of_process, OP_BIND_OF_PROCESS, "bindOfProcess") \
+  X(clear_unasked, OP_CLEAR_UNASKED, "clearUnasked") \
+  X(tmpfs_over, OP_TMPFS_OVER, "tmpfsOver") \
+  X(make_mount_point_for, OP_MAKE_MOUNT_POINT_FOR, "makeMountPointFor") \
   X(make_directory, OP_MAKE_DIRECTORY, "makeDirectory") \
   X(write_file, OP_WRITE_FILE, "writeFile") \
   X(make_symlink, OP_MAKE_SYMLINK, "makeSymlink") \
@@ -795,7 +834,10 @@ union op_args {
   X(detach_root, OP_DETACH_ROOT, "detachRoot") \
   X(layer_copy, OP_LAYER_COPY, "layerCopy") \
   X(layer_inflated, OP_LAYER_INFLATED, "layerInflated") \
-  X(bind_node, OP_BIND_NODE, "bindNode")
+  X(bind_node, OP_BIND_NODE, "bindNode") \
+  X(clone_into, OP_CLONE_INTO, "cloneInto") \
+  X(notify_socket, OP_NOTIFY_SOCKET, "notifySocket") \
+  X(send_pidfd, OP_SEND_PIDFD, "sendPidfd")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -1009,6 +1051,19 @@ static const struct field fields_bind_of_process[] = {
   {ARG_PATH, offsetof(struct args_bind_of_process, target)},
   {ARG_U64, offsetof(struct args_bind_of_process, set)},
   {ARG_U64, offsetof(struct args_bind_of_process, clear)},
+};
+static const struct field fields_clear_unasked[] = {
+  {ARG_PATH, offsetof(struct args_clear_unasked, path)},
+  {ARG_U64, offsetof(struct args_clear_unasked, clear)},
+};
+static const struct field fields_tmpfs_over[] = {
+  {ARG_PATH, offsetof(struct args_tmpfs_over, target)},
+  {ARG_U64, offsetof(struct args_tmpfs_over, attributes)},
+  {ARG_STRS, offsetof(struct args_tmpfs_over, options)},
+};
+static const struct field fields_make_mount_point_for[] = {
+  {ARG_PATH, offsetof(struct args_make_mount_point_for, source)},
+  {ARG_PATH, offsetof(struct args_make_mount_point_for, path)},
 };
 static const struct field fields_make_directory[] = {
   {ARG_PATH, offsetof(struct args_make_directory, path)},
@@ -1244,6 +1299,17 @@ static const struct field fields_bind_node[] = {
   {ARG_U32, offsetof(struct args_bind_node, uid)},
   {ARG_U32, offsetof(struct args_bind_node, gid)},
 };
+static const struct field fields_clone_into[] = {
+  {ARG_PATH, offsetof(struct args_clone_into, path)},
+};
+static const struct field fields_notify_socket[] = {
+  {ARG_STR, offsetof(struct args_notify_socket, directory)},
+  {ARG_STR, offsetof(struct args_notify_socket, host)},
+};
+static const struct field fields_send_pidfd[] = {
+  {ARG_STR, offsetof(struct args_send_pidfd, socket)},
+  {ARG_STR, offsetof(struct args_send_pidfd, data)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1290,6 +1356,9 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CHANGE_ROOT] = {"changeRoot", NULL, 0},
   [OP_RECONFIGURE_FILESYSTEM] = {"reconfigureFilesystem", fields_reconfigure_filesystem, 2},
   [OP_BIND_OF_PROCESS] = {"bindOfProcess", fields_bind_of_process, 5},
+  [OP_CLEAR_UNASKED] = {"clearUnasked", fields_clear_unasked, 2},
+  [OP_TMPFS_OVER] = {"tmpfsOver", fields_tmpfs_over, 3},
+  [OP_MAKE_MOUNT_POINT_FOR] = {"makeMountPointFor", fields_make_mount_point_for, 2},
   [OP_MAKE_DIRECTORY] = {"makeDirectory", fields_make_directory, 3},
   [OP_WRITE_FILE] = {"writeFile", fields_write_file, 4},
   [OP_MAKE_SYMLINK] = {"makeSymlink", fields_make_symlink, 2},
@@ -1342,6 +1411,9 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_LAYER_COPY] = {"layerCopy", fields_layer_copy, 2},
   [OP_LAYER_INFLATED] = {"layerInflated", fields_layer_inflated, 3},
   [OP_BIND_NODE] = {"bindNode", fields_bind_node, 6},
+  [OP_CLONE_INTO] = {"cloneInto", fields_clone_into, 1},
+  [OP_NOTIFY_SOCKET] = {"notifySocket", fields_notify_socket, 2},
+  [OP_SEND_PIDFD] = {"sendPidfd", fields_send_pidfd, 2},
 };
 #endif
 #endif

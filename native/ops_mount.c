@@ -112,24 +112,47 @@ int op_mount_filesystem(struct helper *h, const struct args_mount_filesystem *a)
   return error;
 }
 
+/* `options` with one more at its end; free() what it lies in. */
+static struct list list_with(struct list options, const char *more, uint8_t **memory) {
+  struct list rest = options;
+  while (rest.count > 0) list_str(&rest);
+  size_t size = (size_t)(rest.at - options.at);
+  uint32_t length = (uint32_t)strlen(more);
+  *memory = malloc(size + 4 + length + 1);
+  if (*memory == NULL) return options;
+  memcpy(*memory, options.at, size);
+  for (unsigned i = 0; i < 4; i++) (*memory)[size + i] = (uint8_t)(length >> 8 * i);
+  memcpy(*memory + size + 4, more, length + 1);
+  return (struct list){*memory, options.count + 1};
+}
+
+int op_tmpfs_over(struct helper *h, const struct args_tmpfs_over *a) {
+  struct args_mount_filesystem wanted = {
+      .fstype = {"tmpfs", 5}, .source = {"tmpfs", 5}, .target = a->target, .attributes = a->attributes, .options = a->options};
+  struct stat st;
+  uint8_t *memory = NULL;
+  int covered = resolve(h, &a->target, O_PATH, 0);
+  if (covered >= 0 && fstat(covered, &st) == 0) {
+    char mode[16];
+    snprintf(mode, sizeof mode, "mode=%04o", (unsigned)st.st_mode & 07777);
+    wanted.options = list_with(a->options, mode, &memory);
+  } else if (covered < 0) {
+    covered = resolve_make(h, &a->target, false, 0755);
+  }
+  if (covered < 0) return fail(h, "make %s", a->target.path.at);
+  close(covered);
+  int error = op_mount_filesystem(h, &wanted);
+  free(memory);
+  return error;
+}
+
 /* --- attributes --- */
 
 int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear) {
   /* The atime bits are one field: setting one value means clearing the field, and a cleared bit means its default. */
   if (((set | clear) & K_MOUNT_ATTR_ATIME) != 0) clear |= K_MOUNT_ATTR_ATIME;
   struct k_mount_attr attr = {.attr_set = set, .attr_clr = clear};
-  if (set == 0 && clear == 0) return 0;
-  if (k_mount_setattr(fd, flags, &attr) == 0) return 0;
-  if (errno != EPERM || clear == 0) return -1;
-  /* In a user namespace the flags of the host's mounts are locked: they stay, the rest is set. */
-  attr.attr_clr = clear & K_MOUNT_ATTR_ATIME;
-  if (attr.attr_set != 0 || attr.attr_clr != 0) {
-    if (k_mount_setattr(fd, flags, &attr) == 0) return 0;
-    if (errno != EPERM) return -1;
-  }
-  attr.attr_set = set & ~K_MOUNT_ATTR_ATIME;
-  attr.attr_clr = 0;
-  return attr.attr_set == 0 ? 0 : k_mount_setattr(fd, flags, &attr);
+  return set == 0 && clear == 0 ? 0 : k_mount_setattr(fd, flags, &attr);
 }
 
 int op_reconfigure_filesystem(struct helper *h, const struct args_reconfigure_filesystem *a) {
@@ -145,6 +168,25 @@ int op_reconfigure_filesystem(struct helper *h, const struct args_reconfigure_fi
   return error;
 }
 
+int op_clear_unasked(struct helper *h, const struct args_clear_unasked *a) {
+  int fd = resolve(h, &a->path, O_PATH, 0);
+  if (fd < 0) return fail(h, "open %s", a->path.path.at);
+  int error = 0;
+  if (set_attributes(fd, 0, 0, a->clear) != 0) error = fail(h, "mount_setattr(%s)", a->path.path.at);
+  if (error == EPERM) {
+    /* One by one: some are locked, others are not. */
+    error = 0;
+    uint64_t left = a->clear & ~K_MOUNT_ATTR_ATIME;
+    for (uint64_t flag = 1; left != 0 && error == 0; flag <<= 1) {
+      if ((left & flag) != 0 && set_attributes(fd, 0, 0, flag) != 0 && errno != EPERM)
+        error = fail(h, "mount_setattr(%s)", a->path.path.at);
+      left &= ~flag;
+    }
+  }
+  close(fd);
+  return error == ENOSYS ? classic_attributes(h, &a->path, 0, a->clear, true) : error;
+}
+
 int op_mount_attributes(struct helper *h, const struct args_mount_attributes *a) {
   int fd = resolve(h, &a->path, O_PATH, 0);
   if (fd < 0) return fail(h, "open %s", a->path.path.at);
@@ -152,7 +194,7 @@ int op_mount_attributes(struct helper *h, const struct args_mount_attributes *a)
   if (set_attributes(fd, a->recursive ? K_AT_RECURSIVE : 0, a->set, a->clear) != 0)
     error = fail(h, "mount_setattr(%s)", a->path.path.at);
   close(fd);
-  if (error == ENOSYS && !a->recursive) error = classic_attributes(h, &a->path, a->set, a->clear);
+  if (error == ENOSYS && !a->recursive) error = classic_attributes(h, &a->path, a->set, a->clear, false);
   return error;
 }
 
@@ -227,6 +269,17 @@ int op_make_mount_point(struct helper *h, const struct args_make_mount_point *a)
   if (fd < 0) return fail(h, "make %s", a->path.path.at);
   close(fd);
   return 0;
+}
+
+int op_make_mount_point_for(struct helper *h, const struct args_make_mount_point_for *a) {
+  struct stat st;
+  int source = resolve(h, &a->source, O_PATH, 0);
+  if (source < 0) return fail(h, "open %s", a->source.path.at);
+  bool known = fstat(source, &st) == 0;
+  close(source);
+  if (!known) return fail(h, "fstat %s", a->source.path.at);
+  struct args_make_mount_point wanted = {.path = a->path, .file = !S_ISDIR(st.st_mode)};
+  return op_make_mount_point(h, &wanted);
 }
 
 /* --- roots --- */

@@ -199,7 +199,8 @@ int op_run_program(struct helper *h, const struct args_run_program *a) {
     }
     int status = run_program(&program);
     if (status < 0) error = fail(h, "run %s", a->path.at);
-    else if (WIFSIGNALED(status)) error = fail_as(h, ECHILD, "%s: killed by signal %d", a->path.at, WTERMSIG(status));
+    else if (WIFSIGNALED(status)) error = fail_as(h, ECHILD, "%s: killed by signal %d%s", a->path.at, WTERMSIG(status),
+                                               WTERMSIG(status) == SIGSYS ? " (bad system call)" : "");
     else if (status != 0) error = fail_as(h, ECHILD, "%s: exit status %d", a->path.at, WEXITSTATUS(status));
   }
   free(argv);

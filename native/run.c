@@ -301,6 +301,17 @@ static void block_signals(struct monitor *m) {
   m->signals = signalfd(-1, &m->blocked, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* What hooks said on the container's terminal, which nobody has read so far. */
+static void drain_terminal(const struct monitor *m) {
+  char text[4096];
+  if (m->terminal < 0 || m->hub != NULL) return;
+  fcntl(m->terminal, F_SETFL, O_RDWR | O_NONBLOCK);
+  for (unsigned turn = 0; turn < 64; turn++) {
+    ssize_t got = read(m->terminal, text, sizeof text);
+    if (got <= 0 || write(STDOUT_FILENO, text, (size_t)got) != got) return;
+  }
+}
+
 static int finish(struct helper *h) {
   struct monitor *m = h->monitor;
   int status = 0;
@@ -310,6 +321,7 @@ static int finish(struct helper *h) {
   }
   if (m->failure.set) {
     monitor_kill(m);
+    if (!m->executing) drain_terminal(m);
     terminal_restore(m);
     status = m->interrupted != 0 ? 128 + m->interrupted : report_failure(h);
   } else if (m->child > 0) {

@@ -116,7 +116,7 @@ static void end_without_owner(struct monitor *m) {
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
-  struct pollfd polls[3 + 2 * 3 + HEALTH_POLLS + OOM_POLLS + HUB_POLLS + 1];
+  struct pollfd polls[3 + 2 * 3 + HEALTH_POLLS + OOM_POLLS + HUB_POLLS + 2];
   polls[0] = (struct pollfd){m->child_pidfd, POLLIN, 0};
   /* In the moment between init's last message and its execve a signal waits: it is for the program. */
   polls[1] = (struct pollfd){m->executing && !m->channel_closed ? -1 : m->signals, POLLIN, 0};
@@ -134,6 +134,8 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   unsigned count = (unsigned)(captured - polls) + (streaming ? hub_polls(m->hub, captured) : 0);
   struct pollfd *lifeline = &polls[count++];
   *lifeline = (struct pollfd){m->ownerless ? -1 : m->lifeline, POLLRDHUP, 0};
+  struct pollfd *notified = &polls[count++];
+  *notified = (struct pollfd){m->notify > 0 ? m->notify : -1, POLLIN, 0};
   if (poll(polls, count, oom_timeout(m, health_timeout(m))) < 0) return errno == EINTR ? 0 : fail(h, "poll");
   if (lifeline->revents != 0) end_without_owner(m);
   /* Messages first: a failed init also ends, and its message is the reason. */
@@ -151,6 +153,7 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   if (streaming) hub_serve(m, captured);
   if (m->health != NULL) health_serve(h, checked);
   if (captured != starved) oom_serve(h, starved);
+  if (notified->revents != 0) notify_serve(m);
   *ended = polls[0].revents != 0;
   return 0;
 }
@@ -262,5 +265,6 @@ int op_release(struct helper *h, const struct args_release *a) {
   if (m->waiting && !channel_send(h->channel, &message, -1)) return monitor_await(h, MESSAGE_RELEASED, 0);
   m->released = true;
   m->clean_up = a->clean_up;
+  if (m->notify > 0) notify_await(m->notify, m->notify_host, m->child_pidfd, m->child);
   return 0;
 }

@@ -71,6 +71,7 @@ struct k_clone_args {
 #define K_CLONE_NEWUSER 0x10000000ull
 #define K_CLONE_NEWPID 0x20000000ull
 #define K_CLONE_NEWNET 0x40000000ull
+#define K_CLONE_INTO_CGROUP 0x200000000ull
 
 /* mount_setattr(2) and the mount API */
 struct k_mount_attr {

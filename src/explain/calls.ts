@@ -82,6 +82,9 @@ const describers: Describer = {
     `clone3(${cloneFlagNames(op.flags)})`,
     ...(op.dieWithMonitor ? ["prctl(PR_SET_PDEATHSIG, SIGKILL)"] : []),
   ],
+  cloneInto: (op) => [`open(${pathText(op.path)}): clone3(CLONE_INTO_CGROUP)`],
+  sendPidfd: (op) => [`connect(${op.socket})`, `sendmsg(${text(op.data)}, SCM_RIGHTS: the pidfd)`],
+  notifySocket: (op) => [`bind(${op.directory}/notify.sock)`, `READY goes on to ${op.host}`],
   moveNetDevice: (op) => [
     `RTM_NEWLINK(${op.device} down)`,
     `RTM_NEWLINK(${op.device}, IFLA_NET_NS_FD, IFLA_IFNAME ${text(op.name)})`,
@@ -201,6 +204,20 @@ const describers: Describer = {
     })`,
     ...bindAttributes(op),
     `move_mount(${pathText(op.target)})`,
+  ],
+  clearUnasked: (op) => [
+    `mount_setattr(${pathText(op.path)}${attributeChange(0n, op.clear)}), but for what is locked`,
+  ],
+  tmpfsOver: (op) => [
+    `fstat(${pathText(op.target)}), else mkdirat`,
+    "fsopen(tmpfs)",
+    ...op.options.map((option) => `fsconfig(${option})`),
+    "fsconfig(mode=, the directory's)",
+    `fsmount(${mountAttributeNames(op.attributes)})`,
+    `move_mount(${pathText(op.target)})`,
+  ],
+  makeMountPointFor: (op) => [
+    `openat2(${pathText(op.path)}), else as ${pathText(op.source)} is: mkdirat, or create an empty file`,
   ],
   mountAttributes: (op) => [
     `mount_setattr(${pathText(op.path)}${op.recursive ? ", AT_RECURSIVE" : ""}${attributeChange(op.set, op.clear)})`,

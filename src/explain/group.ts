@@ -8,6 +8,7 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   joinNamespace: "namespaces",
   clone: "namespaces",
   cloneInside: "namespaces",
+  cloneInto: "cgroup",
   moveNetDevice: "namespaces",
   unshareNamespaces: "namespaces",
   idMap: "namespaces",
@@ -42,6 +43,9 @@ const groupOfOp: Partial<Record<Op["op"], PlanGroup>> = {
   mountAttributes: "mounts",
   reconfigureFilesystem: "mounts",
   tmpCopyUp: "mounts",
+  tmpfsOver: "mounts",
+  clearUnasked: "mounts",
+  makeMountPointFor: "mounts",
   unmount: "mounts",
 };
 

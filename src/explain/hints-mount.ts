@@ -35,6 +35,14 @@ export function diagnoseMount(failed: Failed<"mountFilesystem">): Finding {
   if (errno === "EINVAL") {
     return finding("invalid", "mount-option-refused", "check the mount's options", optionProblem(detail));
   }
+  if ((op.fstype === "proc" || op.fstype === "sysfs") && (errno === "ENOTDIR" || errno === "ELOOP")) {
+    return finding(
+      "invalid",
+      "mount-target-unusable",
+      "the image has a file in this place, or a symbolic link that leads away: it could put its own files there",
+      `filesystem "${op.fstype}" must be mounted on ordinary directory`,
+    );
+  }
   if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ELOOP") {
     return finding(
       "invalid",

@@ -103,6 +103,9 @@ function byOp({ op, why }: PlannedOp, errno: string, detail: string): Finding {
       return op.path.path.startsWith("/sys/fs/cgroup")
         ? cgroup(`cannot make the cgroup ${op.path.path}`, errno)
         : filesystem(`cannot make the directory ${placeText(op.path)}`, errno);
+    case "cloneInto":
+      return cgroup(`cannot put the container into the cgroup ${op.path.path}`, errno);
+    case "makeMountPointFor":
     case "makeMountPoint":
       return mountPoint({ op, ...about });
     case "setUser":
@@ -298,7 +301,7 @@ function filesystem(what: string, errno: string): Finding {
   }
 }
 
-function mountPoint({ op, errno }: Failed<"makeMountPoint">): Finding {
+function mountPoint({ op, errno }: Failed<"makeMountPoint" | "makeMountPointFor">): Finding {
   const what = `cannot make the mount point ${placeText(op.path)}`;
   if (errno === "EISDIR" || errno === "ENOTDIR") {
     return {

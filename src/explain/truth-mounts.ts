@@ -90,7 +90,7 @@ function expectedMounts(plan: Plan): Map<string, Expected> {
     else if (op.op === "setRoot") expected.set("/", { planned, fstype: root, set: 0n, clear: 0n });
     else if (op.op === "mountFilesystem" && op.target.base === "root") {
       expected.set(op.target.path, { planned, fstype: op.fstype, ...whole(op.attributes) });
-    } else if (op.op === "tmpCopyUp") {
+    } else if (op.op === "tmpCopyUp" || op.op === "tmpfsOver") {
       expected.set(op.target.path, { planned, fstype: "tmpfs", ...whole(op.attributes) });
     } else if ((op.op === "bindMount" || op.op === "bindIdMapped") && op.target.base === "root") {
       expected.set(op.target.path, { planned, fstype: undefined, set: op.set, clear: op.clear });
@@ -104,6 +104,10 @@ function expectedMounts(plan: Plan): Map<string, Expected> {
       if (mount === undefined) continue;
       mount.set = (mount.set & ~op.clear) | op.set;
       mount.clear = (mount.clear & ~op.set) | op.clear;
+    } else if (op.op === "clearUnasked") {
+      // What is locked stays, so nothing more is known than what is not set.
+      const mount = expected.get(op.path.path);
+      if (mount !== undefined) mount.set &= ~op.clear;
     } else if (op.op === "maskPath") {
       expected.set(op.path.path, { planned, fstype: undefined, set: 0n, clear: 0n, where: "masked" });
     } else if (op.op === "readonlyPath") {

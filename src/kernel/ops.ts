@@ -195,6 +195,24 @@ export const opTable = {
     doc: "The monitor's last op in place of `supervise`: waits until init is at `awaitStart` or has become its program, records its pid (`processFile`: PID STARTTIME; `pidFile`: the digits of the pid alone; empty: not written) and leaves it to the caller's subreaper. Cleanup ops are then run only with `cleanUp`: else they serve a failure.",
     args: { processFile: "str", pidFile: "str", cleanUp: "bool" },
   },
+  sendPidfd: {
+    code: 125,
+    calls: "connect, sendmsg(SCM_RIGHTS)",
+    doc: "The monitor hands init's pidfd to whoever listens at the unix socket `socket`, with `data`.",
+    args: { socket: "str", data: "str" },
+  },
+  cloneInto: {
+    code: 123,
+    calls: "open, clone3(CLONE_INTO_CGROUP)",
+    doc: "Before `clone`: init is born in the cgroup v2 directory `path`. To move there later costs some 10 ms.",
+    args: { path: "path" },
+  },
+  notifySocket: {
+    code: 124,
+    calls: "socket, bind, chmod",
+    doc: "A datagram socket `notify.sock` in the host's directory `directory`, for the container's sd_notify(3). READY goes on to the socket `host`: by `release`, which waits for it and sends MAINPID and BARRIER as well, or by `supervise`.",
+    args: { directory: "str", host: "str" },
+  },
   moveNetDevice: {
     code: 22,
     calls: "socket(AF_NETLINK), RTM_GETADDR, RTM_NEWLINK(IFLA_NET_NS_FD), setns, RTM_NEWADDR",
@@ -297,7 +315,7 @@ export const opTable = {
   bindMount: {
     code: 32,
     calls: "open_tree(OPEN_TREE_CLONE), mount_setattr, move_mount",
-    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` is MS_PRIVATE and the like, with MS_REC for the whole tree; 0 leaves the default. Flags that a user namespace may not clear (they are locked) stay.",
+    doc: "Clones the mount tree at `source` onto `target`, with attributes set and cleared on it (on the whole tree with `recursiveAttributes`). `propagation` is MS_PRIVATE and the like, with MS_REC for the whole tree; 0 leaves the default. A flag that a user namespace holds locked cannot be cleared: EPERM.",
     args: {
       source: "path",
       target: "path",
@@ -374,6 +392,24 @@ export const opTable = {
       "unshare(CLONE_NEWNS), fsmount(tmpfs), mknodat, fchownat, fchmodat, open_tree(OPEN_TREE_CLONE), move_mount",
     doc: "A device for a user namespace, which can make none: the process that opens the host's paths for init makes it on a tmpfs of its own, and init mounts it on `target`, nosuid and noexec. `uid` and `gid` are the host's.",
     args: { target: "path", mode: "u32", major: "u32", minor: "u32", uid: "u32", gid: "u32" },
+  },
+  clearUnasked: {
+    code: 46,
+    calls: "mount_setattr",
+    doc: "Clears those MOUNT_ATTR_* bits of the bind mount at `path` that its source had and nobody asked for, as a mount with options does. Those that a user namespace holds locked stay.",
+    args: { path: "path", clear: "u64" },
+  },
+  tmpfsOver: {
+    code: 47,
+    calls: "openat2, fstat, fsopen, fsconfig, fsmount, move_mount",
+    doc: "As mountFilesystem of a tmpfs, with the mode of the directory that it covers. Where there is none, one is made, and the tmpfs has the kernel's default mode.",
+    args: { target: "path", attributes: "u64", options: "strs" },
+  },
+  makeMountPointFor: {
+    code: 48,
+    calls: "openat2, fstat, mkdirat | openat2(O_CREAT | O_EXCL)",
+    doc: "As makeMountPoint, of the kind that `source` has now: an earlier mount made it.",
+    args: { source: "path", path: "path" },
   },
   bindOfProcess: {
     code: 45,

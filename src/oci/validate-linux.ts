@@ -1,4 +1,5 @@
 /** `linux` of config.json (config-linux.md); its larger parts have files of their own. */
+import { VitrineError } from "../base/mod.ts";
 import {
   type ConfigReader,
   idMappings,
@@ -194,16 +195,36 @@ function readIntelRdt(reader: ConfigReader, field: Field): LinuxIntelRdt {
   return rdt;
 }
 
+/** What it is about comes first, in the words of other runtimes. */
+function about<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof VitrineError)) throw error;
+    const { kind, message, code, operand, hint } = error;
+    throw new VitrineError(kind, message.replace(/^([^:]*): /, `$1: ${what}: `), { code, operand, hint });
+  }
+}
+
+/** How many numbers a list such as 0-3,7 has. */
+function countOf(list: string): number {
+  const ranges = list.split(",").map((range) => range.split("-").map(Number));
+  return ranges.reduce((count, [first = 0, last = first]) => count + last - first + 1, 0);
+}
+
 /** set_mempolicy(2): which modes take nodes, which flags go together. */
 function readMemoryPolicy(field: Field): LinuxMemoryPolicy {
   const policy: LinuxMemoryPolicy = compact({
-    mode: field.at("mode").oneOf(memoryPolicyModes),
-    nodes: field.at("nodes").optional(numberList),
-    flags: field.at("flags").optional((flags) => flags.array((flag) => flag.oneOf(memoryPolicyFlags))),
+    mode: about("invalid memory policy mode", () => field.at("mode").oneOf(memoryPolicyModes)),
+    nodes: about("invalid memory policy nodes", () => field.at("nodes").optional(numberList)),
+    flags: about("invalid memory policy flag", () =>
+      field.at("flags").optional((flags) => flags.array((flag) => flag.oneOf(memoryPolicyFlags))),
+    ),
   });
   const { mode, nodes = "", flags = [] } = policy;
   if (nodes !== "" && (mode === "MPOL_DEFAULT" || mode === "MPOL_LOCAL")) {
-    field.at("nodes").fail(`must be empty with ${mode}`);
+    const count = countOf(nodes);
+    field.at("nodes").fail(`must be empty: the ${mode} mode requires 0 nodes but got ${count}`);
   }
   const mayBeEmpty = ["MPOL_DEFAULT", "MPOL_LOCAL", "MPOL_PREFERRED"].includes(mode);
   if (nodes === "" && !mayBeEmpty) {

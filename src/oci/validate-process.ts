@@ -170,7 +170,8 @@ function readScheduler(field: Field): Scheduler {
       field.at(name).fail(`goes with ${policies.join(" and ")}, not with ${policy}`);
     }
   };
-  only("nice", "SCHED_OTHER", "SCHED_BATCH");
+  // The kernel passes over it with a deadline, and runc's own example has one.
+  only("nice", "SCHED_OTHER", "SCHED_BATCH", "SCHED_DEADLINE");
   only("priority", "SCHED_FIFO", "SCHED_RR");
   only("runtime", "SCHED_DEADLINE");
   only("deadline", "SCHED_DEADLINE");

@@ -43,12 +43,15 @@ function readDeviceRule(field: Field): LinuxDeviceRule {
   // -1 stands for all numbers, as an absent one does.
   const number = (name: "major" | "minor", most: number) =>
     field.at(name).optional((value) => value.integer(-1, most));
-  const access = field.at("access").optional((text) => text.string());
+  const allow = field.at("allow").boolean();
+  const given = field.at("access").optional((text) => text.string());
+  // Some configs deny "all" by a letter of their own; nothing is allowed by it.
+  const access = !allow && given?.includes("a") === true ? "rwm" : given;
   if (access !== undefined && (!/^[rwm]*$/.test(access) || new Set(access).size !== access.length)) {
     field.at("access").fail("must be composed of r, w and m");
   }
   return compact({
-    allow: field.at("allow").boolean(),
+    allow,
     // Go writes an empty type for all.
     type: field.at("type").optional((type) => (type.text() === "" ? undefined : type.oneOf(deviceRuleTypes))),
     major: number("major", 0xfff),

@@ -121,7 +121,6 @@ const refused: readonly (readonly [pointer: string, value: unknown, code?: strin
   ["/process/oomScoreAdj", 1001],
   ["/process/scheduler/policy", "SCHED_FAIR"],
   ["/process/scheduler/policy", "SCHED_ISO", "runtime-config-unsupported"],
-  ["/process/scheduler/nice", 1],
   ["/process/scheduler/nice", 20],
   ["/process/scheduler/priority", 1],
   ["/process/scheduler/flags", ["SCHED_FLAG_X"]],

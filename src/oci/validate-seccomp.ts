@@ -95,10 +95,14 @@ function checkListener(field: Field, seccomp: LinuxSeccomp): void {
     if (listenerPath === "") {
       entry.at("action").fail(`is ${notify}, which needs /linux/seccomp/listenerPath`, complaint);
     }
-    if (rule.names.includes("write") || rule.names.includes("sendmsg")) {
+    const word = ["write", "sendmsg"].find((name) => rule.names.includes(name));
+    if (word !== undefined) {
       entry
         .at("names")
-        .fail(`cannot have write or sendmsg with ${notify}`, { kind: "unsupported", ...complaint });
+        .fail(`has what hands the listener over: ${notify} cannot be used for the ${word} syscall`, {
+          kind: "unsupported",
+          ...complaint,
+        });
     }
   });
 }

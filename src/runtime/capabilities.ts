@@ -35,8 +35,25 @@ export function capabilityMasks(draft: Draft): CapabilityMasks {
       }
     }
   }
-  return withinEachOther(masks);
+  const possible = withinEachOther(masks);
+  noteUnraised(draft, masks.ambient & ~possible.ambient);
+  return possible;
 }
+
+function noteUnraised(draft: Draft, lost: bigint): void {
+  if (lost === 0n) return;
+  for (const [index, name] of (processOf(draft).capabilities?.ambient ?? []).entries()) {
+    if ((lost & (capabilityBit(name) ?? 0n)) !== 0n) {
+      draft.note(
+        `${pointer}/ambient/${index}`,
+        `${cannotRaise} ${name}: it is not both permitted and inheritable`,
+      );
+    }
+  }
+}
+
+/** The runtime's command line makes a warning of it, as runc. */
+export const cannotRaise = "can't raise ambient capability";
 
 /** What the kernel insists on: effective within permitted, ambient within permitted and inheritable. */
 function withinEachOther(masks: CapabilityMasks): CapabilityMasks {

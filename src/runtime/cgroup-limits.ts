@@ -27,6 +27,11 @@ export function orMax(value: bigint): string {
   return value < 0n ? "max" : String(value);
 }
 
+/** 0 is as 1, the first process: no more may be made (runc's reading; systemd takes no 0). */
+export function processes(limit: bigint): string {
+  return limit === 0n ? "1" : orMax(limit);
+}
+
 export const resources = "/linux/resources";
 
 export function limitReason(area: string, field: string, anchor: string): Reason {

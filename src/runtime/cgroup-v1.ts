@@ -1,7 +1,7 @@
 /** resources of config.json as control files of cgroup v1. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
 import { hasDeviceController, rulesOf, textOf } from "./cgroup-devices.ts";
-import { type CgroupWrite, limitReason, orMax, resources } from "./cgroup-limits.ts";
+import { type CgroupWrite, limitReason, processes, resources } from "./cgroup-limits.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
 /** The container's directory in the hierarchy of a controller; throws where it is not mounted. */
@@ -16,7 +16,7 @@ export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[
   };
   writeDevices(draft, write);
   if (wanted.pids?.limit !== undefined) {
-    write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
+    write("pids", "pids.max", processes(wanted.pids.limit), limitReason("pids", "limit", "pids"));
   }
   if (wanted.memory !== undefined) {
     writeMemory(draft, wanted.memory, write);
@@ -77,7 +77,7 @@ function writeOthers(wanted: LinuxResources, write: Write): void {
     throw unsupported(
       "cgroup-unified-on-v1",
       `${resources}/unified`,
-      "these files are cgroup v2's, this machine has v1",
+      "invalid configuration: these files are cgroup v2's, this machine has v1",
     );
   }
 }
@@ -170,7 +170,9 @@ function writeCpu(cpu: LinuxCpu, write: Write): void {
     ["idle", "cpu.idle"],
   ] as const) {
     const value = cpu[field];
-    const unset = value === 0n && field !== "idle" && field !== "realtimeRuntime";
+    const unset = value === 0n && field !== "idle" && field !== "burst" && field !== "realtimeRuntime";
+    // An idle group has no shares.
+    if (field === "shares" && cpu.idle === 1n) continue;
     if (value !== undefined && !unset) {
       write("cpu", file, String(value), reason(field));
     }

@@ -1,6 +1,13 @@
 /** resources of config.json as control files of cgroup v2. What v2 has no file for is an error. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
-import { type CgroupWrite, controllersAvailable, limitReason, orMax, resources } from "./cgroup-limits.ts";
+import {
+  type CgroupWrite,
+  controllersAvailable,
+  limitReason,
+  orMax,
+  processes,
+  resources,
+} from "./cgroup-limits.ts";
 import { checkPageSize, rdmaLines, refuseKernelMemory, refuseLeafWeight, swapOf } from "./cgroup-v1.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
@@ -30,7 +37,7 @@ export function writesOfV2(draft: Draft, directory: string): V2Writes {
     writes.push({ directory, file, data, ...(other === undefined ? {} : { other }), reason });
   };
   if (wanted.pids?.limit !== undefined) {
-    write("pids", "pids.max", orMax(wanted.pids.limit), limitReason("pids", "limit", "pids"));
+    write("pids", "pids.max", processes(wanted.pids.limit), limitReason("pids", "limit", "pids"));
   }
   if (wanted.memory !== undefined) {
     writeMemory(draft, wanted.memory, write);

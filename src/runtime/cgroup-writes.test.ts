@@ -126,9 +126,11 @@ const table: Readonly<Record<string, readonly [LinuxResources, string[] | string
     ["cpu.cfs_quota_us 50000"],
     ["cpu.max 50000 100000"],
   ],
+  "no burst": [{ cpu: { burst: 0n } }, ["cpu.cfs_burst_us 0"], ["cpu.max.burst 0"]],
+  "no further process": [{ pids: { limit: 0n } }, ["pids.max 1"], ["pids.max 1"]],
   "a period alone": [{ cpu: { period: 50_000n } }, ["cpu.cfs_period_us 50000"], ["cpu.max max 50000"]],
   "no quota": [{ cpu: { quota: -1n } }, ["cpu.cfs_quota_us -1"], ["cpu.max max 100000"]],
-  "an idle group": [{ cpu: { idle: 1n, shares: 512n } }, ["cpu.shares 512", "cpu.idle 1"], ["cpu.idle 1"]],
+  "an idle group": [{ cpu: { idle: 1n, shares: 512n } }, ["cpu.idle 1"], ["cpu.idle 1"]],
   realtime: [
     { cpu: { realtimePeriod: 1_000_000n, realtimeRuntime: 950_000n } },
     ["cpu.rt_period_us 1000000", "cpu.rt_runtime_us 950000"],

@@ -27,9 +27,21 @@ export function guardTerminal(draft: Draft): void {
   }
 }
 
+/** Monitor, before clone: who waits for a start listens itself. */
+export function hearReadiness(draft: Draft): void {
+  const { notify, startFifo } = draft.input.container;
+  if (notify !== undefined && startFifo === undefined) {
+    draft.monitor({ op: "notifySocket", ...notify }, ours);
+  }
+}
+
 /** Monitor, from execve to the end of the program; or it leaves init to its caller. */
 export function supervise(draft: Draft): void {
-  const { container } = draft.input;
+  const { container, joined } = draft.input;
+  if (container.pidfdSocket !== undefined) {
+    const data = joined === undefined ? "standard" : "setns";
+    draft.monitor({ op: "sendPidfd", socket: container.pidfdSocket, data }, ours);
+  }
   if (container.release !== undefined) {
     draft.monitor(
       {

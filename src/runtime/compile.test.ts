@@ -278,7 +278,11 @@ test("a capability that is unknown or not held is left out with a note", () => {
   assert.deepEqual([sets?.effective, sets?.ambient], [1n << 5n, 1n << 5n]);
   assert.deepEqual(
     plan.notes?.map(({ pointer }) => pointer),
-    ["/process/capabilities/bounding/0", "/process/capabilities/bounding/1"],
+    [
+      "/process/capabilities/bounding/0",
+      "/process/capabilities/bounding/1",
+      "/process/capabilities/ambient/1",
+    ],
   );
 });
 

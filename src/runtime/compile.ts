@@ -1,8 +1,8 @@
 /** config.json + host facts → plan. The order is runc's; where it matters the step says why. */
 import { type Plan, S_IFIFO } from "../kernel/mod.ts";
 import { capabilityMasks, dropBoundingSet, setCapabilities } from "./capabilities.ts";
-import { arrangeCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
-import { cleanUp, explainFailures, guardTerminal, supervise } from "./cleanup.ts";
+import { arrangeCgroup, bearInCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
+import { cleanUp, explainFailures, guardTerminal, hearReadiness, supervise } from "./cleanup.ts";
 import { tellOfRules } from "./coverage.ts";
 import { finishDev, setUpDev } from "./devices.ts";
 import { Draft } from "./draft.ts";
@@ -48,7 +48,12 @@ import type { CompileInput } from "./types.ts";
 export function compile(input: CompileInput): Plan {
   const draft = new Draft(input);
   checkNamespaces(draft);
-  const mounts = readMounts(input.config, input.container.bundle);
+  const { root } = input.container;
+  const mounts = readMounts(
+    input.config,
+    input.container.bundle,
+    root.type === "directory" ? root.path : undefined,
+  );
   const cgroup = planCgroup(draft);
   const capabilities = capabilityMasks(draft);
   tellOfRules(draft);
@@ -56,6 +61,8 @@ export function compile(input: CompileInput): Plan {
   explainFailures(draft);
   makeStart(draft);
   guardTerminal(draft);
+  hearReadiness(draft);
+  bearInCgroup(draft, cgroup);
   startInit(draft);
   // The monitor makes the cgroup while init mounts: neither needs the other until the cgroup is looked at.
   arrangeCgroup(draft, cgroup);

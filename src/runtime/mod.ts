@@ -1,5 +1,6 @@
 /** The door of `runtime/`: config.json → plan, and the state of running containers. */
 
+export { cannotRaise } from "./capabilities.ts";
 export { decideCgroup } from "./cgroup.ts";
 export {
   complaintOf,

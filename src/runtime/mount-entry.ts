@@ -24,8 +24,10 @@ export interface MountEntry {
   readonly idMap?: { readonly uids: readonly NamedRange[]; readonly gids: readonly NamedRange[] };
 }
 
-function readEntry(mount: Mount, pointer: string, bundle: string): MountEntry {
-  const destination = absolute(mount.destination);
+function readEntry(mount: Mount, pointer: string, bundle: string, root: string | undefined): MountEntry {
+  const named = absolute(mount.destination);
+  // Some write the host's path of it, as runc allows.
+  const destination = root !== undefined && named.startsWith(`${root}/`) ? named.slice(root.length) : named;
   if (destination === "/") {
     throw invalid(
       "mount-over-root",
@@ -55,11 +57,11 @@ export function isBind(entry: MountEntry): boolean {
   return entry.options.bind !== "no";
 }
 
-/** `mounts` in its order, each entry read once. */
-export function readMounts(config: RuntimeConfig, bundle: string): MountEntry[] {
+/** `mounts` in its order, each entry read once. `root`: the host's path of the root filesystem, where it has one. */
+export function readMounts(config: RuntimeConfig, bundle: string, root?: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const mount of config.mounts ?? []) {
-    entries.push(readEntry(mount, `/mounts/${entries.length}`, bundle));
+    entries.push(readEntry(mount, `/mounts/${entries.length}`, bundle, root));
   }
   return entries;
 }

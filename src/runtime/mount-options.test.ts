@@ -12,7 +12,7 @@ import {
   MOUNT_ATTR_STRICTATIME as strictatime,
 } from "../kernel/mod.ts";
 import { parseIdMapRanges } from "./mount-id-map.ts";
-import { parseMountOptions, propagationWord } from "./mount-options.ts";
+import { bindAttributes, parseMountOptions, propagationWord } from "./mount-options.ts";
 
 /** The table of config.md#linux-mount-options: each attribute word with what it sets and clears. */
 const attributeWords: readonly (readonly [string, bigint, bigint])[] = [
@@ -31,8 +31,6 @@ const attributeWords: readonly (readonly [string, bigint, bigint])[] = [
   ["noatime", noatime, atime],
   ["strictatime", strictatime, atime],
   ["relatime", 0n, atime],
-  ["atime", 0n, atime],
-  ["nostrictatime", 0n, atime],
   ["norelatime", 0n, 0n],
 ];
 
@@ -46,6 +44,38 @@ test("each attribute word, and with r before it for the whole tree", () => {
     assert.deepEqual(tree.attributes, { set: 0n, clear: 0n }, `r${word}`);
     assert.deepEqual([...own.data, ...tree.data], []);
   }
+});
+
+test("atime and nostrictatime end what was asked for; of a tree they ask for the default", () => {
+  for (const word of ["atime", "nostrictatime", "norelatime"]) {
+    const { attributes, attributesGiven } = parseMountOptions([word]);
+    assert.deepEqual([attributes, attributesGiven], [{ set: 0n, clear: 0n }, true], word);
+  }
+  assert.deepEqual(parseMountOptions(["noatime", "atime"]).attributes, { set: 0n, clear: 0n });
+  assert.deepEqual(parseMountOptions(["noatime", "nostrictatime"]).attributes, {
+    set: noatime,
+    clear: atime,
+  });
+  assert.deepEqual(parseMountOptions(["ratime"]).recursiveAttributes, { set: 0n, clear: atime });
+});
+
+test("a bind mount with any attribute word has no other flag of its source's, access times apart", () => {
+  const plain = rdonly | nosuid | nodev | noexec | nosymfollow;
+  const of = (...words: string[]) => bindAttributes(parseMountOptions(words));
+  assert.deepEqual(of("bind"), { attributes: { set: 0n, clear: 0n }, unasked: 0n });
+  assert.deepEqual(of("bind", "rro"), { attributes: { set: 0n, clear: 0n }, unasked: 0n });
+  assert.deepEqual(of("dev"), { attributes: { set: 0n, clear: nodev }, unasked: plain & ~nodev });
+  assert.deepEqual(of("ro", "rnosuid"), {
+    attributes: { set: rdonly, clear: 0n },
+    unasked: plain & ~(rdonly | nosuid),
+  });
+  assert.deepEqual(of("atime"), { attributes: { set: 0n, clear: 0n }, unasked: plain });
+  assert.deepEqual(of("diratime"), { attributes: { set: 0n, clear: 0n }, unasked: plain });
+  assert.deepEqual(of("noatime"), {
+    attributes: { set: noatime, clear: atime },
+    unasked: plain | nodiratime,
+  });
+  assert.deepEqual(of("nodiratime"), { attributes: { set: nodiratime, clear: atime }, unasked: plain });
 });
 
 test("a later word undoes an earlier one", () => {

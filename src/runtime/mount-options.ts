@@ -34,6 +34,8 @@ export interface MountOptions {
   readonly attributes: Attributes;
   /** Of the whole tree (the words beginning with `r`: mount_setattr with AT_RECURSIVE). */
   readonly recursiveAttributes: Attributes;
+  /** Any of the attribute words was there, also one that asks for what is so already. */
+  readonly attributesGiven: boolean;
   /** MS_* bits, with MS_REC for the words beginning with `r`; in the order given. */
   readonly propagation: readonly number[];
   readonly idmap: "no" | "idmap" | "ridmap";
@@ -62,6 +64,7 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
   const propagation: number[] = [];
   let superblock: string[] = [];
   const data: string[] = [];
+  let attributesGiven = false;
   let bind: MountOptions["bind"] = "no";
   let idmap: MountOptions["idmap"] = "no";
   let idmapRanges = "";
@@ -72,7 +75,9 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
   for (const word of words) {
     const attribute = attributeWord(word);
     if (attribute !== undefined) {
-      apply(attributes, attribute);
+      attributesGiven = true;
+      if (takesBack(word)) forgetAccessTimes(attributes, word);
+      else apply(attributes, attribute);
       continue;
     }
     // `ro` is to `rro` as every attribute word is to its recursive one.
@@ -149,6 +154,7 @@ export function parseMountOptions(words: readonly string[]): MountOptions {
     bind,
     attributes,
     recursiveAttributes,
+    attributesGiven,
     propagation,
     idmap,
     idmapRanges,
@@ -215,7 +221,7 @@ function attributeWord(word: string): Word | undefined {
       return { kind: "atime", mode: MOUNT_ATTR_NOATIME };
     case "strictatime":
       return { kind: "atime", mode: MOUNT_ATTR_STRICTATIME };
-    // The kernel's default is relatime: these four ask for it, or for no longer asking for another.
+    // The kernel's default is relatime: these ask for it, or for no longer asking for another.
     case "relatime":
     case "atime":
     case "nostrictatime":
@@ -225,6 +231,48 @@ function attributeWord(word: string): Word | undefined {
     default:
       return undefined;
   }
+}
+
+/** Words that ask for no mode of access times: they end what an earlier word asked for (mount(8)). */
+function takesBack(word: string): boolean {
+  return word === "atime" || word === "nostrictatime" || word === "norelatime";
+}
+
+function forgetAccessTimes(to: Building, word: string): void {
+  const mode =
+    word === "atime"
+      ? MOUNT_ATTR_NOATIME
+      : word === "nostrictatime"
+        ? MOUNT_ATTR_STRICTATIME
+        : MOUNT_ATTR_RELATIME;
+  if ((to.clear & MOUNT_ATTR__ATIME) !== 0n && (to.set & MOUNT_ATTR__ATIME) === mode) {
+    to.set &= ~MOUNT_ATTR__ATIME;
+    to.clear &= ~MOUNT_ATTR__ATIME;
+  }
+}
+
+/** The flags of a mount that mount(2) sets as a whole, access times apart. */
+const plainFlags =
+  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+
+/**
+ * Of a bind mount. With any attribute word it has what was asked for and nothing else of its source's; without one it
+ * keeps all. Access times are kept unless one of noatime, nodiratime, relatime and strictatime is asked for. So do mount(8)
+ * and runc.
+ */
+export function bindAttributes({ attributes, recursiveAttributes, attributesGiven }: MountOptions): {
+  readonly attributes: Attributes;
+  /** Bits to clear where they are not locked. */
+  readonly unasked: bigint;
+} {
+  const mode = (attributes.clear & MOUNT_ATTR__ATIME) !== 0n;
+  const accessTimes = mode || (attributes.set & MOUNT_ATTR_NODIRATIME) !== 0n;
+  const { set } = attributes;
+  const clear = (attributes.clear & ~MOUNT_ATTR_NODIRATIME) | (accessTimes ? MOUNT_ATTR__ATIME : 0n);
+  if (!attributesGiven) return { attributes: { set, clear }, unasked: 0n };
+  const wanted = plainFlags | (accessTimes ? MOUNT_ATTR_NODIRATIME : 0n);
+  const recursive = recursiveAttributes.set | recursiveAttributes.clear;
+  return { attributes: { set, clear }, unasked: wanted & ~(set | clear | recursive) };
 }
 
 /** `Attributes` while the words are read. */

@@ -17,17 +17,24 @@ import {
   mountSection as section,
 } from "./mount-entry.ts";
 import { idMapOf } from "./mount-id-map.ts";
-import type { Attributes } from "./mount-options.ts";
+import { type Attributes, bindAttributes } from "./mount-options.ts";
 import { checkProcMount } from "./proc-mounts.ts";
+import { rootPath } from "./rootfs.ts";
 
 /** Init: every mount, in the order of the config. */
 export function mountAll(draft: Draft, entries: readonly MountEntry[], cgroup: CgroupPlan): void {
-  for (const entry of entries) {
-    mountOne(draft, entry, cgroup);
+  for (const [index, entry] of entries.entries()) {
+    mountOne(draft, entry, { before: entries.slice(0, index), cgroup });
   }
 }
 
-function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
+interface Surroundings {
+  /** What is mounted before it. */
+  readonly before: readonly MountEntry[];
+  readonly cgroup: CgroupPlan;
+}
+
+function mountOne(draft: Draft, entry: MountEntry, { before, cgroup }: Surroundings): void {
   checkProcMount(entry);
   if (entry.idMap !== undefined && !isBind(entry)) {
     throw invalid(
@@ -41,7 +48,7 @@ function mountOne(draft: Draft, entry: MountEntry, cgroup: CgroupPlan): void {
     return;
   }
   if (isBind(entry)) {
-    bindSource(draft, entry);
+    bindSource(draft, entry, before);
     return;
   }
   switch (entry.type) {
@@ -124,13 +131,23 @@ function devptsOptions(draft: Draft, entry: MountEntry): string[] {
 function mountTmpfs(draft: Draft, entry: MountEntry): void {
   const options = withLabel(draft, filesystemOptions(draft, entry));
   if (!entry.options.tmpcopyup) {
-    mountFilesystem(draft, entry, options);
+    if (options.some((option) => option.startsWith("mode="))) mountFilesystem(draft, entry, options);
+    else mountTmpfsOver(draft, entry, options);
     return;
   }
   makeMountPoint(draft, entry, false);
   draft.init(
     { op: "tmpCopyUp", target: entry.target, attributes: newMountAttributes(entry), options },
     { pointer: entry.pointer, section: optionsSection },
+  );
+  addPropagation(draft, entry, entry.options.propagation);
+}
+
+/** Nobody says which mode: that of the directory, as of the runtimes that engines are used to. */
+function mountTmpfsOver(draft: Draft, entry: MountEntry, options: readonly string[]): void {
+  draft.init(
+    { op: "tmpfsOver", target: entry.target, attributes: newMountAttributes(entry), options },
+    { pointer: entry.pointer, section },
   );
   addPropagation(draft, entry, entry.options.propagation);
 }
@@ -194,7 +211,7 @@ function withLabel(draft: Draft, options: string[]): string[] {
 
 // --- binds ---
 
-function bindSource(draft: Draft, entry: MountEntry): void {
+function bindSource(draft: Draft, entry: MountEntry, before: readonly MountEntry[]): void {
   const { options } = entry;
   const unusable = options.data[0] ?? (options.tmpcopyup ? "tmpcopyup" : undefined);
   if (unusable !== undefined) {
@@ -215,8 +232,9 @@ function bindSource(draft: Draft, entry: MountEntry): void {
       `${word} belongs to the filesystem: a bind mount does not change it`,
     );
   }
-  makeMountPoint(draft, entry, sourceIsFile(draft, entry));
-  const { attributes, recursiveAttributes } = options;
+  makeBindPoint(draft, entry, before);
+  const { recursiveAttributes } = options;
+  const { attributes, unasked } = bindAttributes(options);
   const lent = draft.input.container.ofProcesses?.find(({ source }) => source === entry.source);
   if (lent !== undefined) {
     draft.init(
@@ -251,6 +269,12 @@ function bindSource(draft: Draft, entry: MountEntry): void {
   if (both) {
     setAttributes(draft, entry, attributes, false);
   }
+  if (unasked !== 0n) {
+    draft.init(
+      { op: "clearUnasked", path: entry.target, clear: unasked },
+      { pointer: `${entry.pointer}/options`, section: optionsSection },
+    );
+  }
   addPropagation(draft, entry, options.propagation.slice(1));
 }
 
@@ -265,6 +289,26 @@ function copyLink(draft: Draft, entry: MountEntry, target: string): void {
     );
   }
   draft.init({ op: "makeSymlink", path: entry.target, target }, reason);
+}
+
+/** A source in the container's root that an earlier mount makes is not there yet, or is something else then. */
+function makeBindPoint(draft: Draft, entry: MountEntry, before: readonly MountEntry[]): void {
+  const root = rootPath(draft.input.container.root);
+  const made =
+    isWithin(entry.source, root) &&
+    before.some(({ destination }) => isWithin(entry.source, root + destination));
+  if (!made) {
+    makeMountPoint(draft, entry, sourceIsFile(draft, entry));
+    return;
+  }
+  draft.init(
+    { op: "makeMountPointFor", source: { base: "host", path: entry.source }, path: entry.target },
+    { pointer: `${entry.pointer}/destination`, section },
+  );
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
 }
 
 function sourcePath(draft: Draft, entry: MountEntry): OpPath {

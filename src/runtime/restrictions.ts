@@ -106,7 +106,10 @@ export function protectPaths(draft: Draft): void {
       },
     );
   }
-  for (const [index, path] of (maskedPaths ?? []).entries()) {
+  const masked = maskedPaths ?? [];
+  for (const [index, path] of masked.entries()) {
+    // A second mask over the first would only be one mount more.
+    if (masked.indexOf(path) < index) continue;
     draft.init(
       { op: "maskPath", path: { base: "root", path } },
       {

@@ -102,6 +102,10 @@ export interface ContainerPlacement {
   readonly exitFile?: string;
   /** Gets the digits of the pid alone (`--pid-file`). */
   readonly plainPidFile?: string;
+  /** Gets init's pidfd (`--pidfd-socket`). */
+  readonly pidfdSocket?: string;
+  /** The container says READY in `directory`, and `host` hears of it (sd_notify(3)); absent: nobody asked. */
+  readonly notify?: { readonly directory: string; readonly host: string };
   /** The FIFO of the spec's create/start gap, which the plan makes; absent: start at once. */
   readonly startFifo?: string;
   /** The monitor does not stay: it ends once init waits for its start, or runs, and init is the caller's to reap. */

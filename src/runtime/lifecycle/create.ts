@@ -48,6 +48,10 @@ export interface CreateOptions {
   readonly keep?: boolean;
   readonly pidFile?: string;
   readonly consoleSocket?: string;
+  /** Absolute: gets init's pidfd. */
+  readonly pidfdSocket?: string;
+  /** NOTIFY_SOCKET: who is to hear that the program is ready (sd_notify(3)). */
+  readonly notifySocket?: string;
   readonly noPivot: boolean;
   readonly keepKeyring: boolean;
   readonly preserveDescriptors: number;
@@ -132,9 +136,10 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
   checkTerminal(given, options);
   checkJoinedMappings(given);
   const rootfs = resolveRoot(given, options.bundle);
-  const config = withEnvironment(given, options.environment, rootfs);
   const directory = `${options.root}/${id}`;
   const place = files(directory);
+  const notified = options.notifySocket === undefined ? given : withNotify(given, place.notify);
+  const config = withEnvironment(notified, options.environment, rootfs);
   const shared = config.linux?.rootfsPropagation?.endsWith("shared") === true;
   const tools = host.facts.identity.euid === 0 ? undefined : host.facts.subordinateIds;
   const input: CompileInput = {
@@ -153,6 +158,10 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       }),
       ...(options.terminal === undefined ? {} : { terminal: options.terminal }),
       ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
+      ...(options.pidfdSocket === undefined ? {} : { pidfdSocket: options.pidfdSocket }),
+      ...(options.notifySocket === undefined
+        ? {}
+        : { notify: { directory: place.notify, host: options.notifySocket } }),
       stdin: "inherit",
       init: false,
       dieWithMonitor: false,
@@ -173,7 +182,7 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
       keepKeyring: options.keepKeyring,
       preserveDescriptors: options.preserveDescriptors,
     },
-    sourceKinds: gatherSourceKinds(config, options.bundle),
+    sourceKinds: gatherSourceKinds(config, options.bundle, new Map([[place.notify, "directory"]])),
     sourceLinks: gatherSourceLinks(config, options.bundle),
     ...gatherResctrl(config),
     ...(await filterOf(config, host.facts)),
@@ -188,6 +197,23 @@ export async function compileBundle(options: CreateOptions, host: CreateHost): P
     },
   });
   return { config: given, input, plan, start, warnings: [...warnings, ...notes] };
+}
+
+const notifyDirectory = "/run/notify";
+
+/** The container cannot reach the service manager's socket: it has one in a directory of ours (as runc's). */
+function withNotify(config: RuntimeConfig, source: string): RuntimeConfig {
+  const { process, mounts = [] } = config;
+  if (process === undefined) return config;
+  const options = ["bind", "nosuid", "noexec", "nodev", "ro"];
+  return {
+    ...config,
+    mounts: [...mounts, { destination: notifyDirectory, type: "bind", source, options }],
+    process: {
+      ...process,
+      env: [...(process.env ?? []), `NOTIFY_SOCKET=${notifyDirectory}/notify.sock`],
+    },
+  };
 }
 
 /** One id, our own, needs no tool (user_namespaces(7)). */
@@ -293,6 +319,7 @@ export function writeContainer(bundle: CompiledBundle, options: CreateOptions, h
       write(place.poststart, encodePlan(bundle.start));
       write(place.poststartReasons, encodeReasons(bundle.start));
     }
+    if (options.notifySocket !== undefined) fs.mkdirSync(place.notify, { mode: 0o755 });
     write(place.config, encodeRuntimeConfig(bundle.config));
     const record = recordOf(bundle, options, host);
     write(place.record, JSON.stringify(record));

@@ -36,6 +36,8 @@ export interface ExecInput {
   readonly cgroup: CgroupDecision;
   /** Absolute host directories of the container's cgroup. */
   readonly cgroups: readonly string[];
+  /** Of these the one of a v2 tree beside v1, which it is born in. */
+  readonly born?: string;
   /** The container's first process, as we see it. */
   readonly pid: number;
   /** Its directory in /proc where it is not to be found by `pid`: a link that will lead there. */
@@ -56,6 +58,13 @@ const ours: Reason = { pointer: "", section: "", origin: { by: "default" } };
 const joinOrder: readonly NamespaceType[] = [
   "user",
   ...namespaceTypes.filter((type) => type !== "user" && type !== "mount"),
+  "mount",
+];
+
+/** Root may enter all of them, also one that does not belong to the container's user namespace. */
+const rootJoinOrder: readonly NamespaceType[] = [
+  ...namespaceTypes.filter((type) => type !== "user" && type !== "mount"),
+  "user",
   "mount",
 ];
 
@@ -89,6 +98,12 @@ export function compileExec(input: ExecInput): Plan {
   explainFailures(draft);
   guardTerminal(draft);
   enterFromMonitor(draft, input, directory);
+  if (input.born !== undefined) {
+    draft.monitor(
+      { op: "cloneInto", path: { base: "host", path: input.born } },
+      { pointer: "/linux/cgroupsPath", section: "config-linux.md#control-groups" },
+    );
+  }
   draft.monitor({ op: "clone", flags: 0n, dieWithMonitor: input.dieWithMonitor ?? false }, ours);
 
   setAffinity(draft, affinity, "initial");
@@ -156,7 +171,7 @@ function userFirst({ namespaces, host }: ExecInput): boolean {
 function enterFromInit(draft: Draft, input: ExecInput, directory: string): void {
   const { namespaces } = input;
   const inUser = namespaces.includes("pid") && userFirst(input);
-  for (const type of joinOrder) {
+  for (const type of userFirst(input) ? joinOrder : rootJoinOrder) {
     if (namespaces.includes(type) && type !== "pid") {
       if (!(type === "user" && inUser)) {
         join(draft, "init", type, directory);

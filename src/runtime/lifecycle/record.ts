@@ -61,6 +61,8 @@ export const files = (directory: string) => ({
   poststartReasons: `${directory}/poststart.json`,
   process: `${directory}/process`,
   start: `${directory}/start`,
+  /** The directory of the container's socket for sd_notify(3). */
+  notify: `${directory}/notify`,
 });
 
 function invalidIdHint(id: string): string {

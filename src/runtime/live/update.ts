@@ -37,7 +37,12 @@ export function mergeResources(present: LinuxResources = {}, given: LinuxResourc
   const merge = <Part extends object>(from: Part | undefined, to: Part | undefined): Part | undefined =>
     to === undefined ? from : { ...from, ...to };
   const merged: { -readonly [Key in keyof LinuxResources]: LinuxResources[Key] } = { ...present, ...given };
-  if (given.memory !== undefined) merged.memory = merge(present.memory, given.memory);
+  if (given.memory !== undefined) {
+    const { swap, ...others } = present.memory ?? {};
+    // Memory without a limit has swap without one as well, unless that is asked for.
+    const before = given.memory.limit === -1n || swap === undefined ? others : { ...others, swap };
+    merged.memory = merge(present.memory === undefined ? undefined : before, given.memory);
+  }
   if (given.cpu !== undefined) merged.cpu = merge(present.cpu, given.cpu);
   if (given.blockIO !== undefined) merged.blockIO = merge(present.blockIO, given.blockIO);
   if (given.unified !== undefined) merged.unified = merge(present.unified, given.unified);

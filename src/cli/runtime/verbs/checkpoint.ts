@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import * as path from "node:path";
 import { VitrineError } from "../../../base/mod.ts";
 import {
   type DumpOptions,
@@ -42,6 +43,7 @@ export const verb = defineVerb({
     const state = requireRunning(readState(globals.root, positionals[0] ?? ""));
     const criu = requireCriu(context);
     const wanted = dumpOptions(given);
+    checkParent(wanted);
     const directory = `${globals.root}/${state.record.id}`;
     fs.mkdirSync(wanted.imagePath, { recursive: true, mode: 0o700 });
     fs.mkdirSync(wanted.workPath, { recursive: true, mode: 0o700 });
@@ -76,6 +78,22 @@ function requireRunning(state: LifecycleState): LifecycleState {
     code: "container-not-running",
     operand: state.record.id,
     hint: "'state' shows where it stands",
+  });
+}
+
+/** As criu, which follows it from the images' directory. Error: `invalid-flag-value`. */
+function checkParent({ parentPath, imagePath }: DumpOptions): void {
+  if (parentPath === undefined) return;
+  const problem = path.isAbsolute(parentPath)
+    ? "must be relative to --image-path"
+    : fs.statSync(path.join(imagePath, parentPath), { throwIfNoEntry: false })?.isDirectory() === true
+      ? undefined
+      : `is no directory below ${imagePath}`;
+  if (problem === undefined) return;
+  throw new VitrineError("invalid", `--parent-path ${parentPath} ${problem}`, {
+    code: "invalid-flag-value",
+    operand: "--parent-path",
+    hint: "name an earlier pre-dump: --parent-path ../parent",
   });
 }
 

@@ -8,7 +8,7 @@ import {
   temporaryName,
   VitrineError,
 } from "../../../base/mod.ts";
-import { encodePlan, probeHost } from "../../../kernel/mod.ts";
+import { encodePlan, type HostFacts, probeHost } from "../../../kernel/mod.ts";
 import {
   type Process,
   parseRuntimeConfig,
@@ -35,6 +35,7 @@ import { requireSocket } from "./make.ts";
 
 const table = {
   "console-socket": { type: "string", value: "PATH", help: "a unix socket that gets the terminal" },
+  "pidfd-socket": { type: "string", value: "PATH", help: "a unix socket that gets the pidfd" },
   "pid-file": { type: "string", value: "FILE", help: "a file that gets the pid" },
   process: { type: "string", short: "p", value: "FILE", help: "a process.json: all of the process" },
   cwd: { type: "string", value: "DIR", help: "the working directory in the container" },
@@ -85,6 +86,9 @@ export const verb = defineVerb({
         bundle: record.bundle,
         stateDirectory: own,
         ...(consoleSocket === undefined ? {} : { consoleSocket: requireSocket(path.resolve(consoleSocket)) }),
+        ...(options["pidfd-socket"] === undefined
+          ? {}
+          : { pidfdSocket: requireSocket(path.resolve(options["pidfd-socket"]), "pidfd") }),
         stdin: "inherit",
         forwardSignals: true,
         plainNewlines: true,
@@ -96,7 +100,7 @@ export const verb = defineVerb({
         removeTrees: [own],
       },
       cgroup: decisionOf(record),
-      cgroups: cgroupsFor(record, options.cgroup),
+      ...cgroupsFor(record, options.cgroup, facts.cgroup),
       pid,
       namespaces: foreignNamespaces(pid),
       setgroupsDenied: setgroupsDeniedFor(pid),
@@ -240,26 +244,41 @@ function decisionOf({ cgroup }: LifecycleRecord): CgroupDecision {
     : { mode: "v2", root: path.dirname(directory), path: `/${path.basename(directory)}` };
 }
 
-/** `--cgroup PATH`, or on v1 `--cgroup CONTROLLER[,CONTROLLER]:PATH`. */
-function cgroupsFor({ cgroup }: LifecycleRecord, wanted: readonly string[]): readonly string[] {
-  let directories = [...cgroup.directories];
+/** `--cgroup PATH`, or on v1 `--cgroup CONTROLLER[,CONTROLLER]:PATH`. Of a v2 tree beside v1 the process is born in its directory. */
+function cgroupsFor(
+  { cgroup }: LifecycleRecord,
+  wanted: readonly string[],
+  { hierarchies, unified }: HostFacts["cgroup"],
+): { readonly cgroups: readonly string[]; readonly born?: string } {
+  const isOf = (directory: string, controller: string) =>
+    hierarchies.some(
+      ({ controllers, mountPoint }) =>
+        controllers.includes(controller) && directory.startsWith(`${mountPoint}/`),
+    );
+  let directories = cgroup.directories;
   for (const each of wanted) {
     const at = each.lastIndexOf(":");
     const controllers = at < 0 ? undefined : each.slice(0, at).split(",");
     const below = path.posix.normalize(at < 0 ? each : each.slice(at + 1));
     if (below === ".." || below.startsWith("../")) throw badCgroup(each, `bad sub cgroup path: ${each}`);
     for (const name of controllers ?? []) {
-      if (cgroup.mode === "v1" && !cgroup.directories.some((directory) => directory.includes(`/${name}`))) {
+      if (cgroup.mode === "v1" && !cgroup.directories.some((directory) => isOf(directory, name))) {
         throw badCgroup(each, `unknown controller ${name}`);
       }
     }
     directories = directories.map((directory) =>
-      controllers === undefined || controllers.some((name) => directory.includes(`/${name}`))
-        ? path.posix.join(directory, below)
+      controllers === undefined || controllers.some((name) => isOf(directory, name))
+        ? path.posix.join(directory, below).replace(/\/$/, "")
         : directory,
     );
   }
-  return directories;
+  const born =
+    cgroup.mode === "v1" && unified !== undefined
+      ? directories.find((directory) => directory.startsWith(`${unified.mountPoint}/`))
+      : undefined;
+  return born === undefined
+    ? { cgroups: directories }
+    : { cgroups: directories.filter((directory) => directory !== born), born };
 }
 
 function badCgroup(operand: string, message: string): VitrineError {

@@ -20,8 +20,8 @@ export const verb = defineVerb({
     const failure = { index: options.op, errno: options.errno, detail: options.detail };
     const plan = readPlan(positionals[0] ?? "", options.verb);
     const { error } = explainFailure(plan, failure);
-    const program = programFailure(plan, failure) ?? hookFailure(plan, failure);
-    log.error(`${options.verb} failed: ${program ?? error.message}`);
+    const known = programFailure(plan, failure) ?? hookFailure(plan, failure) ?? otherFailure(plan, failure);
+    log.error(`${options.verb} failed: ${known ?? error.message}`);
     return options.verb === "exec" ? 255 : 1;
   },
 });
@@ -31,17 +31,22 @@ type Failure = Parameters<typeof explainFailure>[1];
 const errnoWords: Readonly<Record<number, string>> = {
   2: "no such file or directory",
   13: "permission denied",
+  111: "connection refused",
   20: "not a directory",
 };
 
 /** Engines tell by these words of runc which exit status a missing or forbidden program is worth. */
-function programFailure(plan: Plan, { index, errno }: Failure): string | undefined {
+function programFailure(plan: Plan, { index, errno, detail }: Failure): string | undefined {
   const op = plan.ops[index]?.op;
   if (op?.op === "changeDirectory" && errnoWords[errno] !== undefined) {
     return `chdir to cwd (${JSON.stringify(op.path)}) set in config.json failed: ${errnoWords[errno]}`;
   }
   if (op?.op !== "execute") return undefined;
   const name = JSON.stringify(op.argv[0] ?? "");
+  if (errno === 2 && detail.endsWith(" is missing")) {
+    // It is there; the interpreter of its first line, or its loader, is not.
+    return `exec ${op.argv[0]}: no such file or directory: ${detail}`;
+  }
   if (errno === 2) {
     return op.argv[0]?.includes("/")
       ? `exec: ${name}: stat ${op.argv[0]}: no such file or directory`
@@ -55,6 +60,24 @@ function hookFailure(plan: Plan, { index, detail }: Failure): string | undefined
   const why = plan.ops[index]?.why.pointer;
   const [, point, number] = /^\/hooks\/(\w+)\/(\d+)$/.exec(why ?? "") ?? [];
   return point === undefined ? undefined : `error running ${point} hook #${number}: ${detail}`;
+}
+
+/** What other tools look for by runc's words. */
+function otherFailure(plan: Plan, { index, errno, detail }: Failure): string | undefined {
+  const op = plan.ops[index]?.op;
+  if ((op?.op === "cgroupAttach" || op?.op === "cloneInto") && errno === 2) {
+    return `error adding pid to cgroup ${op.path.path}: no such file or directory`;
+  }
+  if (op?.op === "setScheduler" && errno === 1 && limitsCpus(plan)) {
+    return "process scheduler can't be used together with AllowedCPUs: a deadline needs all CPUs (sched_setattr(2))";
+  }
+  return detail.startsWith("seccomp agent at ")
+    ? `failed to connect with ${detail}: ${errnoWords[errno] ?? `error ${errno}`}`
+    : undefined;
+}
+
+function limitsCpus(plan: Plan): boolean {
+  return plan.ops.some(({ why }) => why.pointer === "/linux/resources/cpu/cpus");
 }
 
 /** A plan of its own (`exec`) is named by its directory as well. */

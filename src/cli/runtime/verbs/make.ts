@@ -5,6 +5,7 @@ import { fileKind, VitrineError } from "../../../base/mod.ts";
 import { type HostFacts, probeHost } from "../../../kernel/mod.ts";
 import {
   type CreateOptions,
+  cannotRaise,
   compileBundle,
   gatherSystemd,
   type SystemdPlace,
@@ -30,6 +31,7 @@ export const makeOptions = {
     help: "in place of the bundle's config.json; begins at the bundle",
   },
   "console-socket": { type: "string", value: "PATH", help: "a unix socket that gets the terminal" },
+  "pidfd-socket": { type: "string", value: "PATH", help: "a unix socket that gets the pidfd" },
   "pid-file": { type: "string", value: "FILE", help: "a file that gets the pid" },
   "preserve-fds": { type: "number", value: "N", default: 0, help: "so many descriptors from 3 on stay open" },
   "no-pivot": { type: "boolean", help: "MS_MOVE and chroot in place of pivot_root" },
@@ -62,6 +64,10 @@ export async function makeContainer(
     ...(options["console-socket"] === undefined
       ? {}
       : { consoleSocket: requireSocket(path.resolve(options["console-socket"])) }),
+    ...(options["pidfd-socket"] === undefined
+      ? {}
+      : { pidfdSocket: requireSocket(path.resolve(options["pidfd-socket"]), "pidfd") }),
+    ...(environment["NOTIFY_SOCKET"] ? { notifySocket: environment["NOTIFY_SOCKET"] } : {}),
     noPivot: options["no-pivot"],
     keepKeyring: options["no-new-keyring"],
     preserveDescriptors: requireDescriptors(options) + sockets.count,
@@ -73,7 +79,13 @@ export async function makeContainer(
   };
   const host = { facts, now: context.now };
   const bundle = await compileBundle(create, host);
-  for (const warning of bundle.warnings) log.debug(warning);
+  for (const warning of bundle.warnings) {
+    if (warning.includes(cannotRaise)) log.warning(warning.replace(/^config\.json\S*: /, ""));
+    else log.debug(warning);
+  }
+  if (globals.debug && bundle.input.seccompFilter !== undefined) {
+    log.debug(`seccomp filter flags: ${bundle.input.seccompFilter.flags}`);
+  }
   const helper = context.helperPath();
   const plan = writeContainer(bundle, create, host);
   try {
@@ -117,16 +129,16 @@ function socketActivation(listen: string | undefined): { count: number; environm
     : { count, environment: [`LISTEN_FDS=${count}`, "LISTEN_PID=1"] };
 }
 
-/** Known to be wrong before anything is made. Error: `console-socket-unusable`. */
-export function requireSocket(socket: string): string {
+/** Known to be wrong before anything is made. Errors: `console-socket-unusable`, `pidfd-socket-unusable`. */
+export function requireSocket(socket: string, what: "console" | "pidfd" = "console"): string {
   const kind = fileKind(socket);
   if (kind === "socket") return socket;
   throw new VitrineError(
     "invalid",
-    `console socket ${socket}: ${kind === "missing" ? "no such file or directory" : "not a socket"}`,
+    `${what} socket ${socket}: ${kind === "missing" ? "no such file or directory" : "not a socket"}`,
     {
-      code: "console-socket-unusable",
-      operand: "--console-socket",
+      code: `${what}-socket-unusable`,
+      operand: `--${what}-socket`,
     },
   );
 }
