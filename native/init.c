@@ -99,11 +99,30 @@ static void await_release(struct helper *h) {
   h->channel = -1;
 }
 
+static void end_by_signal(int number) {
+  _exit(128 + number);
+}
+
+/* The first process of a pid namespace is spared what it does not handle: until its program is there, init ends of what
+   ends programs (as runc's does). `execute` undoes it. */
+static void heed_signals(void) {
+  static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+  struct sigaction action = {.sa_handler = end_by_signal};
+  sigset_t heeded;
+  sigemptyset(&heeded);
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    sigaction(numbers[i], &action, NULL);
+    sigaddset(&heeded, numbers[i]);
+  }
+  sigprocmask(SIG_UNBLOCK, &heeded, NULL);
+}
+
 int op_await_start(struct helper *h, const struct args_await_start *a) {
   (void)a;
   if (h->fifo < 0) return fail_as(h, EBADF, "the FIFO is opened by init alone");
   int error = check_program(h);
   if (error != 0) return error;
+  heed_signals();
   if (plan_releases(h->plan)) {
     await_release(h);
   } else {

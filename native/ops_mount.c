@@ -284,7 +284,65 @@ int op_make_mount_point_for(struct helper *h, const struct args_make_mount_point
 
 /* --- roots --- */
 
+/* \040 and the like of proc(5), in place. */
+static void unescape(char *text) {
+  char *to = text;
+  for (const char *at = text; *at != 0; to++) {
+    if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] != 0 && at[3] != 0) {
+      *to = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
+      at += 4;
+    } else {
+      *to = *at++;
+    }
+  }
+  *to = 0;
+}
+
+/* Without a pivot the host's mounts stay in the namespace, out of sight. A whole procfs or sysfs among them would allow the
+   container a new one in a user namespace of its own, without what was masked. */
+static int cover_host_trees(struct helper *h) {
+  char root[4096];
+  char name[32];
+  snprintf(name, sizeof name, "/proc/self/fd/%d", h->root);
+  ssize_t length = readlink(name, root, sizeof root - 1);
+  FILE *mounts = length < 0 ? NULL : fopen("/proc/self/mountinfo", "re");
+  if (mounts == NULL) return fail(h, "mountinfo");
+  root[length] = 0;
+  char **points = NULL;
+  size_t count = 0;
+  char *line = NULL;
+  size_t size = 0;
+  int error = 0;
+  while (error == 0 && getline(&line, &size, mounts) >= 0) {
+    char *point = line;
+    for (int field = 0; field < 4 && point != NULL; field++) point = strchr(point + 1, ' ');
+    const char *type = strstr(line, " - ");
+    if (point == NULL || type == NULL || (strncmp(type + 3, "proc ", 5) != 0 && strncmp(type + 3, "sysfs ", 6) != 0)) continue;
+    point[1 + strcspn(point + 1, " ")] = 0;
+    unescape(++point);
+    if (strncmp(point, root, (size_t)length) == 0 && (point[length] == '/' || point[length] == 0)) continue;
+    char **more = realloc(points, (count + 1) * sizeof *points);
+    if (more != NULL) points = more;
+    if (more == NULL || (points[count] = strdup(point)) == NULL) error = fail_as(h, ENOMEM, "memory");
+    else count++;
+  }
+  free(line);
+  fclose(mounts);
+  while (count > 0) {
+    const char *point = points[--count];
+    /* A slave first, or the unmount would reach the host. */
+    if (error == 0 && mount(NULL, point, NULL, MS_SLAVE | MS_REC, NULL) == 0 && umount2(point, MNT_DETACH) != 0 &&
+        mount("tmpfs", point, "tmpfs", 0, "size=0") != 0)
+      error = fail(h, "umount2(%s)", point);
+    free(points[count]);
+  }
+  free(points);
+  return error;
+}
+
 static int change_root_by_move(struct helper *h) {
+  int error = cover_host_trees(h);
+  if (error != 0) return error;
   if (mount(".", "/", NULL, MS_MOVE, NULL) != 0) return fail(h, "mount(MS_MOVE)");
   if (chroot(".") != 0) return fail(h, "chroot");
   return chdir("/") == 0 ? 0 : fail(h, "chdir(/)");

@@ -302,11 +302,12 @@ function filesystem(what: string, errno: string): Finding {
 }
 
 function mountPoint({ op, errno }: Failed<"makeMountPoint" | "makeMountPointFor">): Finding {
+  const isFile = op.op === "makeMountPoint" && op.file;
   const what = `cannot make the mount point ${placeText(op.path)}`;
   if (errno === "EISDIR" || errno === "ENOTDIR") {
     return {
       what,
-      because: op.file
+      because: isFile
         ? "it is a directory, and a file is to be mounted"
         : "it is a file, and a directory is to be mounted",
       kind: "invalid",
