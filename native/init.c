@@ -78,7 +78,7 @@ static int open_start_fifo(struct helper *h) {
   return 0;
 }
 
-static bool plan_releases(const struct plan *plan) {
+bool plan_releases(const struct plan *plan) {
   const uint8_t *at = plan->at;
   struct frame frame;
   while (plan_next(plan, &at, &frame)) {

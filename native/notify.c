@@ -20,6 +20,9 @@
 int op_send_pidfd(struct helper *h, const struct args_send_pidfd *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child_pidfd < 0) return fail_as(h, EINVAL, "no clone before it");
+  /* Whoever gets it may use it at once, and is to find the program, or what waits for its start. */
+  int error = monitor_await(h, plan_releases(h->plan) ? MESSAGE_WAITING : MESSAGE_EXECUTING, 0);
+  if (error != 0) return error;
   if (send_to_socket(a->socket.at, m->child_pidfd, a->data.at, a->data.length) == 0) return 0;
   return fail(h, "pidfd socket %s", a->socket.at);
 }

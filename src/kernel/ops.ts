@@ -198,7 +198,7 @@ export const opTable = {
   sendPidfd: {
     code: 125,
     calls: "connect, sendmsg(SCM_RIGHTS)",
-    doc: "The monitor hands init's pidfd to whoever listens at the unix socket `socket`, with `data`.",
+    doc: "Once init waits for its start, or becomes its program, the monitor hands its pidfd to whoever listens at the unix socket `socket`, with `data`.",
     args: { socket: "str", data: "str" },
   },
   cloneInto: {
