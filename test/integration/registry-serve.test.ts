@@ -286,6 +286,72 @@ describe("a full disk", () => {
   });
 });
 
+describe("large bodies", () => {
+  it("pass beside the registry, which may be killed at it: the upload goes on at the next one", async () => {
+    const root = place("killed");
+    const content = randomBytes(24 * 1024 * 1024 + 5);
+    const digest = `sha256:${createHash("sha256").update(content).digest("hex")}`;
+    const first = await serve(world, ["--root", root]);
+    const begun = await fetch(`http://${first.address}/v2/big/blobs/uploads/`, { method: "POST" });
+    const location = new URL(begun.headers.get("location")!, `http://${first.address}`).pathname;
+    const cut = http.request(`http://${first.address}${location}`, {
+      method: "PATCH",
+      headers: { "Content-Length": content.length },
+    });
+    cut.on("error", () => undefined);
+    cut.write(content.subarray(0, 8 * 1024 * 1024));
+    const data = path.join(root, "uploads", path.basename(location), "data");
+    await until(() => fs.statSync(data).size > 2 * 1024 * 1024 || undefined, "the first bytes");
+    const helper = await until(() => childOf(first.process.pid!, "convey"), "the helper");
+    const killed = new Promise((resolve) => first.process.once("exit", resolve));
+    first.process.kill("SIGKILL");
+    await killed;
+    await until(() => !fs.existsSync(`/proc/${helper}/fd`) || undefined, "the helper's end");
+    cut.destroy();
+    await using registry = await serve(world, ["--root", root]);
+    const url = `http://${registry.address}`;
+    const status = await fetch(`${url}${location}`);
+    const held = Number(status.headers.get("range")!.split("-")[1]) + 1;
+    assert.ok(held > 2 * 1024 * 1024 && held <= 8 * 1024 * 1024, `${held}`);
+    const put = await fetch(`${url}${location}?digest=${digest}`, {
+      method: "PUT",
+      body: content.subarray(held),
+    });
+    assert.equal(put.status, 201, await put.text());
+    const back = await fetch(`${url}/v2/big/blobs/${digest}`);
+    assert.ok(Buffer.from(await back.arrayBuffer()).equals(content));
+    // One whose length is known ends its connection: it was carried.
+    const again = await fetch(`${url}/v2/big/blobs/uploads/?digest=${digest}`, {
+      method: "POST",
+      body: content,
+    });
+    assert.deepEqual([again.status, again.headers.get("connection")], [201, "close"]);
+    const carrier = childOf(registry.process.pid!, "convey");
+    assert.ok(carrier !== undefined);
+    assert.equal(await registry.stop(), 0);
+    assert.equal(fs.existsSync(`/proc/${carrier}/fd`), false);
+    vitrine("registry", "check", "--root", root);
+  });
+});
+
+/** The child of `parent` whose first argument is `word`. */
+function childOf(parent: number, word: string): number | undefined {
+  return fs
+    .readdirSync("/proc")
+    .map(Number)
+    .find((pid) => {
+      try {
+        const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
+        const itsParent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+        return (
+          itsParent === parent && fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")[1] === word
+        );
+      } catch {
+        return false;
+      }
+    });
+}
+
 /** One POST with everything in it; the status of the answer. */
 function upload(address: string, digest: string, bytes: Uint8Array): Promise<number> {
   return new Promise((resolve, reject) => {
