@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,7 +17,58 @@
 static int usher = -1; /* the asking end */
 static pid_t usher_process; /* in the process that started it */
 
+static pid_t outside; /* in the usher: who stayed in the mount namespace that ours was copied from; 0: nobody */
+
 #define REQUEST_TREE UINT64_MAX
+
+static bool enter_mounts_of(pid_t process) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)process);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool entered = fd >= 0 && setns(fd, (int)K_CLONE_NEWNS) == 0;
+  if (fd >= 0) close(fd);
+  return entered;
+}
+
+static _Noreturn void lend_from_outside(struct helper *h, const struct args_bind_id_mapped *a, int channel) {
+  struct message answer = {.type = MESSAGE_BARRIER};
+  int tree = -1;
+  answer.error = enter_mounts_of(outside) ? id_mapped_tree(h, a, &tree) : fail(h, "setns(mounts of the host)");
+  /* Its peers are the host's mounts. */
+  struct k_mount_attr private = {.propagation = MS_PRIVATE};
+  if (answer.error == 0 && k_mount_setattr(tree, 0, &private) != 0)
+    answer.error = fail(h, "mount_setattr(propagation of %s)", a->target.path.at);
+  memcpy(answer.detail, h->detail, sizeof answer.detail);
+  _exit(channel_send(channel, &answer, answer.error == 0 ? tree : -1) ? 0 : 1);
+}
+
+/* Mounts that a user namespace got as copies hold together: one of them is not to be had without those on it, EINVAL,
+   lest what they cover be seen. Who asks for it with the host's ids gets it from the host's own mounts. */
+static int tree_from_outside(struct helper *h, const struct args_bind_id_mapped *a, int *tree) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
+  pid_t child = fork();
+  if (child == 0) lend_from_outside(h, a, pair[1]);
+  int error = child < 0 ? fail(h, "fork") : 0;
+  close(pair[1]);
+  if (error == 0) {
+    struct message answer;
+    *tree = -1;
+    if (channel_receive(pair[0], &answer, tree) != 1) error = fail_as(h, EPIPE, "mounts of the host");
+    else if (*tree < 0) {
+      answer.detail[sizeof answer.detail - 1] = 0;
+      error = fail_as(h, answer.error, "%s", answer.detail);
+    }
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+  }
+  close(pair[0]);
+  return error;
+}
+
+static int mapped_tree(struct helper *h, const struct args_bind_id_mapped *a, int *tree) {
+  int error = id_mapped_tree(h, a, tree);
+  return error == EINVAL && !a->recursive && outside > 0 ? tree_from_outside(h, a, tree) : error;
+}
 
 static int serve_tree(struct helper *h, const void *wanted, int *tree) {
   union op_args args;
@@ -27,7 +79,7 @@ static int serve_tree(struct helper *h, const void *wanted, int *tree) {
   for (uint32_t i = 0; plan_next(h->plan, &at, &frame); i++) {
     if (i != index) continue;
     if (!frame_decode(&frame, &args)) break;
-    if (frame.code == OP_BIND_ID_MAPPED) return id_mapped_tree(h, &args.bind_id_mapped, tree);
+    if (frame.code == OP_BIND_ID_MAPPED) return mapped_tree(h, &args.bind_id_mapped, tree);
     if (frame.code == OP_BIND_NODE) return node_tree(h, &args.bind_node, tree);
     break;
   }
@@ -66,21 +118,13 @@ static void close_all_but(int socket) {
   for (int fd = 1; fd < 65536; fd++) close(fd);
 }
 
-static bool enter_mounts_of(pid_t process) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)process);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  bool entered = fd >= 0 && setns(fd, (int)K_CLONE_NEWNS) == 0;
-  if (fd >= 0) close(fd);
-  return entered;
-}
-
 int usher_start(struct helper *h, pid_t process) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
   pid_t pid = fork();
   if (pid == 0) {
     prctl(PR_SET_NAME, "vitrine-usher");
+    if (process != 0) outside = getppid();
     bool entered = process == 0 || enter_mounts_of(process);
     close_all_but(pair[1]);
     undumpable();

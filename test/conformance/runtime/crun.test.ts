@@ -51,6 +51,21 @@ must(section, "idmap= with maps of its own", () => {
       });
     });
     assert.equal(shown, "101:301");
+    const below = path.join(directory, "below");
+    fs.mkdirSync(below);
+    assert.equal(spawnSync("mount", ["-t", "tmpfs", "idmap-test", below]).status, 0);
+    fs.writeFileSync(path.join(below, "hidden"), "");
+    const alone = output("stat -c %u:%g /data/file; ls /data/below; cat /proc/self/mountinfo", (config) => {
+      withAllIds(config);
+      config.mounts.push({
+        destination: "/data",
+        source: directory,
+        type: "bind",
+        options: ["bind", "idmap=uids=0-100-10;gids=0-300-10"],
+      });
+    });
+    assert.match(alone, /^101:302\n\d/, "of it alone, though a mount lies on it");
+    assert.doesNotMatch(alone, / \/data [^-]*shared:/, "what is mounted there does not reach the host");
     refused(
       run("true", (config) => {
         withAllIds(config);
@@ -63,7 +78,7 @@ must(section, "idmap= with maps of its own", () => {
       }),
     );
   } finally {
-    spawnSync("umount", [directory]);
+    spawnSync("umount", ["--recursive", directory]);
   }
 });
 

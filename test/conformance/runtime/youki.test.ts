@@ -126,6 +126,14 @@ must(
   },
 );
 
+must("runtime.md#create", "--pid-file holds the pid that state tells", () => {
+  const file = path.join(scratch(), "pid");
+  const id = newId();
+  assert.equal(call(["create", "--pid-file", file, "--bundle", bundle("true"), id]).status, 0);
+  const { pid } = JSON.parse(call(["state", id]).stdout) as { readonly pid: number };
+  assert.equal(fs.readFileSync(file, "utf8"), String(pid));
+});
+
 must("config-linux.md#devices", "without fileMode it is 0666, of root", () => {
   const shown = output("stat -c '%t:%T %a %u:%g' /dev/own", (config) => {
     config.linux.devices = [{ path: "/dev/own", type: "c", major: 1, minor: 11 }];
