@@ -244,6 +244,9 @@ function statusText({ state, upMilliseconds, health }: Row, now: number): string
   }
 }
 
+/** The zero of Go's times, in seconds since the epoch. */
+const never = -62_135_596_800;
+
 /** podman's JSON. */
 function record(row: Row, now: number, paths: EnginePaths): unknown {
   const { container, state } = row;
@@ -255,15 +258,15 @@ function record(row: Row, now: number, paths: EnginePaths): unknown {
     ImageID: container.imageId,
     Command: container.command,
     Created: Math.floor(container.created / 1000),
-    CreatedAt: new Date(container.created).toISOString(),
+    CreatedAt: humanAgo(container.created, now),
     State: stateName(state),
     Status: statusText(row, now),
     Exited: state.status === "exited" || state.status === "lost",
     ExitCode: state.status === "exited" ? state.code : 0,
-    ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : 0,
+    ExitedAt: state.status === "exited" ? Math.floor(state.finished / 1000) : never,
     Pid: state.status === "running" ? state.pid : 0,
-    StartedAt: started === undefined ? 0 : Math.floor(started / 1000),
-    ...(row.size === undefined ? {} : { Size: sizeText(row.size) }),
+    StartedAt: started === undefined ? never : Math.floor(started / 1000),
+    Size: row.size === undefined ? null : { rootFsSize: row.size.whole, rwSize: row.size.written },
     AutoRemove: container.remove,
     Restarts: restartCount(paths, container),
     Labels: container.labels,
