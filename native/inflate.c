@@ -282,16 +282,20 @@ static bool dynamic_codes(struct decoder *d) {
 
 /* --- blocks --- */
 
-/* `length` is 3 to 258; up to 15 bytes more may be written. */
+/* `length` is 3 to 258; up to 31 bytes more may be written. */
 static inline void copy_match(uint8_t *out, uint32_t distance, uint32_t length) {
   const uint8_t *from = out - distance;
   const uint8_t *end = out + length;
   if (distance >= 16) {
-    do {
+    /* Most matches are short: twice without a look at the length, which the processor would guess wrong. */
+    memcpy(out, from, 16);
+    memcpy(out + 16, from + 16, 16);
+    while (out + 32 < end) {
+      out += 32;
+      from += 32;
       memcpy(out, from, 16);
-      out += 16;
-      from += 16;
-    } while (out < end);
+      memcpy(out + 16, from + 16, 16);
+    }
   } else if (distance == 1) {
     memset(out, *from, length);
   } else if (distance >= 8) {
@@ -332,7 +336,7 @@ static bool stored_block(struct decoder *d) {
   return true;
 }
 
-static bool coded_block(struct decoder *d) {
+static inline __attribute__((always_inline)) bool decode_block(struct decoder *d) {
   /* In registers: a store of a byte could change `d`, as far as the compiler knows. */
   const uint8_t *in = d->in;
   uint64_t bits = d->bits;
@@ -428,6 +432,27 @@ static bool coded_block(struct decoder *d) {
 #undef REFILL
 #undef DROP
 #undef FIRST
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The same with shifts and masks that take their count from any register: a twentieth faster. */
+__attribute__((target("bmi,bmi2"))) static bool decode_block_bmi2(struct decoder *d) { return decode_block(d); }
+
+static bool has_bmi2(void) {
+  static int known; /* 1: no, 2: yes */
+  unsigned a, b, c, e;
+  if (known == 0) known = __get_cpuid_count(7, 0, &a, &b, &c, &e) != 0 && (b & bit_BMI) != 0 && (b & bit_BMI2) != 0 ? 2 : 1;
+  return known == 2;
+}
+#else
+static bool has_bmi2(void) { return false; }
+static bool decode_block_bmi2(struct decoder *d) { return decode_block(d); }
+#endif
+
+static bool coded_block(struct decoder *d) {
+  return has_bmi2() ? decode_block_bmi2(d) : decode_block(d);
 }
 
 static bool inflate_blocks(struct decoder *d) {
