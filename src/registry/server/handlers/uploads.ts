@@ -33,7 +33,7 @@ export async function beginUpload(service: Service, exchange: Exchange, name: st
     return;
   }
   await upload.use(
-    () => exchange.request.destroy(),
+    () => exchange.abandon(),
     async () => {
       try {
         await receive(service, exchange, upload);
@@ -127,7 +127,7 @@ export async function cancelUpload(
 ): Promise<void> {
   const upload = await find(service, name, id);
   await upload.use(
-    () => exchange.request.destroy(),
+    () => exchange.abandon(),
     () => upload.discard(),
   );
   exchange.send(204, {});
@@ -143,7 +143,7 @@ export async function appendUpload(
   service.policy.requireWritable();
   const upload = await find(service, name, id);
   await upload.use(
-    () => exchange.request.destroy(),
+    () => exchange.abandon(),
     async () => {
       requireAlive(upload);
       requireInOrder(exchange, upload);
@@ -166,7 +166,7 @@ export async function finishUpload(
   const digest = readDigest(text);
   const upload = await find(service, name, id);
   await upload.use(
-    () => exchange.request.destroy(),
+    () => exchange.abandon(),
     async () => {
       requireAlive(upload);
       requireInOrder(exchange, upload);

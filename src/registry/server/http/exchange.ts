@@ -98,7 +98,7 @@ export class Exchange {
       // Only what the client owes counts: not the time that our own disk takes.
       if (waiting && this.receivedBytes - before < progressBytes) {
         stalled = true;
-        this.request.destroy();
+        this.abandon();
       }
       before = this.receivedBytes;
     }, progressMilliseconds);
