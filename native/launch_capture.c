@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool launch_is_letter_or_digit(char byte) {
@@ -125,6 +126,9 @@ bool launch_capture_words(struct launch_start *start, char **words) {
   const char *bundle = value_of(words, "--bundle");
   if (process == NULL) process = value_of(words, "-p");
   if (bundle == NULL) bundle = value_of(words, "-b");
+  /* A pipe, as of `--process <(…)`, can be read once: by the engine. */
+  struct stat st;
+  if (process != NULL && (stat(process, &st) != 0 || !S_ISREG(st.st_mode))) return false;
   start->file = process;
   if (start->id == NULL || value_of(words, "--config") != NULL || value_of(words, "-f") != NULL) return true;
   int length = snprintf(config, sizeof config, "%s/config.json", bundle == NULL ? directory : bundle);

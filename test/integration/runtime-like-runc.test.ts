@@ -274,6 +274,22 @@ asRoot("config-linux.md#pids", "a limit of 0 processes, no burst and no memory l
   assert.equal(read("cpu.idle"), "1");
 });
 
+// --- the command line ---
+
+asRoot("runtime.md#query-state", "list of a --root that is not there is an error", () => {
+  refused(call(["--root", path.join(directory, "no-such-root"), "list"]));
+});
+
+asRoot("config.md#process", "a process.json that comes through a pipe, each time", () => {
+  const id = start(bundle("sleep 100"));
+  // A shell's here-document is a pipe.
+  const json = JSON.stringify({ args: ["echo", "told"], cwd: "/", env: ["PATH=/bin"] });
+  for (let turn = 0; turn < 6; turn++) {
+    const answer = call(["exec", "--process", "/dev/fd/9", id], { redirect: `9<<'END'\n${json}\nEND\n` });
+    assert.equal(succeeded(answer).stdout, "told\n", `turn ${turn}`);
+  }
+});
+
 // --- what is said ---
 
 asRoot("config.md#linux-process", "an ambient capability that cannot be is a warning", () => {

@@ -1,7 +1,7 @@
-import { printable } from "../../../base/mod.ts";
+import { fileKind, printable, VitrineError } from "../../../base/mod.ts";
 import { readState, stateOutput } from "../../../runtime/mod.ts";
 import { containerIds } from "../container-ids.ts";
-import { defineVerb } from "../verb.ts";
+import { defineVerb, type RuntimeGlobals } from "../verb.ts";
 
 export const verb = defineVerb({
   summary: "List the containers",
@@ -18,6 +18,7 @@ export const verb = defineVerb({
   },
   positionals: [0, 0],
   run({ options, globals, context, log }) {
+    requireRoot(globals);
     const states = containerIds(globals.root).flatMap((id) => {
       try {
         return [stateOutput(readState(globals.root, id))];
@@ -33,6 +34,17 @@ export const verb = defineVerb({
     return 0;
   },
 });
+
+/** One that was named and is not there is a mistake; the default is made by the first container. Error: `root-missing`. */
+function requireRoot({ root, words }: RuntimeGlobals): void {
+  const named = words.some((word) => word === "--root" || word.startsWith("--root="));
+  if (!named || fileKind(root) === "directory") return;
+  throw new VitrineError("not-found", `--root ${root}: no such directory`, {
+    code: "root-missing",
+    operand: "--root",
+    hint: "'create' makes it",
+  });
+}
 
 function table(states: readonly ReturnType<typeof stateOutput>[]): string {
   const rows = [
