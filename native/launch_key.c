@@ -103,7 +103,12 @@ static bool add_content(struct sha256 *s, const struct launch_start *start, cons
 /* FNV-1a, and its bits spread. */
 struct piece {
   uint64_t hash;
-  bool any;
+  bool any, may_move;
+};
+
+/* In any order; in the order of the file. */
+struct sums {
+  uint64_t free[2], ordered[2];
 };
 
 static void grow(struct piece *piece, uint64_t value) {
@@ -111,45 +116,61 @@ static void grow(struct piece *piece, uint64_t value) {
   piece->any = true;
 }
 
-static void finish(struct piece *piece, uint64_t sums[2]) {
-  uint64_t hash = piece->hash;
+static void finish(struct piece *piece, struct sums *sums) {
   if (piece->any) {
-    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93u;
-    sums[0] += hash ^ hash >> 32;
-    sums[1] += (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
+    uint64_t *to = piece->may_move ? sums->free : sums->ordered;
+    uint64_t turn = piece->may_move ? 1 : 0x9e3779b97f4a7c15u;
+    uint64_t hash = (piece->hash ^ piece->hash >> 32) * 0xd6e8feb86659fd93u;
+    to[0] = to[0] * turn + (hash ^ hash >> 32);
+    to[1] = to[1] * turn + (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
   }
-  *piece = (struct piece){0xcbf29ce484222325u, false};
+  *piece = (struct piece){0xcbf29ce484222325u, false, false};
+}
+
+/* A variable of an environment, and what a mount has for itself: some engines write these lists in another order each time. */
+static bool may_move(const char *at, const char *end) {
+  static const char *const heads[] = {"\"destination\":", "\"source\":"};
+  size_t left = (size_t)(end - at);
+  for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+    if (left > strlen(heads[i]) && memcmp(at, heads[i], strlen(heads[i])) == 0) return true;
+  }
+  if (left < 2 || *at++ != '"') return false;
+  while (at < end && (launch_is_letter_or_digit(*at) || *at == '_')) at++;
+  return at < end && *at == '=';
 }
 
 /*
- * What is between the signs of JSON, in any order, without what may be captured: some engines write lists in another order each
- * time. That two files are told apart here saves time alone; the record's facts hold the file itself.
+ * What is between the signs of JSON, without what may be captured. What may move is added in any order, all else in its own: so
+ * mounts with other options at other places have another record (podman has its four in one of four orders). That two files are
+ * told apart here saves time alone; the record's facts hold the file itself.
  */
 static void add_file(struct sha256 *s, const struct launch_start *start) {
   static char text[128 * 1024];
-  uint64_t sums[2] = {0, 0};
-  struct piece piece = {0, false};
+  struct sums sums = {{0, 0}, {0, 0}};
+  struct piece piece = {0, false, false};
   ssize_t size = start->file == NULL || *start->file != '/' ? -1 : read_some(start->file, text, sizeof text);
   const char *end = text + (size < 0 ? 0 : size);
-  finish(&piece, sums);
+  finish(&piece, &sums);
   for (const char *at = text; at < end;) {
     int index = -2;
     bool inside = at > text && launch_is_letter_or_digit(at[-1]);
     size_t length = inside ? 0 : launch_captured_length(start, text, at, end, &index);
     if (length == 0 && !inside && (length = launch_hex_length(at, end)) > 0) index = -3 - (int)length;
-    if (length == 0 && !inside && (length = launch_date_length(at, end)) > 0) index = -2;
+    /* Fractions of a second lose their last noughts: what is longer by one digit is no value for a hole. */
+    if (length == 0 && !inside && (length = launch_date_length(at, end)) > 0) index = -3 - LAUNCH_HEX_MAX - (int)length;
+    if (!piece.any) piece.may_move = may_move(at, end);
     if (length > 0) {
       grow(&piece, (uint64_t)(int64_t)index);
       at += length;
     } else if (strchr(",[]{}", *at) != NULL) {
-      finish(&piece, sums);
+      finish(&piece, &sums);
       at++;
     } else {
       grow(&piece, (uint8_t)*at++);
     }
   }
-  finish(&piece, sums);
-  add(s, sums, sizeof sums);
+  finish(&piece, &sums);
+  add(s, &sums, sizeof sums);
 }
 
 static bool add_credentials(struct sha256 *s) {

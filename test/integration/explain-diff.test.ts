@@ -172,7 +172,7 @@ test("two bundles that differ in a capability and a mount", () => {
   const { differences } = JSON.parse(done.stdout) as Compared;
   const found = differences.map(({ kind, op, target }) => `${kind} ${op} ${target}`);
   assert.ok(found.includes("changed dropBoundingSet "), found.join("\n"));
-  assert.ok(found.includes("only-b mountFilesystem root:/more"), found.join("\n"));
+  assert.ok(found.includes("only-b tmpfsOver root:/more"), found.join("\n"));
   assert.ok(
     found.every((line) => /dropBoundingSet|setCapabilities|\/more/.test(line)),
     found.join("\n"),

@@ -19,7 +19,11 @@ after(async () => {
 type Row = Readonly<Record<string, unknown>>;
 
 function podman(...args: readonly string[]) {
-  const places = ["--root", `${storage}/root`, "--runroot", `${storage}/run`, "--tmpdir", `${storage}/tmp`];
+  const places = [
+    ...["--root", `${storage}/root`, "--runroot", `${storage}/run`, "--tmpdir", `${storage}/tmp`],
+    // Overlay is a mount of its directory over itself, which stays.
+    ...["--storage-driver", "vfs"],
+  ];
   return spawnSync("podman", [...places, "--runtime", "runc", ...args], { encoding: "utf8" });
 }
 
