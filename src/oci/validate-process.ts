@@ -119,10 +119,9 @@ function warnOfCapabilities(reader: ConfigReader, field: Field, sets: LinuxCapab
   }
 }
 
-/** capabilities(7): effective lies within permitted, ambient within permitted and inheritable. */
+/** capabilities(7): effective lies within permitted. Of ambient ones the compiler tells, in runc's words. */
 function needs(set: CapabilitySetName): readonly CapabilitySetName[] {
-  if (set === "effective") return ["permitted"];
-  return set === "ambient" ? ["permitted", "inheritable"] : [];
+  return set === "effective" ? ["permitted"] : [];
 }
 
 function readRlimits(field: Field): readonly Rlimit[] {

@@ -323,7 +323,6 @@ test("what cannot be granted or is deprecated is told, not refused", () => {
     [
       "capability-not-grantable /process/capabilities/effective",
       "capability-unknown /process/capabilities/permitted",
-      "capability-not-grantable /process/capabilities/ambient",
       "environment-entry-odd /process/env/1",
       "mount-destination-relative /mounts/0/destination",
       "mount-mapping-without-option /mounts/1",
