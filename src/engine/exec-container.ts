@@ -4,6 +4,7 @@ import { readBeneath, temporaryName, VitrineError } from "../base/mod.ts";
 import { capabilityNames, encodePlan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
 import {
+  bornAmong,
   compileExec,
   encodeReasons,
   foreignNamespaces,
@@ -72,7 +73,10 @@ export async function prepareExec(
     },
     cgroup: cgroupOf(container.cgroups, host),
     // On v1 some are made only when they are needed.
-    cgroups: container.cgroups.filter((directory) => fs.existsSync(directory)),
+    ...bornAmong(
+      container.cgroups.filter((directory) => fs.existsSync(directory)),
+      host,
+    ),
     pid,
     namespaces: foreignNamespaces(pid),
     setgroupsDenied: setgroupsDeniedFor(pid),

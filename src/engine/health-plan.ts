@@ -1,7 +1,7 @@
 /** The plan that the monitor runs to check a container's health. */
 import type { HostFacts, Plan } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
-import { compileExec } from "../runtime/mod.ts";
+import { bornAmong, compileExec } from "../runtime/mod.ts";
 import { containerDirectory, processLink, runDirectory } from "./containers/record.ts";
 import type { EngineDeps } from "./plan-run.ts";
 
@@ -36,7 +36,7 @@ export async function planHealthCheck(input: HealthPlanInput, deps: EngineDeps):
       removeTrees: [],
     },
     cgroup: cgroupOf(input.cgroups, host),
-    cgroups: input.cgroups,
+    ...bornAmong(input.cgroups, host),
     pid: 0,
     processDirectory: processLink(paths, id),
     dieWithMonitor: true,

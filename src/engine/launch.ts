@@ -173,7 +173,9 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
 
 /** On v1 some of those that are removed at the end are made only when they are needed. */
 function enteredCgroups({ ops }: Plan, removed: readonly string[]): readonly string[] {
-  const entered = ops.flatMap(({ op }) => (op.op === "cgroupAttach" ? [op.path.path] : []));
+  const entered = ops.flatMap(({ op }) =>
+    op.op === "cgroupAttach" || op.op === "cloneInto" ? [op.path.path] : [],
+  );
   return entered.length > 0 ? entered : removed;
 }
 

@@ -348,6 +348,21 @@ function unifiedBeside(
   return there ? unified.mountPoint + path : undefined;
 }
 
+/** Of the directories that a further process of a container is to be in: that of a v2 tree beside v1 it is born in. */
+export function bornAmong(
+  directories: readonly string[],
+  host: HostFacts,
+): { readonly cgroups: readonly string[]; readonly born?: string } {
+  const { mode, unified } = host.cgroup;
+  const born =
+    mode !== "v2" && unified !== undefined && knowsCloneInto(host)
+      ? directories.find((directory) => directory.startsWith(`${unified.mountPoint}/`))
+      : undefined;
+  return born === undefined
+    ? { cgroups: directories }
+    : { cgroups: directories.filter((directory) => directory !== born), born };
+}
+
 /** CLONE_INTO_CGROUP: Linux 5.7. */
 function knowsCloneInto({ kernel }: HostFacts): boolean {
   return kernel.major > 5 || (kernel.major === 5 && kernel.minor >= 7);

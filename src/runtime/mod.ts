@@ -1,7 +1,7 @@
 /** The door of `runtime/`: config.json → plan, and the state of running containers. */
 
 export { cannotRaise } from "./capabilities.ts";
-export { decideCgroup } from "./cgroup.ts";
+export { bornAmong, decideCgroup } from "./cgroup.ts";
 export {
   complaintOf,
   type DumpOptions,

@@ -16,6 +16,7 @@ import {
   validateRuntimeConfig,
 } from "../../../oci/mod.ts";
 import {
+  bornAmong,
   type CgroupDecision,
   compileExec,
   completeEnvironment,
@@ -100,7 +101,7 @@ export const verb = defineVerb({
         removeTrees: [own],
       },
       cgroup: decisionOf(record),
-      ...cgroupsFor(record, options.cgroup, facts.cgroup),
+      ...cgroupsFor(record, options.cgroup, facts),
       pid,
       namespaces: foreignNamespaces(pid),
       setgroupsDenied: setgroupsDeniedFor(pid),
@@ -248,10 +249,10 @@ function decisionOf({ cgroup }: LifecycleRecord): CgroupDecision {
 function cgroupsFor(
   { cgroup }: LifecycleRecord,
   wanted: readonly string[],
-  { hierarchies, unified }: HostFacts["cgroup"],
+  host: HostFacts,
 ): { readonly cgroups: readonly string[]; readonly born?: string } {
   const isOf = (directory: string, controller: string) =>
-    hierarchies.some(
+    host.cgroup.hierarchies.some(
       ({ controllers, mountPoint }) =>
         controllers.includes(controller) && directory.startsWith(`${mountPoint}/`),
     );
@@ -272,13 +273,7 @@ function cgroupsFor(
         : directory,
     );
   }
-  const born =
-    cgroup.mode === "v1" && unified !== undefined
-      ? directories.find((directory) => directory.startsWith(`${unified.mountPoint}/`))
-      : undefined;
-  return born === undefined
-    ? { cgroups: directories }
-    : { cgroups: directories.filter((directory) => directory !== born), born };
+  return bornAmong(directories, host);
 }
 
 function badCgroup(operand: string, message: string): VitrineError {
