@@ -15,6 +15,21 @@ const becomes = (name: string, status: string): Promise<true> =>
   until(() => (health(name) === status ? true : undefined), `${name} to be ${status}`);
 const quick = ["--health-interval", "100ms", "--health-retries", "2"];
 
+test("in a user namespace of its own a check is root there, and nobody outside", async () => {
+  detached(
+    ["--name", "u", "--userns", "auto", "--health-cmd", "id -u; cat /proc/self/uid_map", ...quick],
+    "sleep 1000",
+  );
+  await becomes("u", "healthy");
+  const said = inspect("u", "(index .State.Health.Log 0).Output").split(/\s+/);
+  assert.deepEqual(said.slice(0, 2), ["0", "0"]);
+  assert.equal(
+    `0 ${vitrine("exec", "u", "cat", "/proc/self/uid_map").trim()}`.split(/\s+/).join(),
+    said.join().replace(/,$/, ""),
+  );
+  vitrine("rm", "-f", "u");
+});
+
 test("starting, unhealthy, healthy: by inspect, ps, filters, wait and events", async () => {
   const id = detached(
     [

@@ -170,19 +170,19 @@ function userFirst({ namespaces, host }: ExecInput): boolean {
 
 function enterFromInit(draft: Draft, input: ExecInput, directory: string): void {
   const { namespaces } = input;
-  const inUser = namespaces.includes("pid") && userFirst(input);
-  for (const type of userFirst(input) ? joinOrder : rootJoinOrder) {
-    if (namespaces.includes(type) && type !== "pid") {
-      if (!(type === "user" && inUser)) {
-        join(draft, "init", type, directory);
-      }
-      if (type === "user") {
-        draft.init(
-          { op: "setUser", uid: 0, gid: 0, groups: [], skipGroups: input.setgroupsDenied },
-          { pointer: "/linux/namespaces", section },
-        );
-      }
+  const first = userFirst(input);
+  const inUser = namespaces.includes("pid") && first;
+  for (const type of first ? joinOrder : rootJoinOrder) {
+    if (namespaces.includes(type) && type !== "pid" && !(type === "user" && inUser)) {
+      join(draft, "init", type, directory);
     }
+  }
+  // Only who made the container may look into its directory: until the last file is open, we are still who that is.
+  if (namespaces.includes("user")) {
+    draft.init(
+      { op: "setUser", uid: 0, gid: 0, groups: [], skipGroups: input.setgroupsDenied },
+      { pointer: "/linux/namespaces", section },
+    );
   }
 }
 
