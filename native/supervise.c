@@ -262,7 +262,9 @@ int op_release(struct helper *h, const struct args_release *a) {
   if (error != 0) return error;
   /* Until it has this message init ends when the monitor does: nothing of a creation that was killed stays. */
   struct message message = {.type = MESSAGE_RELEASED};
-  if (m->waiting && !channel_send(h->channel, &message, -1)) return monitor_await(h, MESSAGE_RELEASED, 0);
+  /* Who waits and does not get it was killed by whoever has its pid or pidfd by now: what was created is stopped, as it is
+     when that comes a moment later. */
+  if (m->waiting) channel_send(h->channel, &message, -1);
   m->released = true;
   m->clean_up = a->clean_up;
   if (m->notify > 0) notify_await(m->notify, m->notify_host, m->child_pidfd, m->child);
