@@ -86,7 +86,4 @@ int set_opaque(struct helper *h, int directory, uint32_t style, const char *path
 int remember_time(struct helper *h, const char *path, const struct metadata *meta);
 int restore_times(struct helper *h);
 
-/* --- read.c --- */
-/* Writes what is buffered for the output. False and errno. */
-bool output_flush(int fd);
 #endif

@@ -4,92 +4,17 @@
  */
 #include "layer.h"
 #include "links.h"
+#include "output.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #ifndef XATTR_SIZE_MAX
 #define XATTR_SIZE_MAX 65536
 #endif
 #define READ_DEPTH_MAX 1000
-#define OUTPUT_BYTES (1024 * 1024)
-#define FLUSH_BYTES (OUTPUT_BYTES - 64 * 1024)
-#define DATA_HEADER_BYTES (FRAME_HEADER_BYTES + 12)
 #define XATTRS_BYTES_MAX (1024 * 1024)
-
-/* --- the output --- */
-
-static struct {
-  uint8_t *bytes;
-  size_t used, capacity;
-} output;
-
-bool output_flush(int fd) {
-  for (size_t at = 0; at < output.used;) {
-    ssize_t wrote = write(fd, output.bytes + at, output.used - at);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return false;
-    at += (size_t)wrote;
-  }
-  output.used = 0;
-  return true;
-}
-
-static uint8_t *reserve(size_t count) {
-  if (output.used + count > output.capacity) {
-    size_t larger = output.capacity == 0 ? OUTPUT_BYTES : output.capacity * 2;
-    while (larger < output.used + count) larger *= 2;
-    uint8_t *moved = realloc(output.bytes, larger);
-    if (moved == NULL) return NULL;
-    output.bytes = moved;
-    output.capacity = larger;
-  }
-  return output.bytes + output.used;
-}
-
-static void put_u32(uint8_t **at, uint32_t value) {
-  for (int i = 0; i < 4; i++) *(*at)++ = (uint8_t)(value >> (8 * i));
-}
-
-static void put_u64(uint8_t **at, uint64_t value) {
-  put_u32(at, (uint32_t)value);
-  put_u32(at, (uint32_t)(value >> 32));
-}
-
-static void put_bytes(uint8_t **at, const void *bytes, size_t count) {
-  put_u32(at, (uint32_t)count);
-  memcpy(*at, bytes, count);
-  *at += count;
-}
-
-static void put_text(uint8_t **at, const char *text) {
-  put_bytes(at, text, strlen(text));
-  *(*at)++ = 0;
-}
-
-static void put_header(uint8_t **at, uint16_t code, size_t length) {
-  *(*at)++ = (uint8_t)code;
-  *(*at)++ = (uint8_t)(code >> 8);
-  *(*at)++ = STAGE_APPLY;
-  *(*at)++ = 0;
-  put_u32(at, 0);
-  put_u32(at, (uint32_t)length);
-}
-
-static bool emit_answer(int error, const char *text) {
-  size_t length = 4 + 5 + strlen(text);
-  uint8_t *at = reserve(FRAME_HEADER_BYTES + length);
-  if (at == NULL) return false;
-  put_header(&at, OP_ANSWER, length);
-  put_u32(&at, (uint32_t)error);
-  put_text(&at, text);
-  output.used += FRAME_HEADER_BYTES + length;
-  return true;
-}
-
-/* --- a walk --- */
 
 struct reading {
   struct helper *h;
@@ -97,13 +22,6 @@ struct reading {
   const struct args_read_tree *options;
   struct link_set links;
   char path[PATH_MAX]; /* of the entry at hand, as it is written */
-};
-
-/* Names and values of an entry's attributes, as the wire has them. */
-struct attributes {
-  uint32_t count;
-  uint8_t *names, *values;
-  size_t names_size, values_size;
 };
 
 static void free_attributes(struct attributes *attributes) {
@@ -191,34 +109,6 @@ static uint32_t type_of(mode_t mode) {
   }
 }
 
-/* The entry's frame. `owner`: {uid, gid}. `link`: of a symbolic link its text, of a hard link the first name. */
-static bool emit_entry(const char *path, const struct stat *st, uint32_t type, const char *link, const uint32_t owner[2],
-                       const struct attributes *attributes) {
-  size_t length = 5 + strlen(path) + 16 + 8 + 12 + 5 + strlen(link) + 8 + 4 + attributes->names_size + 4 + attributes->values_size;
-  uint8_t *at = reserve(FRAME_HEADER_BYTES + length);
-  if (at == NULL) return false;
-  put_header(&at, OP_LAYER_ENTRY, length);
-  put_text(&at, path);
-  put_u32(&at, type);
-  put_u32(&at, st->st_mode & 07777);
-  put_u32(&at, owner[0]);
-  put_u32(&at, owner[1]);
-  put_u64(&at, type == '0' ? (uint64_t)st->st_size : 0);
-  put_u64(&at, (uint64_t)(int64_t)st->st_mtim.tv_sec);
-  put_u32(&at, (uint32_t)st->st_mtim.tv_nsec);
-  put_text(&at, link);
-  bool device = type == '3' || type == '4';
-  put_u32(&at, device ? major(st->st_rdev) : 0);
-  put_u32(&at, device ? minor(st->st_rdev) : 0);
-  put_u32(&at, attributes->count);
-  if (attributes->names_size > 0) memcpy(at, attributes->names, attributes->names_size);
-  at += attributes->names_size;
-  put_u32(&at, (uint32_t)attributes->values_size);
-  if (attributes->values_size > 0) memcpy(at, attributes->values, attributes->values_size);
-  output.used += FRAME_HEADER_BYTES + length;
-  return true;
-}
-
 static int emit_here(struct reading *reading, const struct stat *st, uint32_t type, const char *link, int fd, const char *name) {
   struct attributes attributes;
   const struct args_read_tree *options = reading->options;
@@ -226,32 +116,12 @@ static int emit_here(struct reading *reading, const struct stat *st, uint32_t ty
   int result = type == '1' ? 0 : read_attributes(fd, name, &attributes);
   if (type == '1') attributes = (struct attributes){0};
   const char *path = reading->path[0] == 0 ? "." : reading->path;
-  if (result == 0 && !emit_entry(path, st, type, link, owner, &attributes)) result = -1;
+  if (result == 0 && !output_entry(path, st, type, link, owner, &attributes)) result = -1;
   int saved = errno;
   free_attributes(&attributes);
   errno = saved;
-  if (result == 0 && output.used >= FLUSH_BYTES && !output_flush(reading->to)) return -1;
+  if (result == 0 && !output_flush_full(reading->to)) return -1;
   return result;
-}
-
-static int emit_range(struct reading *reading, int fd, off_t start, off_t end) {
-  while (start < end) {
-    if (output.used + 128 * 1024 > OUTPUT_BYTES && !output_flush(reading->to)) return -1;
-    uint8_t *at = reserve(OUTPUT_BYTES - output.used);
-    if (at == NULL) return -1;
-    size_t room = OUTPUT_BYTES - output.used - DATA_HEADER_BYTES;
-    size_t want = end - start > (off_t)room ? room : (size_t)(end - start);
-    ssize_t got = pread(fd, at + DATA_HEADER_BYTES, want, start);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return -1;
-    if (got == 0) return 0; /* it became shorter: the rest is a hole */
-    put_header(&at, OP_LAYER_DATA, 12 + (size_t)got);
-    put_u64(&at, (uint64_t)start);
-    put_u32(&at, (uint32_t)got);
-    output.used += DATA_HEADER_BYTES + (size_t)got;
-    start += got;
-  }
-  return 0;
 }
 
 static int emit_content(struct reading *reading, int fd, off_t size) {
@@ -263,7 +133,7 @@ static int emit_content(struct reading *reading, int fd, off_t size) {
     }
     off_t end = lseek(fd, start, SEEK_HOLE);
     if (end <= start || end > size) end = size;
-    if (emit_range(reading, fd, start, end) != 0) return -1;
+    if (output_range(reading->to, fd, start, end) != 0) return -1;
     at = end;
   }
   return 0;
@@ -434,7 +304,7 @@ static int need_output(struct helper *h, bool answered) {
 }
 
 static int answer(struct helper *h, int error, const char *text) {
-  if (!emit_answer(error, text)) return fail(h, "memory");
+  if (!output_answer(error, text)) return fail(h, "memory");
   return output_flush(h->layer->output) ? 0 : fail(h, "write the output");
 }
 
@@ -491,7 +361,7 @@ int op_read_entry(struct helper *h, const struct args_read_entry *a) {
   if (error == 0) {
     const uint32_t owner[2] = {st.st_uid, st.st_gid};
     static const struct attributes none;
-    if (!emit_entry(where[0] == 0 ? "/" : where, &st, type_of(st.st_mode), link, owner, &none)) error = errno;
+    if (!output_entry(where[0] == 0 ? "/" : where, &st, type_of(st.st_mode), link, owner, &none)) error = errno;
   }
   return answer(h, error, where);
 }

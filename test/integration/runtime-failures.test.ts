@@ -6,10 +6,10 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, type TestContext, test } from "node:test";
-import type { WireOp } from "../../src/kernel/mod.ts";
 import { decodePlan, encodePlan, probeHost } from "../../src/kernel/mod.ts";
 import { type CreateOptions, compileBundle, lifecycleFiles, writeContainer } from "../../src/runtime/mod.ts";
 import { baseConfig, type Config, makeRoot } from "../conformance/runtime/support.ts";
+import { dyingAt } from "../support/dying-plan.ts";
 import { cannotRun, helper, isRoot, repository } from "./support.ts";
 
 const runtime = path.join(repository, "dist/vitrine-runtime");
@@ -220,49 +220,6 @@ asRoot("of two starts at once one succeeds", async () => {
   assert.equal(results.filter(([status]) => status === 0).length, 1);
   assert.equal(call("delete", "--force", twin).status, 0);
 });
-
-const suicide: WireOp = {
-  stage: "monitor",
-  tolerate: [],
-  op: {
-    op: "runProgram",
-    path: "/bin/sh",
-    argv: ["sh", "-c", "kill -KILL $PPID"],
-    env: [],
-    stdin: new Uint8Array(),
-    timeoutSeconds: 0,
-    stateOnStdin: false,
-    outputFile: "",
-    errorFile: "",
-  },
-};
-
-/** The plan in which the monitor dies just before op `at`. In init's part both meet there first. */
-function dyingAt(ops: readonly WireOp[], at: number): readonly WireOp[] {
-  const changed = [...ops];
-  if (ops[at]!.stage === "monitor") {
-    changed.splice(at, 0, suicide);
-    return changed;
-  }
-  const meeting = (stage: "monitor" | "init"): WireOp => ({
-    stage,
-    tolerate: [],
-    op: { op: "barrier", id: 4242 },
-  });
-  const isBarrier = (stage: string) => (op: WireOp) => op.stage === stage && op.op.op === "barrier";
-  const before = ops.slice(0, at).filter(isBarrier("init")).length;
-  let place = ops.findIndex(({ op }) => op.op === "clone");
-  for (let index = 0, seen = 0; index < ops.length && seen < before; index++) {
-    if (isBarrier("monitor")(ops[index]!)) {
-      seen += 1;
-      place = index;
-    }
-  }
-  changed.splice(at, 0, meeting("init"));
-  // A monitor's op before `at` moves init's by none; one after it is moved by one.
-  changed.splice(place + 1 + (place >= at ? 1 : 0), 0, meeting("monitor"), suicide);
-  return changed;
-}
 
 asRoot("kill -9 of the runtime before any op: delete --force leaves nothing", async (t) => {
   const options = (id: string): CreateOptions => ({

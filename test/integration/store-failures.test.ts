@@ -150,24 +150,7 @@ for (const compression of ["gzip", "zstd"] as const)
       writeTar([{ path: "big", type: "file", size: 256 * mebibyte.length, body: zeros() }]),
     );
     const blob = await join(compress(oneChunk(tar), compression));
-    const config = encodeImageConfig({
-      architecture: "amd64",
-      os: "linux",
-      rootfs: { type: "layers", diff_ids: [digestOf(tar)] },
-    });
-    const describe = (bytes: Uint8Array, mediaType: string) => ({
-      mediaType,
-      digest: digestOf(bytes),
-      size: bytes.length,
-    });
-    const manifest = encodeManifest({
-      schemaVersion: 2,
-      mediaType: mediaTypes.manifest,
-      config: describe(config, mediaTypes.config),
-      layers: [describe(blob, compression === "gzip" ? mediaTypes.layerGzip : mediaTypes.layerZstd)],
-    });
-    const blobs = new Map([blob, config, manifest].map((bytes) => [digestOf(bytes), bytes]));
-    await world.store.put(sourceOf(memoryContent(blobs), describe(manifest, mediaTypes.manifest), ["bomb"]));
+    await world.store.put(imageOf(blob, tar, "bomb", compression));
     await rejects("bomb", world.store.unpack(world.store.resolve("bomb")));
     // Who asks for it gets it; and 256 MiB are nothing by the standing bound.
     const patient = openStore({ ...world.options, expansionFreeBytes: undefined });
@@ -177,7 +160,7 @@ for (const compression of ["gzip", "zstd"] as const)
   });
 
 /** An image of one layer with these compressed bytes, whose digests are right whatever the bytes are. */
-function imageOf(blob: Uint8Array, tar: Uint8Array, name: string) {
+function imageOf(blob: Uint8Array, tar: Uint8Array, name: string, compression: "gzip" | "zstd" = "gzip") {
   const config = encodeImageConfig({
     architecture: "amd64",
     os: "linux",
@@ -192,7 +175,7 @@ function imageOf(blob: Uint8Array, tar: Uint8Array, name: string) {
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: describe(config, mediaTypes.config),
-    layers: [describe(blob, mediaTypes.layerGzip)],
+    layers: [describe(blob, compression === "gzip" ? mediaTypes.layerGzip : mediaTypes.layerZstd)],
   });
   const blobs = new Map([blob, config, manifest].map((bytes) => [digestOf(bytes), bytes]));
   return sourceOf(memoryContent(blobs), describe(manifest, mediaTypes.manifest), [name]);
