@@ -31,9 +31,15 @@ import type { ImageSource } from "./source.ts";
 
 export interface Conversion {
   readonly format?: DocumentFormat;
-  readonly compression?: "gzip" | "zstd" | "none";
+  /** `gzip-plain`: layers that are not compressed become gzip, the others stay. */
+  readonly compression?: "gzip" | "zstd" | "none" | "gzip-plain";
+  /** Layers that have the wanted compression already are compressed anew at this level too. */
   readonly level?: number;
+  /** The same without a level. */
+  readonly force?: boolean;
 }
+
+const highestLevel = { none: 0, gzip: 9, zstd: 22 } as const;
 
 export interface Converted extends AsyncDisposable {
   readonly source: ImageSource;
@@ -50,7 +56,8 @@ const layerTypes = {
 
 /**
  * Recompressed layers wait in `temporaryDirectory` until this is disposed. What need not change keeps its bytes and digest.
- * Errors: those of the source and of `decompress`; `conversion-artifact` for an artifact that docker's format cannot hold.
+ * Errors: those of the source and of `decompress`; `conversion-artifact` for an artifact that docker's format cannot hold,
+ * `compression-level-invalid`.
  */
 export async function convertImage(
   source: ImageSource,
@@ -119,6 +126,11 @@ class Job {
       // What is not here cannot be changed, and an index of both would name digests that do not belong together.
       if (this.source.has(entry)) manifests.push(await this.document(entry));
     }
+    const untouched = parsed.index.manifests;
+    const same =
+      manifests.length === untouched.length &&
+      manifests.every((entry, at) => entry.digest === untouched[at]!.digest);
+    if (same && format === parsed.format) return descriptor;
     const mediaType = format === "docker" ? mediaTypes.dockerManifestList : mediaTypes.index;
     return this.keep(descriptor, {
       mediaType,
@@ -155,7 +167,13 @@ class Job {
   private async layer(layer: Descriptor, format: DocumentFormat): Promise<Descriptor> {
     const type = layerMediaType(layer.mediaType);
     if (type === undefined || type.nondistributable) return layer;
-    const wanted = this.conversion.compression ?? type.compression;
+    const { compression, level, force = level !== undefined } = this.conversion;
+    const wanted =
+      compression === "gzip-plain" || compression === undefined
+        ? compression !== undefined && type.compression === "none"
+          ? "gzip"
+          : type.compression
+        : compression;
     if (wanted === "zstd" && format === "docker") {
       throw new VitrineError("unsupported", "docker's format has no layers with zstd", {
         code: "conversion-format",
@@ -163,7 +181,10 @@ class Job {
       });
     }
     const mediaType = layerTypes[format][wanted];
-    if (wanted === type.compression) return mediaType === layer.mediaType ? layer : { ...layer, mediaType };
+    if (wanted === type.compression && (!force || wanted === "none")) {
+      return mediaType === layer.mediaType ? layer : { ...layer, mediaType };
+    }
+    requireLevel(wanted, level);
     let made = this.made.get(layer.digest);
     if (made === undefined) {
       made = await this.recompress(layer, wanted);
@@ -218,7 +239,17 @@ function withoutAnnotations<
   return rest as T;
 }
 
+function requireLevel(compression: keyof typeof highestLevel, level: number | undefined): void {
+  const highest = highestLevel[compression];
+  if (level === undefined || compression === "none" || (level >= 1 && level <= highest)) return;
+  throw new VitrineError("invalid", `${compression} has no compression level ${level}`, {
+    code: "compression-level-invalid",
+    operand: String(level),
+    hint: `levels go from 1 to ${highest}`,
+  });
+}
+
 /** Whether a conversion asks for anything. */
-export function converts(conversion: Conversion): boolean {
-  return conversion.format !== undefined || conversion.compression !== undefined;
+export function converts({ format, compression, level, force }: Conversion): boolean {
+  return format !== undefined || compression !== undefined || level !== undefined || force === true;
 }

@@ -141,6 +141,44 @@ test("a conversion changes compression and types, and nothing of the files", asy
   );
 });
 
+test("a level compresses anew what has the format already, and plain layers alone become gzip where that is asked", async () => {
+  const made = await image();
+  const layersOf = async (source: Parameters<typeof walkImage>[0]) =>
+    parseManifest(await source.readDocument(source.root), source.root.mediaType).manifest.layers;
+  await using none = await convertImage(made.source, { compression: "none" }, root);
+  await using packed = await convertImage(none.source, { compression: "gzip-plain" }, root);
+  const gzip = await layersOf(packed.source);
+  assert.ok(gzip.every(({ mediaType }) => mediaType.endsWith("+gzip")));
+  await everything(packed.source);
+  await using untouched = await convertImage(packed.source, { compression: "gzip-plain" }, root);
+  assert.equal(untouched.source.root.digest, packed.source.root.digest);
+  for (const conversion of [{ level: 1 }, { compression: "gzip", level: 1 }] as const) {
+    await using fast = await convertImage(packed.source, conversion, root);
+    const layers = await layersOf(fast.source);
+    assert.ok(layers.every(({ mediaType }, at) => mediaType === gzip[at]!.mediaType));
+    assert.ok(layers.some(({ digest }, at) => digest !== gzip[at]!.digest));
+    await everything(fast.source);
+  }
+  await assert.rejects(
+    convertImage(packed.source, { level: 10 }, root),
+    hasCode("compression-level-invalid"),
+  );
+  await assert.rejects(
+    convertImage(packed.source, { compression: "zstd", level: 23 }, root),
+    hasCode("compression-level-invalid"),
+  );
+});
+
+test("an index of which nothing changes keeps its bytes", async () => {
+  const both = await makeIndex([
+    { image: await image(amd64), platform: amd64 },
+    { image: await image(arm64), platform: arm64 },
+  ]);
+  await using converted = await convertImage(both, { compression: "gzip-plain" }, root);
+  await using again = await convertImage(converted.source, { compression: "gzip-plain" }, root);
+  assert.equal(again.source.root.digest, converted.source.root.digest);
+});
+
 test("a converted index names the converted images", async () => {
   const both = await makeIndex([
     { image: await image(amd64), platform: amd64 },

@@ -1,15 +1,28 @@
 import { printable, writeFileAtomically } from "../../base/mod.ts";
+import type { RegistryClient } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
-import { registryOptions, withClient } from "../remote/client.ts";
+import type { Context } from "../framework/context.ts";
+import { flagsOfSide, registryOptions, sideOptions, withClient } from "../remote/client.ts";
 import { openPlace, parsePlace } from "../remote/places.ts";
 import { sendImage, sendOptions } from "../remote/send.ts";
 import { withWorld } from "../remote/world.ts";
+
+function withOther<T>(
+  shared: RegistryClient | undefined,
+  context: Context,
+  { flags, given }: ReturnType<typeof flagsOfSide>,
+  body: (client: RegistryClient) => Promise<T>,
+): Promise<T> {
+  return shared === undefined ? withClient(context, flags, given, body) : body(shared);
+}
 
 export const command = defineCommand({
   description: `Copies an image between any two places, verified on the way; the store is only used where a place is in it.
 
     Places: docker://NAME (a registry), vitrine:NAME (the store), oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME],
-    dir:DIR. Of an image with several platforms the one for this machine is copied; --all copies it as it is.`,
+    dir:DIR. Of an image with several platforms the one for this machine is copied; --all copies it as it is.
+
+    Where both ends are registries, --src-… and --dest-… say for one of them what --creds and its like say for both.`,
   options: {
     ...sendOptions,
     "additional-tag": {
@@ -17,7 +30,17 @@ export const command = defineCommand({
       value: "TAG",
       help: "a further tag in the destination's repository",
     },
+    "multi-arch": {
+      type: "string",
+      value: "WHICH",
+      choices: ["system", "all"],
+      hidden: true,
+      help: "all: as --all; system: the platform of this machine",
+    },
+    "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     ...registryOptions,
+    ...sideOptions("src"),
+    ...sideOptions("dest"),
   },
   positionals: [{ name: "SOURCE" }, { name: "DESTINATION" }],
   examples: [
@@ -31,19 +54,24 @@ export const command = defineCommand({
   async run({ options, positionals, given, context }) {
     const from = parsePlace(positionals[0]!);
     const to = parsePlace(positionals[1]!);
-    return withClient(context, options, given, (client) =>
-      withWorld(context, client, async (world) => {
-        const opened = await openPlace(from, world);
-        try {
-          const digest = await sendImage(opened, to, world, options, { moreTags: options["additional-tag"] });
-          if (options.digestfile !== undefined) writeFileAtomically(options.digestfile, digest);
-          if (!options.quiet) context.err(`Copied to ${printable(positionals[1]!)}\n`);
-          context.out(`${digest}\n`);
-        } finally {
-          await opened.close();
-        }
-        return 0;
-      }),
+    const [source, target] = [flagsOfSide("src", options, given), flagsOfSide("dest", options, given)];
+    const same = source.own.length === 0 && target.own.length === 0;
+    const send = { ...options, all: options.all || options["multi-arch"] === "all" };
+    return withClient(context, source.flags, source.given, (reader) =>
+      withOther(same ? reader : undefined, context, target, (writer) =>
+        withWorld(context, writer, async (world) => {
+          const opened = await openPlace(from, { ...world, client: reader });
+          try {
+            const digest = await sendImage(opened, to, world, send, { moreTags: options["additional-tag"] });
+            if (options.digestfile !== undefined) writeFileAtomically(options.digestfile, digest);
+            if (!options.quiet) context.err(`Copied to ${printable(positionals[1]!)}\n`);
+            context.out(`${digest}\n`);
+          } finally {
+            await opened.close();
+          }
+          return 0;
+        }),
+      ),
     );
   },
 });

@@ -164,6 +164,8 @@ async function copyOne(
       format: undefined,
       "compression-format": undefined,
       "compression-level": undefined,
+      "force-compression": false,
+      "preserve-digests": false,
     });
   });
   context.out(`${label}\n`);

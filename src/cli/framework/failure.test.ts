@@ -82,4 +82,24 @@ describe("interruptible", () => {
     assert.equal(cleaned, true);
     assert.equal(process.listenerCount("SIGINT"), 0);
   });
+  it("does not wait for what no stream tells of", async () => {
+    const done = interruptible(async () => {
+      setTimeout(() => process.emit("SIGTERM"), 10);
+      await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
+    });
+    await assert.rejects(done, { status: 143 });
+    assert.equal(process.listenerCount("SIGTERM"), 0);
+  });
+  it("calls it an interruption when the terminal's signal reached a helper first", async () => {
+    const failed = new VitrineError("internal", "the helper failed", { code: "apply-failed" });
+    const done = interruptible(async () => {
+      setTimeout(() => process.emit("SIGINT"), 10);
+      throw failed;
+    });
+    await assert.rejects(done, Interrupted);
+    const alone = interruptible(async () => {
+      throw failed;
+    });
+    await assert.rejects(alone, failed);
+  });
 });

@@ -2,7 +2,13 @@
  * Ctrl-C in the middle of a copy: the stream throws, so that everything above it cleans up (temporary files, locks),
  * and the command ends with 128 + the signal.
  */
-import type { ByteStream } from "../../base/mod.ts";
+import { type ByteStream, VitrineError } from "../../base/mod.ts";
+
+/** Milliseconds in which a stream that was stopped may be cleaned up after, and those for whatever has no stream: a registry that is silent. */
+const cleaning = 5000;
+const silence = 300;
+/** A terminal signals the whole process group: how long after the end of a helper our own signal may come. */
+const helperAhead = 100;
 
 export class Interrupted extends Error {
   readonly status: number;
@@ -31,11 +37,18 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
       waiting.add(reject);
       promise.then(resolve, reject).finally(() => waiting.delete(reject));
     });
+  let timer: NodeJS.Timeout | undefined;
+  let giveUp: (reason: Interrupted) => void = () => undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
   const handlers = signals.map((signal) => {
     const handler = (): void => {
       if (caught !== undefined) process.exit(caught.status);
-      caught = new Interrupted(signal);
-      for (const reject of waiting) reject(caught);
+      const reason = new Interrupted(signal);
+      caught = reason;
+      timer = setTimeout(() => giveUp(reason), waiting.size > 0 ? cleaning : silence);
+      for (const reject of waiting) reject(reason);
     };
     process.on(signal, handler);
     return { signal, handler };
@@ -58,8 +71,14 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
     }
   }
   try {
-    return await body({ guard });
+    return await Promise.race([body({ guard }), givenUp]);
+  } catch (error) {
+    if (error instanceof VitrineError && error.code === "apply-failed") {
+      await new Promise((resolve) => setTimeout(resolve, helperAhead));
+    }
+    throw caught ?? error;
   } finally {
+    clearTimeout(timer);
     for (const { signal, handler } of handlers) process.off(signal, handler);
   }
 }

@@ -1,13 +1,18 @@
 /** The registry client as commands use it: their shared options, and where warnings go. */
-import { printable, VitrineError } from "../../base/mod.ts";
-import { type Credentials, openRegistryClient, type RegistryClient } from "../../registry/mod.ts";
+import { printable, quoted, VitrineError } from "../../base/mod.ts";
+import {
+  type Credentials,
+  openRegistryClient,
+  type RegistryClient,
+  type Timing,
+} from "../../registry/mod.ts";
 import type { Context } from "../framework/context.ts";
 import { version } from "../version.ts";
 import type { RegistryFlags } from "./options.ts";
 
-export { type RegistryFlags, registryOptions } from "./options.ts";
+export { flagsOfSide, type RegistryFlags, registryOptions, sideOptions } from "./options.ts";
 
-/** Runs `body` with a client and lets its connections go. Errors: `credentials-invalid`, those of the body. */
+/** Runs `body` with a client and lets its connections go. Errors: `credentials-invalid`, `flag-conflict`, `invalid-flag-value`, those of the body. */
 export async function withClient<T>(
   context: Context,
   flags: RegistryFlags,
@@ -20,7 +25,8 @@ export async function withClient<T>(
     authFile: flags.authfile,
     certificateDirectory: flags["cert-dir"],
     tlsVerify: given.has("tls-verify") ? flags["tls-verify"] : undefined,
-    credentials: flags.creds === undefined ? undefined : await parseCredentials(flags.creds, context),
+    credentials: await readCredentials(flags, context),
+    timing: readTiming(flags),
     userAgent: `vitrine/${version}`,
     onWarning: (registry, text) => context.log("warn", `${registry} says: ${printable(text)}`),
     onNote: (text) => context.log("info", printable(text)),
@@ -30,6 +36,46 @@ export async function withClient<T>(
   } finally {
     client.close();
   }
+}
+
+async function readCredentials(
+  flags: RegistryFlags,
+  context: Context,
+): Promise<Credentials | "none" | undefined> {
+  const said = (["creds", "no-creds", "registry-token"] as const).filter((name) => Boolean(flags[name]));
+  if (said.length > 1) {
+    throw new VitrineError("invalid", `--${said[0]} and --${said[1]} exclude each other`, {
+      code: "flag-conflict",
+      operand: `--${said[1]}`,
+    });
+  }
+  if (flags["no-creds"] === true) return "none";
+  if (flags["registry-token"]) return { kind: "token", registryToken: flags["registry-token"] };
+  return flags.creds === undefined ? undefined : parseCredentials(flags.creds, context);
+}
+
+const mostRetries = 100;
+const milliseconds: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+function readTiming({ retry, "retry-delay": delay }: RegistryFlags): Partial<Timing> {
+  if (retry !== undefined && (retry < 0 || retry > mostRetries)) {
+    throw invalidValue("--retry", String(retry), `a number from 0 to ${mostRetries}`);
+  }
+  const match = delay === undefined ? null : /^(\d{1,7}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(delay);
+  if (delay !== undefined && match === null)
+    throw invalidValue("--retry-delay", delay, "for example 500ms or 2s");
+  return {
+    ...(retry !== undefined && { attempts: retry + 1 }),
+    ...(match !== null && { backoff: Number(match[1]) * milliseconds[match[2] ?? "s"]! }),
+  };
+}
+
+function invalidValue(flag: string, text: string, hint: string): VitrineError {
+  return new VitrineError("invalid", `invalid value ${quoted(text)} for ${flag}`, {
+    code: "invalid-flag-value",
+    operand: flag,
+    hint,
+  });
 }
 
 async function parseCredentials(text: string, context: Context): Promise<Credentials> {

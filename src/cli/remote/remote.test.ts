@@ -8,6 +8,7 @@ import { digestOf } from "../../oci/mod.ts";
 import { makeArtifact, parseAnnotationFlags } from "./artifact.ts";
 import { BlobBoard } from "./blob-board.ts";
 import { parseLoginKey } from "./login-key.ts";
+import { flagsOfSide } from "./options.ts";
 import { parsePlace, placeOfDestination } from "./places.ts";
 import { readSyncList, versionRange } from "./sync-list.ts";
 import { compareTags, tagPattern } from "./tag-list.ts";
@@ -156,6 +157,28 @@ describe("artifacts", () => {
     await assert.rejects(make("a/b", ["/nonexistent"]), hasCode("artifact-file-unreadable"));
     await assert.rejects(make("a/b", [directory]), hasCode("artifact-file-unreadable"));
     assert.throws(() => parseAnnotationFlags(["novalue"]), hasCode("annotation-invalid"));
+  });
+});
+
+describe("the flags of one side", () => {
+  it("stand before those of both, and who we are is said as a whole", () => {
+    const given = new Set(["creds", "tls-verify", "src-no-creds", "dest-tls-verify"]);
+    const options = {
+      creds: "me:secret",
+      "tls-verify": false,
+      "src-no-creds": true,
+      "dest-tls-verify": true,
+    };
+    const source = flagsOfSide("src", options, given);
+    assert.deepEqual(source.own, ["no-creds"]);
+    assert.equal(source.flags.creds, undefined);
+    assert.equal(source.flags["no-creds"], true);
+    assert.equal(source.flags["tls-verify"], false);
+    const target = flagsOfSide("dest", options, given);
+    assert.deepEqual(target.own, ["tls-verify"]);
+    assert.equal(target.flags.creds, "me:secret");
+    assert.equal(target.flags["tls-verify"], true);
+    assert.ok(target.given.has("tls-verify"));
   });
 });
 

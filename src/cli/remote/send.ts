@@ -32,9 +32,21 @@ export const sendOptions = {
     value: "FORMAT",
     choices: ["gzip", "zstd", "none"],
     help: "compress layers with gzip or zstd, or not",
-    defaultText: "as they are",
+    defaultText: "as they are; to a registry, gzip for those that are not compressed",
+    aliases: ["dest-compress-format"],
   },
-  "compression-level": { type: "number", value: "N", help: "how hard to compress" },
+  "compression-level": {
+    type: "number",
+    value: "N",
+    help: "compress all layers, this hard: 1 to 9 (gzip) or 22 (zstd)",
+    aliases: ["dest-compress-level"],
+  },
+  "force-compression": {
+    type: "boolean",
+    help: "compress layers anew that have the format already",
+    aliases: ["dest-force-compress-format"],
+  },
+  "preserve-digests": { type: "boolean", help: "fail rather than change a byte of a manifest" },
   digestfile: {
     type: "string",
     value: "FILE",
@@ -50,11 +62,24 @@ export interface SendFlags {
   readonly format: string | undefined;
   readonly "compression-format": string | undefined;
   readonly "compression-level": number | undefined;
+  readonly "force-compression": boolean;
+  readonly "preserve-digests": boolean;
   readonly quiet: boolean;
 }
 
+/** Error: `flag-conflict`. */
 export function readConversion(flags: SendFlags): Conversion {
+  const changing = (["format", "compression-format", "compression-level", "force-compression"] as const).find(
+    (name) => flags[name] !== undefined && flags[name] !== false,
+  );
+  if (flags["preserve-digests"] && changing !== undefined) {
+    throw new VitrineError("invalid", `--preserve-digests and --${changing} exclude each other`, {
+      code: "flag-conflict",
+      operand: `--${changing}`,
+    });
+  }
   return {
+    ...(flags["force-compression"] && { force: true }),
     ...(flags.format !== undefined && { format: flags.format === "v2s2" ? "docker" : "oci" }),
     ...(flags["compression-format"] !== undefined && {
       compression: flags["compression-format"] as "gzip" | "zstd" | "none",
@@ -79,8 +104,11 @@ export async function sendImage(
       const source = watchedSource(opened.source, guard, (blob, bytes) => {
         if (!counts) board.progress(blob, bytes);
       });
+      const asked = readConversion(flags);
       const chosen = await choosePart(source, flags, target);
-      const conversion = readConversion(flags);
+      const conversion = packsPlain(opened, target, flags)
+        ? { compression: "gzip-plain" as const, ...asked }
+        : asked;
       if (!converts(conversion)) return await write(chosen, opened, target, world, options, board);
       await using converted = await convertImage(chosen, conversion, await world.temporaryDirectory());
       return await write(converted.source, opened, target, world, options, board);
@@ -117,6 +145,12 @@ const outcomes = {
   uploaded: "pushed",
   "left out": "left out",
 } as const;
+
+/** Plain layers (of docker-archive, of `docker load`) do not go over a network as they are; what one registry has is copied as it is. */
+function packsPlain(opened: OpenedPlace, target: Place, flags: SendFlags): boolean {
+  if (target.transport !== "docker" || opened.remote !== undefined) return false;
+  return !flags.all && !flags["preserve-digests"] && target.reference.digest === undefined;
+}
 
 /** Within one registry, blobs are mounted from where they come. */
 function mountFrom(opened: OpenedPlace, target: Place): (() => readonly string[]) | undefined {

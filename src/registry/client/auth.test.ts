@@ -76,6 +76,16 @@ describe("tokens", () => {
     assert.ok(server.asked.length < 10);
   });
 
+  it("of somebody known that do not reach are a denial, not a question who he is", async () => {
+    await using server = await tokenServer(() => ({ body: JSON.stringify({ token: "bad" }) }));
+    await using client = openTestClient({ credentials: password });
+    await assert.rejects(client.source(server.reference("app:v1")), /denies access to/);
+    await using nobody = openTestClient({ credentials: "none" });
+    assert.equal(await codeOf(nobody.source(server.reference("app:v1"))), "registry-unauthorized");
+    const asked = server.asked.filter(({ target }) => target.startsWith("/token"));
+    assert.equal(asked.at(-1)!.headers.authorization, undefined);
+  });
+
   it("that nobody gives are told as such", async () => {
     await using server = await tokenServer(() => ({ status: 401 }));
     await using client = openTestClient({ credentials: password });

@@ -41,6 +41,7 @@ export interface AuthorizerOptions {
 export class Authorizer {
   private readonly options: AuthorizerOptions;
   private challenge: Challenge | undefined;
+  private tokenOfOurs = false;
   private readonly tokens = new Map<string, Token>();
   private readonly pending = new Map<string, Promise<Token>>();
   private readonly found = new Map<string, Promise<Credentials | undefined>>();
@@ -52,6 +53,11 @@ export class Authorizer {
   /** Whether `header` gives what the user logged in with itself, not a token that was got for it. */
   get sendsCredentials(): boolean {
     return this.challenge?.scheme === "basic";
+  }
+
+  /** Whether a token was got with credentials: the registry knows who asks. */
+  get knowsUs(): boolean {
+    return this.tokenOfOurs;
   }
 
   /** The `Authorization` for a request that needs `scopes`; undefined while the registry has not asked. */
@@ -137,6 +143,7 @@ export class Authorizer {
         ? await this.post(realm, service, list, credentials.identityToken)
         : await this.get(realm, service, list, credentials);
     if (response.status !== 200) throw await this.refused(response, credentials);
+    this.tokenOfOurs = credentials !== undefined;
     return readToken(response, this.options.registry);
   }
 

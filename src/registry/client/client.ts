@@ -190,12 +190,10 @@ class Client implements RegistryClient {
     let session = this.sessions.get(registry);
     if (session === undefined) {
       const { environment, uid, authFile, credentials } = this.options;
-      session = this.newSession(
-        registry,
-        insecure,
-        async (name) =>
-          credentials ?? (await findCredentials(registry, name, { environment, uid, authFile })),
-      );
+      session = this.newSession(registry, insecure, async (name) => {
+        if (credentials === "none") return undefined;
+        return credentials ?? (await findCredentials(registry, name, { environment, uid, authFile }));
+      });
       this.sessions.set(registry, session);
     }
     return session;

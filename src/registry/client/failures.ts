@@ -31,6 +31,14 @@ export function connectionError(error: unknown, url: URL): VitrineError {
       "is this the address of a registry?",
     );
   }
+  if (wantsCertificate.test(what) || wantsCertificate.test(code)) {
+    return make(
+      "denied",
+      "registry-client-certificate",
+      `${host} wants a client certificate, or another one`,
+      `put it into ~/.config/containers/certs.d/${host}/ as client.cert and client.key, or name its directory with --cert-dir`,
+    );
+  }
   if (notTls.test(code) || notTls.test(what)) {
     return make(
       "unavailable",
@@ -44,7 +52,7 @@ export function connectionError(error: unknown, url: URL): VitrineError {
       "denied",
       "registry-tls",
       `the certificate of ${host} cannot be trusted: ${what}`,
-      `put its authority into /etc/containers/certs.d/${host}/ca.crt, or use --tls-verify=false`,
+      `put its authority into certs.d/${host}/ca.crt (below /etc/containers or ~/.config/containers), or use --tls-verify=false`,
     );
   }
   switch (code) {
@@ -73,6 +81,8 @@ export function connectionError(error: unknown, url: URL): VitrineError {
 }
 
 const notTls = /EPROTO|WRONG_VERSION_NUMBER|packet length too long|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/i;
+/** The other side's alert (RFC 8446 section 6.2), by the names that OpenSSL and BoringSSL give it. */
+const wantsCertificate = /alert[_ ](?:bad[_ ]certificate|certificate[_ ]required|unknown[_ ]ca)/i;
 const certificateProblem =
   /^(?:ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_SSL_)/;
 
@@ -117,9 +127,18 @@ export async function responseError(
   const tail = said === "" ? `status ${status}` : quoted(said, 400).slice(1, -1);
   const make = (kind: VitrineError["kind"], code: string, message: string, hint?: string): VitrineError =>
     new VitrineError(kind, message, { code, operand, hint, cause: errors[0] });
+  const denied = (): VitrineError =>
+    make(
+      "denied",
+      "registry-denied",
+      `${host} denies access to ${operand}: ${tail}`,
+      "check the name, and the rights of the account",
+    );
   switch (status) {
     case 401:
       if (response.refusesCredentials === true) return wrongCredentials(host, errors[0], operand);
+      // It gave us a token as the one we said we are: the token does not reach so far.
+      if (response.knowsUs === true) return denied();
       return make(
         "denied",
         "registry-unauthorized",
@@ -127,12 +146,7 @@ export async function responseError(
         `vitrine login ${host}; registries say this also of what is not there`,
       );
     case 403:
-      return make(
-        "denied",
-        "registry-denied",
-        `${host} denies access to ${operand}: ${tail}`,
-        "check the name, and the rights of the account",
-      );
+      return denied();
     case 404:
       return make("not-found", unknown, `${host} has no ${operand}: ${tail}`);
     case 405:

@@ -49,6 +49,8 @@ export interface HttpResponse {
   readonly headers: ResponseHeaders;
   /** A 401 to somebody who said who he is: not the question is wrong, but the user name or the password. */
   readonly refusesCredentials?: boolean;
+  /** A 401 to a token that was given to one who had said who he is. */
+  readonly knowsUs?: boolean;
   /** Read it or `discard` it: until then the connection is taken. Errors: `registry-connection-broken`, `registry-timeout`. */
   readonly body: ByteStream;
   /** Reads what is left when it is little, so that the connection can be used again, else closes it. */

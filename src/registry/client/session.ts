@@ -66,7 +66,11 @@ export class Session {
       const wanted = this.authorizer.learn(response, scopes, authorization);
       if (wanted === undefined) {
         const refusesCredentials = authorization !== undefined && this.authorizer.sendsCredentials;
-        return { ...response, refusesCredentials };
+        return {
+          ...response,
+          refusesCredentials,
+          knowsUs: authorization !== undefined && this.authorizer.knowsUs,
+        };
       }
       // Without credentials there is nothing to answer Basic with.
       if ((await this.authorizer.header(wanted)) === undefined) return response;

@@ -32,8 +32,8 @@ export interface ClientOptions {
   readonly uid: number;
   /** `--authfile` */
   readonly authFile?: string;
-  /** `--creds`: instead of any file. */
-  readonly credentials?: Credentials;
+  /** `--creds`: instead of any file. `none`: nobody is told who we are. */
+  readonly credentials?: Credentials | "none";
   /** `--tls-verify`; undefined leaves it to registries.conf, and lets localhost be plain HTTP. */
   readonly tlsVerify?: boolean;
   /** `--cert-dir`: *.crt, *.cert and *.key for every registry. */
