@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { CLONE_NEWNS, type Op } from "../../src/kernel/mod.ts";
 import { Bench, container, mountOp, testedHelper } from "../support/containers.ts";
-import { cannotRun, census, findProgram, isRoot, leftBehind, nothing } from "./support.ts";
+import { cannotRun, findProgram, isRoot, leftBehind, nothing } from "./support.ts";
 
 const host = (name: string) => ({ base: "host", path: name }) as const;
 const root = (name: string) => ({ base: "root", path: name }) as const;
@@ -20,10 +20,9 @@ after(() => bench.close());
 const shell = (script: string) => ["/bin/sh", "-c", script];
 
 test("the program runs as pid 1 of its own tree and its status is passed on", async () => {
-  const found = census();
   const done = bench.run(container(bench, { argv: shell("echo $$; cat; exit 42") }), "hello\n");
   assert.deepEqual([done.status, done.stdout, done.stderr], [42, "1\nhello\n", ""]);
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(bench.directory), nothing);
 });
 
 test("a program killed by signal n ends with 128+n", () => {
@@ -109,14 +108,13 @@ test("a group that has tasks alone, as those of resctrl, gets the pid there", ()
 });
 
 test("a failed op of the monitor ends init, and without a reporter it says so itself", async () => {
-  const found = census();
   const monitor: Op[] = [
     { op: "writeFile", path: host("/nowhere/x"), data: new Uint8Array(), create: true, mode: 0 },
   ];
   const done = bench.run(container(bench, { argv: shell("sleep 60"), monitor }));
   assert.equal(done.status, 125);
   assert.match(done.stderr, /writeFile.*\/nowhere\/x/);
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(bench.directory), nothing);
 });
 
 test("a tolerated errno counts as done", () => {
@@ -188,7 +186,6 @@ test("signals are passed on", async () => {
 });
 
 test("a signal during the setup ends it and leaves nothing", async () => {
-  const found = census();
   const fifo = path.join(bench.directory, "start");
   spawnSync("mkfifo", [fifo]);
   const mark = path.join(bench.directory, "setup");
@@ -205,7 +202,7 @@ test("a signal during the setup ends it and leaves nothing", async () => {
   const [status] = await once(child, "close");
   assert.equal(status, 143);
   assert.equal(fs.existsSync(mark), false);
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(bench.directory), nothing);
 });
 
 test("awaitStart holds the program until the FIFO has a byte", async () => {
@@ -226,12 +223,11 @@ test("awaitStart holds the program until the FIFO has a byte", async () => {
 });
 
 test("the container dies with a monitor that is killed", async () => {
-  const found = census();
   const child = bench.start(container(bench, { argv: shell("echo ready; sleep 60") }));
   await once(child.stdout, "data");
   child.kill("SIGKILL");
   await once(child, "close");
-  assert.deepEqual(await leftBehind(found), nothing);
+  assert.deepEqual(await leftBehind(bench.directory), nothing);
 });
 
 test("with --init orphans are reaped, signals arrive and the status is the program's", async () => {

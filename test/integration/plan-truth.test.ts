@@ -27,7 +27,7 @@ import {
   readPidFile,
 } from "../../src/runtime/mod.ts";
 import { checkPlan, type ProbeFacts, probeArguments } from "../support/plan-truth.ts";
-import { cannotRun, census, helper, isRoot, leftBehind, nothing, removeTree, repository } from "./support.ts";
+import { cannotRun, helper, isRoot, leftBehind, nothing, removeTree, repository } from "./support.ts";
 
 const host = probeHost();
 const probe = path.join(repository, "build/probe");
@@ -525,14 +525,13 @@ for (const one of cases) {
   test(`what is inside is what the plan said: ${one.name}`, async (t) => {
     const reason = whyNot(one);
     if (reason !== undefined) return cannotRun(t, reason);
-    const before = census();
     const { plan, base } = compileCase(one);
     const seen = look(plan, base);
     checkPlan(plan, seen);
     one.more?.(seen, plan);
     assert.deepEqual({ ...readExitFile(path.join(base, "exit")), time: 0 }, { code: 0, signal: 0, time: 0 });
     assert.ok((readPidFile(path.join(base, "pid"))?.pid ?? 0) > 0);
-    assert.deepEqual(await leftBehind(before), nothing);
+    assert.deepEqual(await leftBehind(directory), nothing);
   });
 }
 

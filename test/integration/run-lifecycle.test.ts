@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { makeRunWorld, until } from "./run-support.ts";
-import { cannotRun, findProgram, vitrine } from "./support.ts";
+import { cannotRun, census, findProgram, isRoot, vitrine } from "./support.ts";
 
 const world = makeRunWorld("lifecycle");
 after(async () => {
@@ -45,6 +45,17 @@ function ps(...flags: readonly string[]): readonly Record<string, unknown>[] {
   assert.equal(done.status, 0, done.stderr);
   return JSON.parse(done.stdout) as Record<string, unknown>[];
 }
+
+test("what a container holds while it runs is seen by the census that finds it gone at the end", async () => {
+  const running = await start(["--rm"], "echo ready; sleep 60");
+  const { processes, cgroups } = census(world.directory);
+  assert.notDeepEqual(processes, []);
+  if (isRoot) assert.notDeepEqual(cgroups, []);
+  running.child.kill("SIGKILL");
+  await running.ended;
+  await until(() => (ps("--all").length === 0 ? true : undefined), "the next command's sweep");
+  await world.assertClean();
+});
 
 test("a container without --rm stays, with how it ended", () => {
   const done = world.run(["run", "-q", "--name", "kept", "-l", "team=glass", "probe", "sh", "-c", "exit 3"]);

@@ -1,18 +1,8 @@
-/** A world with the probe image in it, and the census around each file of `run` tests. */
+/** A world with the probe image in it, and the census at the end of each file of `run` tests. */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  type Census,
-  census,
-  fixtures,
-  leftBehind,
-  makeWorld,
-  nothing,
-  type Result,
-  slowness,
-  type World,
-} from "./support.ts";
+import { fixtures, leftBehind, makeWorld, nothing, type Result, slowness, type World } from "./support.ts";
 
 export interface RunWorld extends World {
   /** `run --rm --quiet FLAGS… probe COMMAND…` */
@@ -25,7 +15,6 @@ export interface RunWorld extends World {
 
 /** The image `probe`: busybox and two users, `user` (1000, groups staff and audio) and `other` (1001). */
 export function makeRunWorld(name: string): RunWorld {
-  const before: Census = census();
   const world = makeWorld(name);
   // The unprivileged user's container must be able to look into it.
   fs.chmodSync(world.directory, 0o755);
@@ -42,7 +31,7 @@ export function makeRunWorld(name: string): RunWorld {
       return done.stdout.replace(/\n$/, "");
     },
     async assertClean() {
-      assert.deepEqual(await leftBehind(before), nothing);
+      assert.deepEqual(await leftBehind(world.directory), nothing);
       for (const directory of ["root/containers", "root/names", "run/containers"]) {
         const full = path.join(world.directory, directory);
         assert.deepEqual(fs.existsSync(full) ? fs.readdirSync(full) : [], [], directory);

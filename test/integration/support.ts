@@ -104,53 +104,75 @@ export function removeTree(directory: string): void {
   }
 }
 
-/** What a machine holds that a container may leave behind. Two of these are compared around a test. */
+/** What containers of one test directory hold of the machine, and may leave behind. */
 export interface Census {
   readonly mounts: readonly string[];
   readonly cgroups: readonly string[];
   readonly processes: readonly string[];
 }
 
-export function census(): Census {
-  const mounts = fs
-    .readFileSync("/proc/self/mountinfo", "utf8")
+/**
+ * Looks at what belongs to `directory` alone, a name that no other test has, because other tests run at the same time:
+ * mounts of it, cgroups of the containers that its store knew or that are called as its entries are, and our processes that
+ * were told of it, live in it or see it mounted.
+ */
+export function census(directory: string): Census {
+  const mounts = read("/proc/self/mountinfo")
     .split("\n")
-    .filter((line) => /vitrine|\/vt-/.test(line));
-  const cgroups: string[] = [];
-  for (const line of fs.readFileSync("/proc/self/mounts", "utf8").split("\n")) {
+    .filter((line) => line.includes(directory));
+  const processes: string[] = [];
+  for (const pid of fs.readdirSync("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    const comm = read(`/proc/${pid}/comm`).trim();
+    // What waits for pid 1 to reap it has nothing left but its number.
+    if (!comm.startsWith("vitrine-") || /\) Z /.test(read(`/proc/${pid}/stat`))) continue;
+    const told = ["cmdline", "environ", "mountinfo"].map((name) => read(`/proc/${pid}/${name}`));
+    if (told.some((text) => text.includes(directory)) || workingDirectory(pid).startsWith(directory))
+      processes.push(`${pid} ${comm}`);
+  }
+  return { mounts, cgroups: cgroupsOf(directory), processes };
+}
+
+function cgroupsOf(directory: string): readonly string[] {
+  const events = ["events.1", "events"].map((name) => read(path.join(directory, "root", name))).join("");
+  const ids = new Set([...events.matchAll(/"type":"container","id":"([0-9a-f]{64})"/g)].map(([, id]) => id!));
+  const named = new Set(fs.existsSync(directory) ? fs.readdirSync(directory) : []);
+  const found: string[] = [];
+  for (const line of read("/proc/self/mounts").split("\n")) {
     const [, point, type] = line.split(" ");
     if (point === undefined || (type !== "cgroup" && type !== "cgroup2")) continue;
     const base = path.join(point, "vitrine");
     if (!fs.existsSync(base)) continue;
     for (const entry of fs.readdirSync(base, { withFileTypes: true })) {
-      if (entry.isDirectory()) cgroups.push(path.join(base, entry.name));
+      if (entry.isDirectory() && (ids.has(entry.name) || named.has(entry.name)))
+        found.push(path.join(base, entry.name));
     }
   }
-  const processes: string[] = [];
-  for (const pid of fs.readdirSync("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    try {
-      const comm = fs.readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-      // What waits for pid 1 to reap it has nothing left but its number.
-      const zombie = /\) Z /.test(fs.readFileSync(`/proc/${pid}/stat`, "latin1"));
-      if (comm.startsWith("vitrine-") && !zombie) processes.push(`${pid} ${comm}`);
-    } catch {
-      // The process ended between the listing and the read.
-    }
-  }
-  return { mounts, cgroups, processes };
+  return found;
 }
 
-/** Waits until nothing is there that was not before; returns what still is after `milliseconds`. */
-export async function leftBehind(before: Census, milliseconds = 3000 * slowness): Promise<Census> {
+/** Empty where the file is not there, not ours to read, or of a process that ended meanwhile. */
+function read(file: string): string {
+  try {
+    return fs.readFileSync(file, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return fs.readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
+}
+
+/** Waits until nothing of `directory` is there; returns what still is after `milliseconds`. */
+export async function leftBehind(directory: string, milliseconds = 30_000 * slowness): Promise<Census> {
   const deadline = Date.now() + milliseconds;
   for (;;) {
-    const now = census();
-    const left: Census = {
-      mounts: now.mounts.filter((line) => !before.mounts.includes(line)),
-      cgroups: now.cgroups.filter((line) => !before.cgroups.includes(line)),
-      processes: now.processes.filter((line) => !before.processes.includes(line)),
-    };
+    const left = census(directory);
     const count = left.mounts.length + left.cgroups.length + left.processes.length;
     if (count === 0 || Date.now() > deadline) return left;
     await new Promise((resolve) => setTimeout(resolve, 20));
