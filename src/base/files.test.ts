@@ -150,3 +150,25 @@ test("removal follows no link and opens what is closed", async () => {
     removeTree(path.join(dir, "missing"));
   });
 });
+
+test("of two that remove the same tree neither fails", async () => {
+  await withDirectory(async (dir) => {
+    const trees = Array.from({ length: 300 }, (_, at) => path.join(dir, `t${at}`, "a"));
+    for (const tree of trees) fs.mkdirSync(tree, { recursive: true });
+    // Each sees what the other has begun: they go through the list from the same side, once both are there.
+    const code = `
+      import { removeTree } from ${JSON.stringify(path.join(import.meta.dirname, "files.ts"))};
+      import * as fs from "node:fs";
+      fs.writeFileSync(process.argv.at(-1), "");
+      while (fs.readdirSync(${JSON.stringify(dir)}).filter((name) => name.startsWith("ready")).length < 2);
+      for (let at = 0; at < ${trees.length}; at++) removeTree(${JSON.stringify(dir)} + "/t" + at);`;
+    const script = path.join(dir, "remove.mts");
+    fs.writeFileSync(script, code);
+    const ended = ["ready1", "ready2"].map((mark) => {
+      const child = spawn(process.execPath, [script, path.join(dir, mark)], { stdio: "inherit" });
+      return new Promise((resolve) => child.on("exit", resolve));
+    });
+    assert.deepEqual(await Promise.all(ended), [0, 0]);
+    assert.deepEqual(fs.readdirSync(dir).sort(), ["ready1", "ready2", "remove.mts"]);
+  });
+});

@@ -211,7 +211,7 @@ function privacyProblem(stat: fs.Stats): string | undefined {
 
 /**
  * Removes `target` and all below it without following a link; a directory of ours that we cannot read is opened up first. Missing
- * is success. Only for trees that nobody else writes to: it walks by path. A container's root filesystem is removed by
+ * is success, and so is what another process removes meanwhile. Only for trees that nobody else writes to: it walks by path. A container's root filesystem is removed by
  * the helper.
  */
 export function removeTree(target: string): void {
@@ -233,12 +233,13 @@ function removeEntry(target: Buffer): void {
       // Not ours: the calls below give the error.
     }
   }
-  for (const name of fs.readdirSync(target, { encoding: "buffer" })) {
-    removeEntry(Buffer.concat([target, Buffer.from("/"), name]));
-  }
   try {
+    for (const name of fs.readdirSync(target, { encoding: "buffer" })) {
+      removeEntry(Buffer.concat([target, Buffer.from("/"), name]));
+    }
     fs.rmdirSync(target);
   } catch (error) {
+    // A monitor that ends removes the same tree.
     if (errnoOf(error) !== "ENOENT") throw error;
   }
 }

@@ -209,7 +209,7 @@ test("a killed unpacking is swept by the next command about containers", async (
   reimport();
   const child = world.start(["run", "--rm", "-q", "probe", "true"]);
   const closed = new Promise((resolve) => child.once("close", resolve));
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (
     child.exitCode === null &&
     !fs.readdirSync(at("tmp")).some((name) => name.startsWith("layer.")) &&

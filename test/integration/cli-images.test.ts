@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { until } from "./run-support.ts";
 import { cannotRun, findProgram, fixtures, makeWorld, vitrine, type World } from "./support.ts";
 
 const probe = path.join(fixtures, "probe.tar");
@@ -293,7 +294,7 @@ describe("signals", () => {
     it(`${signal} ends a load that waits, and leaves nothing`, async () => {
       const child = world.start(["load"]);
       child.stdin!.write(fs.readFileSync(probe).subarray(0, 100_000));
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await until(() => (leftInTmp().length > 0 ? true : undefined), "the load to begin");
       const ended = new Promise((resolve) => child.once("exit", (code) => resolve(code)));
       child.kill(signal);
       assert.equal(await ended, status);

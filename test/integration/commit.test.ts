@@ -221,7 +221,7 @@ test("a container stands still while it is committed, and goes on after", (t) =>
   vitrine("commit", "-q", "-p", running, "local/still");
   assert.equal(vitrine("inspect", "-f", "{{.State.Paused}}", running), "false");
   const before = vitrine("exec", running, "cat", "/count");
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (vitrine("exec", running, "cat", "/count") === before)
     assert.ok(Date.now() < deadline, "it does not go on");
   vitrine("rm", "-f", running);

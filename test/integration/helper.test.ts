@@ -277,11 +277,11 @@ test("programs of the host get the state with init's pid, and their failure is t
 });
 
 test("a hook that hangs is killed", () => {
-  const slow: Op = { ...hooked("", "sleep 60"), timeoutSeconds: 1 } as Op;
+  const slow: Op = { ...hooked("", "sleep 600"), timeoutSeconds: 1 } as Op;
   const began = Date.now();
-  const done = bench.run(container(bench, { monitor: [slow], argv: shell("sleep 60") }));
+  const done = bench.run(container(bench, { monitor: [slow], argv: shell("sleep 600") }));
   assert.equal(done.status, 125);
-  assert.ok(Date.now() - began < 10_000);
+  assert.ok(Date.now() - began < 60_000);
 });
 
 test("mask and readonly paths hold, and the null device must be one", () => {
@@ -359,7 +359,7 @@ function onTerminal(ops: Parameters<Bench["run"]>[0], setup: string, input: stri
   return spawnSync("script", ["-qec", text, "/dev/null"], {
     input,
     encoding: "utf8",
-    timeout: 30_000,
+    timeout: 120_000,
     env: { ...process.env, ASAN_OPTIONS: "detect_leaks=0" },
   });
 }

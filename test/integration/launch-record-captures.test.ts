@@ -94,7 +94,7 @@ function call(words: readonly string[], cwd = world.directory) {
     stdio: [...stdio],
     env: world.env,
     cwd,
-    timeout: 30_000,
+    timeout: 120_000,
   });
   fs.closeSync(fd);
   return { status: done.status, text: fs.readFileSync(out, "utf8") };

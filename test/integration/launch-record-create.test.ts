@@ -39,7 +39,7 @@ function call(...words: readonly string[]): { readonly status: number | null; re
     stdio: ["ignore", fd, fd],
     env: world.env,
     cwd: world.directory,
-    timeout: 30_000,
+    timeout: 120_000,
   });
   fs.closeSync(fd);
   return { status: done.status, text: fs.readFileSync(out, "utf8") };

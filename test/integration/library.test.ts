@@ -37,7 +37,7 @@ function program(runtime: Runtime, source: string): string {
     env: world.env,
     cwd: project,
     encoding: "utf8",
-    timeout: 60_000,
+    timeout: 180_000,
   });
   assert.equal(done.status, 0, `${runtime}: ${done.stderr}\n${done.stdout}`);
   return done.stdout;

@@ -402,7 +402,7 @@ function compileCase(one: Case): { readonly plan: Plan; readonly base: string } 
 function look(plan: Plan, base: string): ProbeFacts {
   const file = path.join(base, "plan");
   fs.writeFileSync(file, encodePlan(plan));
-  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 120_000 });
   assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
   return JSON.parse(done.stdout) as ProbeFacts;
 }
@@ -456,7 +456,7 @@ test("a startContainer hook is a program of the container", (t) => {
     const { plan, base } = compileCase({ ...cases[0]!, config: { hooks } });
     const file = path.join(base, "plan");
     fs.writeFileSync(file, encodePlan(plan));
-    return spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+    return spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 120_000 });
   };
   // Each is on one side alone.
   assert.ok(!fs.existsSync("/bin/probe") && fs.existsSync("/bin/sh"));
@@ -490,7 +490,7 @@ test("hooks run where and when the spec says", (t) => {
   });
   const file = path.join(base, "plan");
   fs.writeFileSync(file, encodePlan(plan));
-  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 20_000 });
+  const done = spawnSync(helper, ["run", file], { encoding: "utf8", timeout: 120_000 });
   assert.equal(done.status, 0, `${done.stderr}${describeFailure(plan, done.stderr)}`);
   const seen = JSON.parse(done.stdout) as ProbeFacts;
   const lines = fs.readFileSync(log, "utf8").trim().split("\n");

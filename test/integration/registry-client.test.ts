@@ -294,7 +294,7 @@ describe("a pull", () => {
               .map((name) => fs.statSync(path.join(temporary, name), { throwIfNoEntry: false })?.size ?? 0),
           )
         : 0;
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     while (size() < 1024 * 1024 && child.exitCode === null && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }

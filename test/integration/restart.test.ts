@@ -58,55 +58,66 @@ test("on-failure leaves a success alone; always does not", async () => {
 });
 
 test("between two runs: restarting in ps and inspect, not removed without force, started already", async () => {
-  const id = detached(["--name", "again", "--restart", "always"], "exit 5");
-  // The third wait is 400 ms long.
-  await until(
-    () =>
-      Number(inspect("again", ".RestartCount")) >= 4 && status("again") === "restarting" ? true : undefined,
-    "a long wait",
-  );
+  const id = detached(["--name", "again", "--restart", "always", "--stop-timeout", "300"], "exit 5");
+  const restarts = (): number => Number(inspect("again", ".RestartCount"));
+  const looks = (): void => {
+    assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Restarting \(5\) .*ago$/);
+    assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "status=restarting"), id);
+    assert.equal(inspect("again", ".State.Restarting"), "true");
+    assert.equal(inspect("again", ".State.Running"), "true");
+    assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "restart-policy=always"), id);
+    assert.equal(vitrine("ps", "-aq", "--filter", "restart-policy=no"), "");
+    assert.notEqual(world.run(["rm", "again"]).status, 0);
+    assert.equal(vitrine("start", "again"), "again");
+  };
+  // Each wait is twice as long as the one before: in some all that is looked at fits.
+  for (let seen = -1; seen !== restarts(); ) {
+    await until(
+      () => (restarts() > Math.max(seen, 3) && status("again") === "restarting" ? true : undefined),
+      "a wait",
+    );
+    seen = restarts();
+    try {
+      looks();
+    } catch (error) {
+      if (seen === restarts()) throw error;
+    }
+  }
   const monitor = inspect("again", ".State.ConmonPid");
-  assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Restarting \(5\) .*ago$/);
-  assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "status=restarting"), id);
-  assert.equal(inspect("again", ".State.Restarting"), "true");
-  assert.equal(inspect("again", ".State.Running"), "true");
-  assert.equal(vitrine("ps", "-q", "--no-trunc", "--filter", "restart-policy=always"), id);
-  assert.equal(vitrine("ps", "-aq", "--filter", "restart-policy=no"), "");
-  assert.notEqual(world.run(["rm", "again"]).status, 0);
-  assert.equal(vitrine("start", "again"), "again");
   assert.equal(alive(monitor), true);
   const before = performance.now();
   vitrine("rm", "-f", "again");
-  assert.ok(performance.now() - before < 5000);
+  assert.ok(performance.now() - before < 60_000);
   assert.equal(alive(monitor), false);
 });
 
-for (const end of [["stop"], ["stop", "-t", "0"], ["kill"], ["kill", "-s", "TERM"]]) {
-  test(`${end.join(" ")} ends it for good, while it runs and while it waits`, async () => {
-    const [verb = "", ...flags] = end;
-    detached(
-      ["--name", "runs", "--restart", "always"],
-      'trap "exit 9" TERM; echo up; while :; do sleep 0.02; done',
-    );
-    await until(() => (vitrine("logs", "runs").includes("up") ? true : undefined), "the program");
-    vitrine(verb, ...flags, "runs");
-    await settled("runs");
-    detached(["--name", "waits", "--restart", "unless-stopped"], "exit 1");
+test("stop and kill end it for good, while it runs and while it waits", async () => {
+  const ended: string[] = [];
+  for (const [at, end] of [["stop"], ["stop", "-t", "0"], ["kill"], ["kill", "-s", "TERM"]].entries()) {
+    const [runs, waits] = [`runs${at}`, `waits${at}`];
+    const script = 'trap "exit 9" TERM; echo up; while :; do sleep 0.02; done';
+    detached(["--name", runs, "--restart", "always"], script);
+    await until(() => (vitrine("logs", runs).includes("up") ? true : undefined), "the program");
+    vitrine(...end, runs);
+    await settled(runs);
+    detached(["--name", waits, "--restart", "unless-stopped"], "exit 1");
     await until(
       () =>
-        Number(inspect("waits", ".RestartCount")) >= 3 && status("waits") === "restarting" ? true : undefined,
+        Number(inspect(waits, ".RestartCount")) >= 3 && status(waits) === "restarting" ? true : undefined,
       "a wait",
     );
-    vitrine(verb, ...flags, "waits");
-    await settled("waits");
-    const count = inspect("waits", ".RestartCount");
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    assert.equal(status("waits"), "exited");
-    assert.equal(inspect("waits", ".RestartCount"), count);
-    assert.equal(status("runs"), "exited");
-    vitrine("rm", "runs", "waits");
-  });
-}
+    vitrine(...end, waits);
+    await settled(waits);
+    ended.push(runs, waits);
+  }
+  const look = (): string => vitrine("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", ...ended);
+  const before = look();
+  assert.deepEqual(new Set(before.split("\n").map((line) => line.split(" ")[0])), new Set(["exited"]));
+  // Longer than their waits were.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  assert.equal(look(), before);
+  vitrine("rm", ...ended);
+});
 
 test("kill: which signals end it for good is as docker has it", async () => {
   for (const [at, { signal, flags, comesBack }] of killCases.entries()) {
@@ -145,7 +156,7 @@ test("many stops at the moment of a restart: none is lost", async () => {
   for (let round = 0; round < 12; round++) {
     detached(["--name", "race", "--restart", "always"], "exit 1");
     // The second wait takes 200 ms: stops fall before, into and after it.
-    await until(() => (inspect("race", ".RestartCount") === "1" ? true : undefined), "a restart");
+    await until(() => (Number(inspect("race", ".RestartCount")) >= 1 ? true : undefined), "a restart");
     await new Promise((resolve) => setTimeout(resolve, 60 + round * 20));
     vitrine("stop", "-t", "0", "race");
     assert.equal(status("race"), "exited", `round ${round}`);

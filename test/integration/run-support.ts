@@ -58,7 +58,7 @@ export function mountOptions(mounts: string, point: string): readonly string[] |
 }
 
 /** Waits until `ready` gives something; fails after `milliseconds`. */
-export async function until<T>(ready: () => T | undefined, what: string, milliseconds = 15_000): Promise<T> {
+export async function until<T>(ready: () => T | undefined, what: string, milliseconds = 60_000): Promise<T> {
   const deadline = Date.now() + milliseconds * slowness;
   for (;;) {
     const value = ready();

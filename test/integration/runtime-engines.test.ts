@@ -47,7 +47,7 @@ function call(program: string, args: readonly string[], env: NodeJS.ProcessEnv =
     cwd: work,
     env: { PATH: process.env["PATH"], HOME: work, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"], ...env },
     encoding: "utf8",
-    timeout: 60_000,
+    timeout: 180_000,
   });
   if (done.error !== undefined) throw done.error;
   return { status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };
@@ -104,7 +104,7 @@ function unmountBelow(directory: string): void {
 }
 
 async function until(what: string, done: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 150; turn++) {
+  for (let turn = 0; turn < 600; turn++) {
     if (done()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

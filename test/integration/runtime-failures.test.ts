@@ -36,7 +36,7 @@ function call(...args: readonly string[]) {
   const fd = fs.openSync(out, "w");
   fs.rmSync(logFile, { force: true });
   const words = ["--root", root, "--log", logFile, "--log-format", "json", ...args];
-  const done = spawnSync(runtime, words, { stdio: ["ignore", fd, fd], timeout: 30_000 });
+  const done = spawnSync(runtime, words, { stdio: ["ignore", fd, fd], timeout: 120_000 });
   fs.closeSync(fd);
   const log = fs.existsSync(logFile) ? fs.readFileSync(logFile, "utf8").trim().split("\n") : [];
   return { status: done.status, text: fs.readFileSync(out, "utf8"), log };
@@ -44,7 +44,7 @@ function call(...args: readonly string[]) {
 
 /** Mounts, cgroups and processes of these tests that are there, once all had the time to go. */
 async function leftBehind(): Promise<readonly string[]> {
-  for (let turn = 0; turn < 150 && traces().length > 0; turn++) {
+  for (let turn = 0; turn < 1500 && traces().length > 0; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return traces();
@@ -252,7 +252,7 @@ asRoot("kill -9 of the runtime before any op: delete --force leaves nothing", as
       continue;
     }
     fs.writeFileSync(lifecycleFiles(path.dirname(plan)).plan, encodePlan({ ops: dyingAt(ops, at) }));
-    const done = spawnSync(helper, ["run", plan], { stdio: "ignore", timeout: 20_000 });
+    const done = spawnSync(helper, ["run", plan], { stdio: "ignore", timeout: 120_000 });
     assert.equal(done.signal, "SIGKILL", `op ${at} (${ops[at]!.op.op}): ${done.status}`);
     const removed = call("delete", "--force", id);
     assert.equal(removed.status, 0, `op ${at} (${ops[at]!.op.op}): ${removed.text}`);

@@ -116,7 +116,7 @@ test("a command killed while it unpacks leaves what the next one sweeps", async 
   for (let attempt = 0; attempt < 10 && caught < 3; attempt++) {
     const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: "ignore" });
     const ended = new Promise((resolve) => child.on("exit", resolve));
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     while (Date.now() < deadline && child.exitCode === null) {
       if (leftovers(world).some((name) => name.startsWith("layer."))) break;
       await new Promise((resolve) => setTimeout(resolve, 1));

@@ -129,7 +129,7 @@ const cases: readonly {
 for (const { name, flags = [], script, cause, flag, rootOnly } of cases) {
   test(`what stood in the way is found: ${name}`, (t) => {
     if (rootOnly === true && !isRoot) return cannotRun(t, "needs a cgroup");
-    const found = why(flags, script, ["--timeout", "5"]);
+    const found = why(flags, script, ["--timeout", "30"]);
     assert.equal(found.failed, true, JSON.stringify(found.again));
     assert.ok(told(found).includes(cause), `${told(found).join("\n")}\n${found.again.output}`);
     const restriction = found.causes

@@ -55,7 +55,7 @@ export class Bench {
     const done = spawnSync(this.program, ["run", this.write(ops)], {
       input,
       env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0", ...env },
-      timeout: 60_000,
+      timeout: 120_000,
       maxBuffer: 64 * 1024 * 1024,
     });
     if (done.error !== undefined) throw done.error;

@@ -78,7 +78,7 @@ function isOf(pid: string, directory: string): boolean {
 export async function until<T>(
   ready: () => T | undefined,
   what: string | (() => string),
-  milliseconds = 20_000,
+  milliseconds = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + milliseconds * slowness;
   for (;;) {

@@ -179,7 +179,7 @@ describe("startRegistry", () => {
           raw(port, "GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: "),
           raw(port, ""),
         ]);
-        assert.ok(performance.now() - started < 8000);
+        assert.ok(performance.now() - started < 30_000);
         assert.equal((await client.get("/v2/")).status, 200);
         assert.equal(
           (await service.uploads.find("a", String(begun.headers.location).split("/").at(-1)!))?.size,
