@@ -11,6 +11,7 @@ import type { Access } from "./access/types.ts";
 import { startCarrier } from "./convey/carrier.ts";
 import { RegistryError } from "./errors.ts";
 import { type EventSink, noEvents } from "./events.ts";
+import { hastenLoopback } from "./http/connection.ts";
 import { Exchange } from "./http/exchange.ts";
 import { answerOf } from "./http/failures.ts";
 import { routeApi } from "./http/route.ts";
@@ -226,6 +227,7 @@ async function serve(
   });
   server.on("clientError", (error: Error, socket: Socket) => refuseMalformed(error, socket));
   await listen(server, options);
+  await hastenLoopback(server.address() as AddressInfo);
   return {
     server,
     async stop(milliseconds) {
