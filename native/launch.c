@@ -32,17 +32,6 @@ static const char *option_value(char **words, const char *name, size_t *taken) {
 
 static bool is_private(const struct stat *st) { return st->st_uid == geteuid() && (st->st_mode & 077) == 0; }
 
-/* As src/api/locations.ts, but for what is out of the ordinary there: false, and nothing is kept or repeated. */
-static bool runroot_of(const char *chosen, char *out, size_t size) {
-  const char *set = chosen != NULL ? chosen : getenv("VITRINE_RUNROOT");
-  struct stat st;
-  if (set != NULL && *set != 0) return *set == '/' && snprintf(out, size, "%s", set) < (int)size;
-  if (geteuid() == 0) return snprintf(out, size, "/run/vitrine") < (int)size;
-  set = getenv("XDG_RUNTIME_DIR");
-  if (set == NULL || *set != '/' || lstat(set, &st) != 0 || !S_ISDIR(st.st_mode) || !is_private(&st)) return false;
-  return snprintf(out, size, "%s/vitrine", set) < (int)size;
-}
-
 /* Ours alone, whoever made the directories above it. */
 static int open_launches(const char *runroot) {
   struct stat st;
@@ -119,7 +108,7 @@ static bool sum_is_right(const uint8_t *header, const uint8_t *body, size_t size
 /* Its state; -1: it is no record, or one of another id alone. */
 static int check_header(const uint8_t *bytes, size_t size, const char *id) {
   static const uint32_t magic = 0x43524c56;
-  if (size < HEADER_BYTES || number_at(bytes, 0) != magic || number_at(bytes, 1) != 2 || number_at(bytes, 2) > STATE_USED ||
+  if (size < HEADER_BYTES || number_at(bytes, 0) != magic || number_at(bytes, 1) != 3 || number_at(bytes, 2) > STATE_USED ||
       number_at(bytes, 3) != size - HEADER_BYTES || !sum_is_right(bytes, bytes + HEADER_BYTES, size - HEADER_BYTES))
     return -1;
   const char *names = (const char *)bytes + NAMES_AT;
@@ -210,13 +199,13 @@ static char **read_globals(char **words, const char **runroot) {
 }
 
 /* The verb of `vitrine-runtime [--root DIR] VERB …`; NULL where it is not told for sure. */
-static char **read_runtime_verb(char **words) {
-  static const char *const valued[] = {"--root", "--log", "--log-format", "--rootless", NULL};
+static char **read_runtime_verb(char **words, const char **root) {
+  static const char *const valued[] = {"--log", "--log-format", "--rootless", NULL};
   size_t taken;
   while (*words != NULL && **words == '-') {
     bool plain = strcmp(*words, "--debug") == 0 || strcmp(*words, "--systemd-cgroup") == 0;
-    const char *value = NULL;
-    taken = 1;
+    const char *value = option_value(words, "--root", &taken);
+    if (value != NULL) *root = value;
     for (size_t i = 0; !plain && value == NULL && valued[i] != NULL; i++) value = option_value(words, valued[i], &taken);
     if (!plain && value == NULL) return NULL;
     words += taken;
@@ -224,13 +213,16 @@ static char **read_runtime_verb(char **words) {
   return *words == NULL ? NULL : words;
 }
 
+static bool is_plain_id(const char *id) {
+  if (*id == '-' || *id == '.' || strlen(id) > 200 || strlen(id) < 2) return false;
+  return id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")] == 0;
+}
+
 /* `create [OPTIONS] ID`: the id. */
 static const char *created_id(char **words) {
   const char *last = NULL;
   while (*words != NULL) last = *words++;
-  if (last == NULL || *last == '-' || *last == '.' || strlen(last) > 200 || strlen(last) < 2) return NULL;
-  size_t plain = strspn(last, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-");
-  return last[plain] == 0 ? last : NULL;
+  return last;
 }
 
 /* `exec [OPTIONS] ID COMMAND …`: the id. */
@@ -247,26 +239,33 @@ static const char *entered_id(char **words) {
   return *words;
 }
 
+/* `vitrine-runtime create` and `exec`: the id is the command line's. */
+static bool is_repeatable_verb(struct launch_start *start, const char **told) {
+  static char directory[PATH_MAX];
+  char root[PATH_MAX];
+  const char *chosen = NULL;
+  char **verb = read_runtime_verb(start->argv + 2, &chosen);
+  if (verb == NULL) return false;
+  bool creates = strcmp(*verb, "create") == 0;
+  if (!creates && strcmp(*verb, "exec") != 0) return false;
+  *told = start->id = creates ? created_id(verb + 1) : entered_id(verb + 1);
+  if (start->id == NULL || !is_plain_id(start->id)) return false;
+  if (!launch_capture_words(start, start->argv + 2, creates)) return false;
+  if (creates) return true;
+  return launch_runtime_root(chosen, root, sizeof root) &&
+         snprintf(directory, sizeof directory, "%s/%s", root, start->id) < (int)sizeof directory &&
+         launch_capture_container(start, directory);
+}
+
 /* What is told of the id: nothing where the engine makes it up, "" where the container is there already. */
 static bool is_repeatable(struct launch_start *start, bool runtime, const char **runroot, const char **told) {
-  char **verb = runtime ? read_runtime_verb(start->argv + 2) : read_globals(start->argv + 1, runroot);
+  if (runtime) return is_repeatable_verb(start, told);
+  char **verb = read_globals(start->argv + 1, runroot);
   if (verb == NULL || *verb == NULL) return false;
-  if (!runtime) {
-    if (strcmp(*verb, "container") == 0 && verb[1] != NULL) verb++;
-    /* These are about a container that is there. */
-    if (strcmp(*verb, "start") == 0 || strcmp(*verb, "exec") == 0) *told = "";
-    return *told != NULL || strcmp(*verb, "run") == 0;
-  }
-  if (strcmp(*verb, "exec") == 0) {
-    *told = "";
-    if ((start->container = entered_id(verb + 1)) == NULL) return false;
-  }
-  if (start->container == NULL && strcmp(*verb, "create") != 0) return false;
-  if (start->container == NULL) {
-    if ((start->id = created_id(verb + 1)) == NULL) return false;
-    *told = start->id;
-  }
-  return launch_capture_words(start, start->argv + 2);
+  if (strcmp(*verb, "container") == 0 && verb[1] != NULL) verb++;
+  /* These are about a container that is there. */
+  if (strcmp(*verb, "start") == 0 || strcmp(*verb, "exec") == 0) *told = "";
+  return *told != NULL || strcmp(*verb, "run") == 0;
 }
 
 /* Becomes the helper where there is a record that serves. True: the engine is to be asked for another. */
@@ -298,7 +297,7 @@ size_t launch_or_ask(const struct launch_start *given, bool runtime, char *varia
   start.captures = &captures;
   if (wanted != NULL && strcmp(wanted, "0") == 0) return 0;
   if (!is_repeatable(&start, runtime, &chosen, &told)) return 0;
-  if (!runroot_of(chosen, runroot, sizeof runroot)) return 0;
+  if (!launch_runroot(chosen, runroot, sizeof runroot)) return 0;
   int launches = open_launches(runroot);
   if (launches < 0 || !launch_key_of(&start, &key)) return 0;
   bool wants_another = try_record(launches, &start, &key);

@@ -18,8 +18,10 @@ struct launch_text {
 
 /* What differs from container to container beside its id: docs/launch-record.md, "Captures". The codes are those of
    src/cli/launch-record/captures.ts. */
-enum launch_capture_kind { CAPTURE_PATH = 1, CAPTURE_LOOSE_PATH, CAPTURE_HEX, CAPTURE_DATE, CAPTURE_ORDER };
-enum { LAUNCH_CAPTURES_MAX = 48, LAUNCH_CAPTURE_BYTES = 1024, LAUNCH_HEX_MIN = 12, LAUNCH_HEX_MAX = 128 };
+enum launch_capture_kind { CAPTURE_PATH = 1, CAPTURE_LOOSE_PATH, CAPTURE_HEX, CAPTURE_DATE, CAPTURE_ORDER, CAPTURE_PID, CAPTURE_NUMBER };
+enum { LAUNCH_CAPTURES_MAX = 48, LAUNCH_CAPTURE_BYTES = 1024, LAUNCH_HEX_MIN = 12, LAUNCH_HEX_MAX = 128, LAUNCH_NUMBER_MAX = 20 };
+/* In a plan `/proc` is followed by so many bytes of slashes and a process's number: src/runtime/lifecycle/join.ts. */
+enum { LAUNCH_PADDED_PID = 11 };
 struct launch_captures {
   struct {
     uint8_t kind;
@@ -29,27 +31,33 @@ struct launch_captures {
 };
 
 /* What stands for the engine: argv, of which the word `id` (NULL: the id is made up) and captures may be others, and programs.
-   `file`: of a container's own; NULL or empty: none. */
+   `files`: of a container's own; NULL or empty: none. */
+enum { LAUNCH_FILES = 2 };
 struct launch_start {
   char **argv;
   const char *id;
-  /* A container that is there: its id is in the key. */
-  const char *container;
   const char *engine, *helper;
-  const char *file;
+  const char *files[LAUNCH_FILES];
   struct launch_captures *captures;
 };
 
 bool launch_key_of(const struct launch_start *start, struct launch_key *out);
 
 /* Captures of a command line, and the file that tells of its container. False: there are too many. */
-bool launch_capture_words(struct launch_start *start, char **words);
+bool launch_capture_words(struct launch_start *start, char **words, bool creates);
+/* The same of a container that is there: what `create` wrote down of it in `directory`. */
+bool launch_capture_container(struct launch_start *start, const char *directory);
 /* The length of what may be captured here, where no letter or digit is before it; 0: nothing. */
 size_t launch_hex_length(const char *at, const char *end);
 size_t launch_date_length(const char *at, const char *end);
 bool launch_is_letter_or_digit(char byte);
 /* Where a captured value (its index), or the id (-1), begins at `at`, with neither letter nor digit beside it: its length; else 0. */
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index);
+
+/* Where state is kept. False: the engine is to say. */
+bool launch_runroot(const char *chosen, char *out, size_t size);
+bool launch_runtime_root(const char *chosen, char *out, size_t size);
+bool launch_in_first_user_namespace(void);
 
 /* What is new at each start. The codes are src/cli/launch-record/slots.ts's. */
 enum launch_slot {
@@ -110,7 +118,7 @@ bool launch_start_time(const char *pid, char *out, size_t size);
 
 enum launch_note {
   FACT_ACCESS = 1, FACT_STAT, FACT_CONTENT, FACT_LINK, FACT_REAL_PATH, FACT_MONITORS, FACT_TEMPORARIES, FACT_PROCESS,
-  FACT_ENDED, FACT_IDS, FACT_KIND,
+  FACT_ENDED, FACT_IDS, FACT_KIND, FACT_NAMESPACES,
   STEP_MAKE_DIRECTORY = 16, STEP_OPEN, STEP_BELOW, STEP_WRITE, STEP_SYNC, STEP_CLOSE, STEP_RENAME, STEP_SYMLINK, STEP_MODE,
   STEP_OWNER, STEP_TIMES, STEP_PRINT, STEP_EXECUTE, STEP_REMOVE
 };

@@ -3,6 +3,7 @@
  * of a start, so that the next container's start has the same, and put into the record's texts anew.
  */
 #include "launch.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static bool add_digits(struct launch_captures *captures, const char *id, const c
   return true;
 }
 
-bool launch_capture_words(struct launch_start *start, char **words) {
+bool launch_capture_words(struct launch_start *start, char **words, bool creates) {
   static const struct {
     const char *name;
     uint8_t kind;
@@ -113,14 +114,13 @@ bool launch_capture_words(struct launch_start *start, char **words) {
   static char directory[PATH_MAX];
   static char config[PATH_MAX];
   struct launch_captures *captures = start->captures;
-  const char *id = start->id != NULL ? start->id : start->container;
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
     const char *value = value_of(words, paths[i].name);
     if (value != NULL && is_plain_path(value) && !add(captures, paths[i].kind, value, strlen(value))) return false;
   }
-  if (getcwd(directory, sizeof directory) == NULL || !add_digits(captures, id, directory)) return false;
+  if (getcwd(directory, sizeof directory) == NULL || !add_digits(captures, start->id, directory)) return false;
   for (char **word = words; *word != NULL; word++) {
-    if (!add_digits(captures, id, *word)) return false;
+    if (!add_digits(captures, start->id, *word)) return false;
   }
   const char *process = value_of(words, "--process");
   const char *bundle = value_of(words, "--bundle");
@@ -129,11 +129,36 @@ bool launch_capture_words(struct launch_start *start, char **words) {
   /* A pipe, as of `--process <(…)`, can be read once: by the engine. */
   struct stat st;
   if (process != NULL && (stat(process, &st) != 0 || !S_ISREG(st.st_mode))) return false;
-  start->file = process;
-  if (start->id == NULL || value_of(words, "--config") != NULL || value_of(words, "-f") != NULL) return true;
+  start->files[0] = process;
+  if (!creates || value_of(words, "--config") != NULL || value_of(words, "-f") != NULL) return true;
   int length = snprintf(config, sizeof config, "%s/config.json", bundle == NULL ? directory : bundle);
-  start->file = length > 0 && (size_t)length < sizeof config ? config : NULL;
+  start->files[0] = length > 0 && (size_t)length < sizeof config ? config : NULL;
   return true;
+}
+
+/* The first string of this name in a file that the engine wrote as JSON, where quotation marks within strings are escaped. */
+static char *string_in(char *text, const char *head) {
+  char *value = strstr(text, head);
+  char *end = value == NULL ? NULL : strchr(value += strlen(head), '"');
+  if (end == NULL) return NULL;
+  *end = 0;
+  return value;
+}
+
+bool launch_capture_container(struct launch_start *start, const char *directory) {
+  static char config[PATH_MAX];
+  static char text[4096];
+  char path[PATH_MAX];
+  int length = snprintf(config, sizeof config, "%s/config.json", directory);
+  if (length <= 0 || (size_t)length >= sizeof config || snprintf(path, sizeof path, "%s/state.json", directory) >= (int)sizeof path)
+    return false;
+  start->files[1] = config;
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  text[got < 0 ? 0 : got] = 0;
+  const char *bundle = string_in(text, "\"bundle\":\"");
+  return bundle == NULL || !is_plain_path(bundle) || add(start->captures, CAPTURE_PATH, bundle, strlen(bundle));
 }
 
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index) {

@@ -1,5 +1,6 @@
 /* What the engine found when the record was made: whether it is still so. */
 #include "launch.h"
+#include "sys.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -60,11 +61,48 @@ static bool kind_is(struct launch_reader *r, struct launch_values *values, bool 
   return error == 0 && (st.st_mode & S_IFMT) == kind;
 }
 
+/*
+ * A regular file in the root of another process, `/proc/PID/root/…`: whoever is in there may put a link that leads to the host's
+ * files, or a device, in its place. The engine has resolved its links: now there may be none.
+ */
+static int open_beneath(const char *path, size_t root_length) {
+  char root[32];
+  struct stat st;
+  snprintf(root, sizeof root, "%.*s", (int)root_length, path);
+  int above = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (above < 0) return -1;
+  int found = k_openat2(above, path + root_length + 1, O_PATH, 0, K_RESOLVE_BENEATH | K_RESOLVE_NO_SYMLINKS);
+  int error = errno;
+  close(above);
+  errno = error;
+  if (found < 0) return -1;
+  snprintf(root, sizeof root, "/proc/self/fd/%d", found);
+  int fd = fstat(found, &st) == 0 && S_ISREG(st.st_mode) ? open(root, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+  close(found);
+  if (fd < 0) errno = ENXIO;
+  return fd;
+}
+
+/* The length of `/proc/PID/root`, where a path begins with it and goes on. */
+static size_t process_root_length(const char *path) {
+  static const char head[] = "/proc/";
+  static const char tail[] = "/root/";
+  if (strncmp(path, head, sizeof head - 1) != 0) return 0;
+  size_t digits = strspn(path + sizeof head - 1, "0123456789");
+  if (digits == 0 || digits > 10 || strncmp(path + sizeof head - 1 + digits, tail, sizeof tail - 1) != 0) return 0;
+  return sizeof head - 1 + digits + sizeof tail - 2;
+}
+
+/* Not blocking: there may be a FIFO now. */
+static int open_to_read(const char *path) {
+  size_t root_length = process_root_length(path);
+  return root_length > 0 ? open_beneath(path, root_length) : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 /* At most so many bytes; -1 with errno. */
 static ssize_t read_file(const char *path, char *out, size_t size) {
   size_t filled = 0;
-  /* Not blocking: there may be a FIFO now. */
-  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  int fd = open_to_read(path);
   if (fd < 0) return -1;
   while (filled < size) {
     ssize_t got = read(fd, out + filled, size - filled);
@@ -252,11 +290,33 @@ static bool no_dead_temporaries(struct launch_reader *r, struct launch_values *v
 static bool process_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   char started[32] = "";
   const char *pid = launch_string(r, values);
-  struct launch_text expected = launch_plain(r);
+  struct launch_text expected = launch_text(r, values);
   if (r->bad || dry) return !r->bad;
   if (strlen(pid) > 10 || pid[strspn(pid, "0123456789")] != 0) return false;
   bool lives = launch_start_time(pid, started, sizeof started);
   return lives == (expected.length > 0) && strlen(started) == expected.length && memcmp(started, expected.at, expected.length) == 0;
+}
+
+/* Which namespaces of a process are not ours: a bit for each, in the order of src/runtime/lifecycle/join.ts. */
+static bool namespaces_are(struct launch_reader *r, struct launch_values *values, bool dry) {
+  static const char *const names[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
+  const char *directory = launch_string(r, values);
+  uint32_t expected = launch_u32(r);
+  uint32_t found = 0;
+  if (r->bad || dry) return !r->bad;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[PATH_MAX];
+    char theirs[64];
+    char ours[64];
+    if (snprintf(path, sizeof path, "%s/%s", directory, names[i]) >= (int)sizeof path) return false;
+    ssize_t length = readlink(path, theirs, sizeof theirs);
+    if (length < 0 && errno == ENOENT) continue;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+    ssize_t own = readlink(path, ours, sizeof ours);
+    if (length < 0 || (own < 0 && errno != ENOENT)) return false;
+    if (own != length || memcmp(ours, theirs, (size_t)length) != 0) found |= 1u << i;
+  }
+  return found == expected;
 }
 
 /* --- containers --- */
@@ -333,6 +393,8 @@ static bool fact(uint8_t kind, struct launch_reader *r, struct launch_values *va
     return ids_are(r, values, dry);
   case FACT_KIND:
     return kind_is(r, values, dry);
+  case FACT_NAMESPACES:
+    return namespaces_are(r, values, dry);
   default:
     r->bad = true;
     return false;

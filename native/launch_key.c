@@ -53,6 +53,16 @@ static bool add_cut(struct sha256 *s, const struct launch_start *start, const ch
   return cut;
 }
 
+/* How many there are, and of which kinds: those of a container are not in its words. */
+static void add_captures(struct sha256 *s, const struct launch_start *start) {
+  size_t count = start->captures == NULL ? 0 : start->captures->count;
+  add_number(s, count);
+  for (size_t i = 0; i < count; i++) {
+    add_number(s, start->captures->list[i].kind);
+    add_captured(s, start, (int)i, start->captures->list[i].text.length);
+  }
+}
+
 static void add_words(struct sha256 *s, const struct launch_start *start, char **words) {
   size_t count = 0;
   while (words[count] != NULL) count++;
@@ -144,14 +154,20 @@ static bool may_move(const char *at, const char *end) {
  * mounts with other options at other places have another record (podman has its four in one of four orders). That two files are
  * told apart here saves time alone; the record's facts hold the file itself.
  */
-static void add_file(struct sha256 *s, const struct launch_start *start) {
+static void add_file(struct sha256 *s, const struct launch_start *start, const char *file) {
   static char text[128 * 1024];
   struct sums sums = {{0, 0}, {0, 0}};
   struct piece piece = {0, false, false};
-  ssize_t size = start->file == NULL || *start->file != '/' ? -1 : read_some(start->file, text, sizeof text);
+  ssize_t size = file == NULL || *file != '/' ? -1 : read_some(file, text, sizeof text);
   const char *end = text + (size < 0 ? 0 : size);
   finish(&piece, &sums);
   for (const char *at = text; at < end;) {
+    /* An indented line: no string has a line's end in it. */
+    if (*at == '\n') {
+      do at++;
+      while (at < end && *at == ' ');
+      continue;
+    }
     int index = -2;
     bool inside = at > text && launch_is_letter_or_digit(at[-1]);
     size_t length = inside ? 0 : launch_captured_length(start, text, at, end, &index);
@@ -256,11 +272,11 @@ static void add_streams(struct sha256 *s) {
 bool launch_key_of(const struct launch_start *start, struct launch_key *out) {
   struct sha256 s;
   sha256_begin(&s);
-  add_text(&s, "vitrine launch 2");
+  add_text(&s, "vitrine launch 3");
   add_words(&s, start, start->argv);
-  add_text(&s, start->container == NULL ? "" : start->container);
+  add_captures(&s, start);
   add_words(&s, start, environ);
-  add_file(&s, start);
+  for (size_t i = 0; i < LAUNCH_FILES; i++) add_file(&s, start, start->files[i]);
   add_identity(&s, "/proc/self/exe", true);
   add_identity(&s, start->engine, true);
   add_identity(&s, start->helper, true);

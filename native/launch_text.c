@@ -58,6 +58,7 @@ enum {
   PART_CAPTURED = 32, /* u8 which */
   PART_FRESH,         /* u8 which, u8 kind, u32 length (of digits) */
   PART_ORDER,         /* u8 which, u8 how many, plain between them, so many texts: in an order of this start's own */
+  PART_PADDED,        /* u8 which: a process's number, with slashes before it */
 };
 enum { ORDER_MAX = 128, LITERALS_MAX = 4096 };
 
@@ -73,6 +74,9 @@ static struct launch_text literal_part(struct launch_reader *r, const struct lau
   else literals[literal_count++] = literal;
   return literal;
 }
+
+/* Found wherever it stands; others stand at certain places alone. */
+static bool is_word(uint8_t kind) { return kind != CAPTURE_ORDER && kind != CAPTURE_PID && kind != CAPTURE_NUMBER; }
 
 static bool holds(struct launch_text literal, struct launch_text value) {
   const char *end = literal.at + literal.length;
@@ -90,7 +94,7 @@ bool launch_values_are_apart(const struct launch_values *values) {
   const struct launch_captures *captures = &values->captures;
   for (size_t i = 0; i < captures->count; i++) {
     struct launch_text value = captures->list[i].text;
-    if (value.length == 0 || captures->list[i].kind == CAPTURE_ORDER || !values->seen[i].any) continue;
+    if (value.length == 0 || !is_word(captures->list[i].kind) || !values->seen[i].any) continue;
     for (size_t j = 0; j < literal_count; j++) {
       if (holds(literals[j], value)) return false;
     }
@@ -131,9 +135,9 @@ static bool capture(struct launch_reader *r, struct launch_values *values, uint8
   struct launch_captures *captures = &values->captures;
   if (index >= values->seen_count) r->bad = true;
   if (r->bad) return false;
-  if (kind != CAPTURE_ORDER) {
+  if (is_word(kind)) {
     for (size_t i = 0; i < captures->count; i++) {
-      if (is_known(values, (uint8_t)i) && captures->list[i].kind != CAPTURE_ORDER && is_same(captures->list[i].text, value)) return false;
+      if (is_known(values, (uint8_t)i) && is_word(captures->list[i].kind) && is_same(captures->list[i].text, value)) return false;
     }
     for (int i = SLOT_ID; i <= SLOT_NAME; i++) {
       if (strlen(values->text[i]) == value.length && memcmp(values->text[i], value.at, value.length) == 0) return false;
@@ -177,6 +181,7 @@ static void skip_text(struct launch_reader *r) {
       launch_plain(r);
       break;
     case PART_CAPTURED:
+    case PART_PADDED:
       launch_u8(r);
       break;
     case PART_FRESH:
@@ -219,6 +224,13 @@ static void append_order(struct launch_reader *r, const struct launch_values *va
   }
 }
 
+static void append_padded(struct launch_reader *r, const struct launch_values *values) {
+  const struct launch_text *value = captured(r, values, launch_u8(r));
+  if (value->length >= LAUNCH_PADDED_PID) r->bad = true;
+  for (size_t length = value->length; length < LAUNCH_PADDED_PID && !r->bad; length++) append(r, "/", 1);
+  append(r, value->at, value->length);
+}
+
 static void append_text(struct launch_reader *r, const struct launch_values *values, bool nested) {
   uint32_t parts = launch_u32(r);
   while (parts-- > 0 && !r->bad) {
@@ -229,6 +241,8 @@ static void append_text(struct launch_reader *r, const struct launch_values *val
     } else if (kind == PART_CAPTURED) {
       const struct launch_text *value = captured(r, values, launch_u8(r));
       append(r, value->at, value->length);
+    } else if (kind == PART_PADDED) {
+      append_padded(r, values);
     } else if (kind == PART_ORDER && !nested) {
       append_order(r, values);
     } else {
@@ -276,6 +290,9 @@ size_t launch_text_bound(struct launch_reader r, const struct launch_values *val
     } else if (kind == PART_CAPTURED) {
       uint8_t index = launch_u8(&r);
       bound += is_known(values, index) ? values->captures.list[index].text.length : LAUNCH_CAPTURE_BYTES;
+    } else if (kind == PART_PADDED) {
+      launch_u8(&r);
+      bound += LAUNCH_PADDED_PID;
     } else if (kind == PART_FRESH) {
       launch_u8(&r);
       launch_u8(&r);
@@ -300,16 +317,33 @@ static bool match_bytes(struct cursor *c, struct launch_text expected) {
   return true;
 }
 
+static bool is_fresh_kind(uint8_t kind) {
+  return kind == CAPTURE_HEX || kind == CAPTURE_DATE || kind == CAPTURE_PID || kind == CAPTURE_NUMBER;
+}
+
+/* Without a nought before it, so that it is told in one way. */
+static size_t number_length(const char *at, const char *end) {
+  size_t length = 0;
+  while (at + length < end && at[length] >= '0' && at[length] <= '9') length++;
+  bool ends = at + length == end || !launch_is_letter_or_digit(at[length]);
+  return ends && length > 0 && length <= LAUNCH_NUMBER_MAX && (length == 1 || *at != '0') ? length : 0;
+}
+
+static size_t fresh_length(uint8_t kind, const char *at, const char *end) {
+  if (kind == CAPTURE_HEX) return launch_hex_length(at, end);
+  return kind == CAPTURE_DATE ? launch_date_length(at, end) : number_length(at, end);
+}
+
 static bool match_fresh(struct launch_reader *r, struct launch_values *values, struct cursor *c) {
   uint8_t index = launch_u8(r);
   uint8_t kind = launch_u8(r);
   uint32_t wanted = launch_u32(r);
-  if (r->bad || (kind != CAPTURE_HEX && kind != CAPTURE_DATE)) {
+  if (r->bad || !is_fresh_kind(kind)) {
     r->bad = true;
     return false;
   }
   bool inside = c->at > c->begin && launch_is_letter_or_digit(c->at[-1]);
-  size_t length = kind == CAPTURE_HEX ? launch_hex_length(c->at, c->end) : launch_date_length(c->at, c->end);
+  size_t length = fresh_length(kind, c->at, c->end);
   if (inside || length == 0 || (kind == CAPTURE_HEX && length != wanted)) return false;
   struct launch_text value = {memory + used, length};
   append(r, c->at, length);
@@ -391,7 +425,7 @@ static void fresh_dry(struct launch_reader *r, struct launch_values *values) {
   uint8_t index = launch_u8(r);
   uint8_t kind = launch_u8(r);
   value.length = launch_u32(r);
-  if (value.length > LAUNCH_HEX_MAX || (kind != CAPTURE_HEX && kind != CAPTURE_DATE)) r->bad = true;
+  if (value.length > LAUNCH_HEX_MAX || !is_fresh_kind(kind)) r->bad = true;
   for (size_t i = 0; i < value.length && !r->bad; i++) append(r, "0", 1);
   set(r, values, index, kind, value);
 }
@@ -419,7 +453,7 @@ void launch_match_dry(struct launch_reader *r, struct launch_values *values) {
     uint8_t kind = launch_u8(r);
     /* Orders do not stand within orders: `read_order` sees to it. */
     if (kind == PART_LITERAL) launch_plain(r);
-    else if (kind == PART_CAPTURED) captured(r, values, launch_u8(r));
+    else if (kind == PART_CAPTURED || kind == PART_PADDED) captured(r, values, launch_u8(r));
     else if (kind == PART_FRESH) fresh_dry(r, values);
     else if (kind == PART_ORDER) order_dry(r, values);
     else slot(r, values, kind);

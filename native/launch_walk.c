@@ -293,7 +293,7 @@ static bool read_seen(struct walk *w) {
 }
 
 static const char *name_of(uint8_t kind) {
-  static const char *const names[] = {"", "access", "stat", "content", "link", "real path", "monitors", "temporaries", "process", "ended", "ids", "kind"};
+  static const char *const names[] = {"", "access", "stat", "content", "link", "real path", "monitors", "temporaries", "process", "ended", "ids", "kind", "namespaces"};
   return kind < sizeof names / sizeof *names ? names[kind] : "a step";
 }
 

@@ -3,6 +3,7 @@
  * the container's directory. Whatever is out of the ordinary here or there is the engine's, which then has the same
  * command line.
  */
+#include "launch.h"
 #include "launcher.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -83,20 +84,6 @@ static const char *signal_number(const char *word) {
   return NULL;
 }
 
-static bool in_first_user_namespace(void) {
-  char map[64];
-  char *at = map;
-  int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return true;
-  ssize_t got = read(fd, map, sizeof map - 1);
-  close(fd);
-  if (got <= 0) return true;
-  map[got] = 0;
-  unsigned long first = strtoul(at, &at, 10);
-  unsigned long host = strtoul(at, &at, 10);
-  return first == 0 && host == 0 && strtoul(at, &at, 10) == 4294967295ul;
-}
-
 void try_runtime_verb(char *self, char *name, char **words) {
   struct line line = {.next = words};
   char helper[PATH_MAX];
@@ -106,7 +93,7 @@ void try_runtime_verb(char *self, char *name, char **words) {
   if (!read_globals(&line) || !read_verb(&line) || !id_is_plain(line.id)) return;
   if (getenv("VITRINE_HELPER") != NULL) return;
   if (line.root == NULL) {
-    if (geteuid() != 0 || !in_first_user_namespace()) return;
+    if (geteuid() != 0 || !launch_in_first_user_namespace()) return;
     line.root = "/run/vitrine-runtime";
   }
   if (snprintf(directory, sizeof directory, "%s/%s", line.root, line.id) >= (int)sizeof directory) return;

@@ -45,15 +45,18 @@ static void text(const char *literal, unsigned slot) {
 
 /* A part of its own. */
 static void captured(unsigned index) { u8(32), u8(index); }
+static void padded(unsigned index) { u8(35), u8(index); }
 static void fresh(unsigned index, unsigned kind, unsigned length) { u8(33), u8(index), u8(kind), u32(length); }
 
 /* Values that were seen, then one note of every kind, with a program at the end. */
 static void make_body(void) {
-  u32(4);
+  u32(6);
   u8(1), plain("/bundle/1");
   u8(1), plain("0123456789ab");
   u8(1), plain("2026-01-02T03:04:05Z");
   u8(1), u32(2), u8(1), u8(0);
+  u8(1), plain("4711");
+  u8(1), plain("99");
   u32(0);
   u32(10);
   plain("able red");
@@ -67,11 +70,15 @@ static void make_body(void) {
   u8(34), u8(3), u8(2), plain(","), text("A=", 0), u32(2), u8(0), plain("B="), captured(1);
   u8(0), plain("}");
   u8(FACT_KIND), u8(1), u32(0), u32(0100000), u32(1), captured(0);
+  u8(FACT_CONTENT), u32(0), u8(0), text("/state/process", 0), u8(0);
+  u32(4), fresh(4, CAPTURE_PID, 0), u8(0), plain(" "), fresh(5, CAPTURE_NUMBER, 0), u8(0), plain("\n");
+  u8(FACT_PROCESS), u32(1), captured(4), u32(1), captured(5);
+  u8(FACT_NAMESPACES), u32(3), u8(0), plain("/proc/"), captured(4), u8(0), plain("/ns"), u32(5);
   u8(FACT_LINK), u32(0), text("/proc/self/ns/pid", 0), text("pid:[1]", 0);
   u8(FACT_REAL_PATH), text("/usr", 0), text("/usr", 0);
   u8(FACT_MONITORS), text("/run/vitrine/containers", 0), u32(8);
   u8(FACT_TEMPORARIES), text("/run/x", 0);
-  u8(FACT_PROCESS), text("1", 0), plain("12");
+  u8(FACT_PROCESS), text("1", 0), text("12", 0);
   u8(FACT_ENDED), text("/nowhere/exit", 0);
   u8(FACT_IDS), text("/nowhere/containers", 0), plain("0a"), plain("");
   u8(STEP_MAKE_DIRECTORY), u32(0700), u8(0), text("/nowhere/", SLOT_ID);
@@ -86,7 +93,8 @@ static void make_body(void) {
   u8(STEP_TIMES), u64(0), u64(1), text("/nowhere/d", SLOT_DATE);
   u8(STEP_REMOVE), text("/nowhere/e", SLOT_ID);
   u8(STEP_PRINT), u8(2), text("warning\n", 0);
-  u8(STEP_EXECUTE), text("/nowhere/program", 0), u64(1024), u32(2), text("a", 0), text("b", SLOT_PID), u32(1), text("A=b", 0);
+  u8(STEP_EXECUTE), text("/nowhere/program", 0), u64(1024), u32(3), text("a", 0), text("b", SLOT_PID), u32(3), u8(0), plain("/proc"), padded(4), u8(0), plain("/ns"),
+    u32(1), text("A=b", 0);
 }
 
 static bool is_whole(const uint8_t *bytes, size_t size) {
@@ -175,6 +183,38 @@ static void test_captures(void) {
   used = 0;
 }
 
+/* A process that is told by two numbers, and what is put in their place. */
+static bool process_matches(const char *bytes, bool any, struct launch_values *values) {
+  used = 0;
+  u32(4), fresh(0, CAPTURE_PID, 0), u8(0), plain(" "), fresh(1, CAPTURE_NUMBER, 0), u8(0), plain("\n");
+  launch_forget_texts();
+  CHECK(launch_make_values(values, "c1", NULL));
+  values->seen_count = 2;
+  static char pid[] = "4711";
+  static char time[] = "99";
+  for (int i = 0; i < 2; i++) values->seen[i].any = any;
+  values->seen[0].text = (struct launch_text){pid, 4};
+  values->seen[1].text = (struct launch_text){time, 2};
+  struct launch_reader r = {body, body + used, false};
+  return launch_match(&r, values, bytes, strlen(bytes), false);
+}
+
+static void test_processes(void) {
+  static struct launch_values v;
+  CHECK(process_matches("1234567 99\n", true, &v));
+  used = 0;
+  u32(3), u8(0), plain("/proc"), padded(0), u8(0), plain("/ns");
+  struct launch_reader r = {body, body + used, false};
+  CHECK(strcmp(launch_string(&r, &v), "/proc////1234567/ns") == 0 && !r.bad);
+  /* The number of another value, or of a text: what stands at certain places alone need not be apart. */
+  CHECK(process_matches("99 99\n", true, &v) && launch_values_are_apart(&v));
+  static const char *const others[] = {"4711 99", "4711  99\n", "04711 99\n", "4711 99 \n", "x4711 99\n", "-1 99\n", "4711x 99\n", " 99\n", "123456789012345678901 9\n", ""};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) CHECK(!process_matches(others[i], true, &v));
+  CHECK(process_matches("4711 99\n", false, &v) && !v.is_news);
+  CHECK(!process_matches("4711 98\n", false, &v) && v.is_news);
+  used = 0;
+}
+
 /* The same command line but for values: one key; another word: another. */
 static void test_words(void) {
   struct launch_key keys[4];
@@ -190,8 +230,8 @@ static void test_words(void) {
     memcpy(words, lines[i], sizeof words);
     captures.count = 0;
     struct launch_start start = {.argv = words, .id = words[7], .engine = "/e", .helper = "/h", .captures = &captures};
-    CHECK(launch_capture_words(&start, words + 2));
-    CHECK(captures.count == (i == 2 ? 1 : 2) && strncmp(start.file, "/b/", 3) == 0);
+    CHECK(launch_capture_words(&start, words + 2, true));
+    CHECK(captures.count == (i == 2 ? 1 : 2) && strncmp(start.files[0], "/b/", 3) == 0);
     CHECK(launch_key_of(&start, &keys[i]));
   }
   CHECK(strcmp(keys[0].name, keys[1].name) == 0);
@@ -201,6 +241,7 @@ static void test_words(void) {
 int main(void) {
   test_names();
   test_captures();
+  test_processes();
   test_words();
   make_body();
   CHECK(is_whole(body, used));

@@ -26,6 +26,8 @@ export function readBeneath(root: string, file: string): Uint8Array | undefined 
       const kind = fileKind(here, { follow: false });
       if (kind === "missing") return undefined;
       if (kind === "link") target = fs.readlinkSync(here);
+      // A device does something when it is opened.
+      else if (kind !== "directory" && kind !== "file") return undefined;
     } catch {
       return undefined;
     }

@@ -17,6 +17,8 @@ export interface Noter {
   readonly temporaries: (directory: string) => () => void;
   /** When a process began is asked; the returned function is told it, undefined when it has ended. */
   readonly startTime: (pid: number) => (time: string | undefined) => void;
+  /** Which namespaces of `/proc/PID/ns` are not ours is asked; the returned function is told it, a bit for each of cgroup, ipc, mnt, net, pid, time, user, uts. */
+  readonly namespaces: (directory: string) => (foreign: number) => void;
   /** Of this file, until the returned function is called, only that it holds how a container ended is asked. */
   readonly endedAlone: (file: string) => () => void;
   /** Containers are looked for by the beginnings of their ids; the returned function is told which there are, undefined when that failed. */

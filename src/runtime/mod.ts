@@ -30,7 +30,7 @@ export {
 } from "./lifecycle/create.ts";
 export { completeEnvironment } from "./lifecycle/environment.ts";
 export { compileExec, type ExecInput } from "./lifecycle/exec.ts";
-export { foreignNamespaces, setgroupsDeniedFor } from "./lifecycle/join.ts";
+export { foreignNamespaces, paddedPidLength, setgroupsDeniedFor } from "./lifecycle/join.ts";
 export {
   diesWithInit,
   files as lifecycleFiles,

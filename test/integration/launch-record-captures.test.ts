@@ -345,3 +345,162 @@ asRoot("exec with a process.json of its own, in a directory of its own", () => {
   assert.ok(!withoutEngine(world, () => exec(6)));
   assert.ok(withoutEngine(world, exec));
 });
+
+// --- exec in containers that are new ---
+
+const sleeping = (config: Config): void => {
+  config.process = { ...config.process!, args: ["/bin/sleep", "1000"] };
+};
+
+/** Its `create` is not counted. */
+function running(change: (config: Config, made: Made) => void = () => {}): Made {
+  const made = make((config, made) => {
+    sleeping(config);
+    change(config, made);
+  });
+  world.env["VITRINE_LAUNCH_RECORD"] = "0";
+  create(made);
+  delete world.env["VITRINE_LAUNCH_RECORD"];
+  assert.equal(call(["start", made.id]).status, 0);
+  return made;
+}
+
+const remove = ({ id }: Made) => assert.equal(call(["delete", "--force", id]).status, 0);
+
+/** By flags, and by a process.json of its own as engines write it. */
+const kinds: Readonly<Record<string, (made: Made) => readonly string[]>> = {
+  flags: ({ id }) => ["exec", "--env", "WORD=x", id, "/bin/sh", "-c", 'echo "$WORD $(hostname)"; exit 5'],
+  "process.json": ({ id, bundle }) => {
+    const file = path.join(bundle, `process-${Math.trunc(1e6 * Math.random())}`);
+    const args = ["/bin/sh", "-c", 'echo "$WORD $(hostname)"; exit 5'];
+    const env = inTurn(["PATH=/bin", "WORD=x", `HOSTNAME=${id.slice(0, 12)}`, "HOME=/"], 2);
+    fs.writeFileSync(file, JSON.stringify({ user: { uid: 0, gid: 0 }, args, env, cwd: "/" }));
+    return ["--log", path.join(bundle, "log"), "exec", "--process", file, id];
+  },
+};
+
+for (const [kind, words] of Object.entries(kinds)) {
+  asRoot(`the first exec in a new container, by ${kind}`, () => {
+    const exec = (made: Made): void => {
+      const done = call(words(made), made.bundle);
+      assert.deepEqual(done, { status: 5, text: `x ${made.id.slice(0, 12)}\n` });
+      const left = fs.readdirSync(path.join(root, made.id)).filter((name) => name.startsWith("exec"));
+      assert.deepEqual(left, []);
+    };
+    warm(() => {
+      const made = running();
+      exec(made);
+      remove(made);
+    });
+    const made = running();
+    assert.ok(withoutEngine(world, () => exec(made)));
+    assert.ok(withoutEngine(world, () => exec(made)));
+    const other = running();
+    assert.ok(withoutEngine(world, () => exec(other)));
+    for (const one of [made, other]) remove(one);
+  });
+}
+
+asRoot("exec only in the container that is meant, while it runs and is as those were", () => {
+  const words = kinds["flags"]!;
+  const exec = (made: Made) => call(words(made), made.bundle);
+  warm(() => {
+    const made = running();
+    assert.equal(exec(made).status, 5);
+    remove(made);
+  });
+  const byEngine = (made: Made): ReturnType<typeof call> => {
+    let done: ReturnType<typeof call> | undefined;
+    assert.ok(!withoutEngine(world, () => (done = exec(made))));
+    return done!;
+  };
+  const refused = (made: Made, message: RegExp): void => {
+    const done = byEngine(made);
+    assert.equal(done.status, 255, done.text);
+    assert.match(done.text, message);
+  };
+  const made = running();
+  const fileOf = ({ id }: Made, name: string) => path.join(root, id, name);
+  const processFile = fileOf(made, "process");
+  const told = fs.readFileSync(processFile, "utf8");
+  const [pid, time] = told.trim().split(" ");
+  // A process that has its pid by now began at another time.
+  for (const text of [`${pid} ${Number(time) + 1}\n`, `${process.pid} ${time}\n`, "4194304 1\n"]) {
+    fs.writeFileSync(processFile, text);
+    refused(made, /stopped container/);
+  }
+  fs.writeFileSync(processFile, told);
+  assert.ok(withoutEngine(world, () => assert.equal(exec(made).status, 5)));
+  assert.equal(call(["pause", made.id]).status, 0);
+  refused(made, /paused/);
+  assert.equal(call(["resume", made.id]).status, 0);
+  assert.equal(call(["kill", made.id, "KILL"]).status, 0);
+  const stopped = () =>
+    (JSON.parse(call(["state", made.id]).text) as { status: string }).status === "stopped";
+  for (let turns = 0; turns < 200 && !stopped(); turns++) spawnSync("sleep", ["0.05"]);
+  refused(made, /stopped container/);
+  remove(made);
+  refused(made, /does not exist/);
+  const others: Readonly<Record<string, (config: Config, made: Made) => void>> = {
+    "another variable": (config) => {
+      config.process!.env = config.process!.env!.map((one: string) => one.replace("A=1", "A=2"));
+    },
+    "other capabilities": (config) => {
+      config.process!.capabilities = {
+        bounding: ["CAP_KILL"],
+        permitted: ["CAP_KILL"],
+        effective: ["CAP_KILL"],
+      };
+    },
+    "the host's network": (config) => {
+      config.linux!.namespaces = config.linux!.namespaces!.filter(
+        ({ type }: { type: string }) => type !== "network",
+      );
+    },
+    "another user": (config) => {
+      config.process!.user = { uid: 1000, gid: 1000 };
+    },
+  };
+  for (const [what, change] of Object.entries(others)) {
+    const other = running(change);
+    assert.equal(byEngine(other).status, 5, what);
+    remove(other);
+  }
+  const same = running();
+  assert.ok(withoutEngine(world, () => assert.equal(exec(same).status, 5)));
+  remove(same);
+});
+
+asRoot(
+  "what a container puts in place of /etc/passwd is not followed out of it, and no device is opened",
+  () => {
+    // Without HOME it is looked up.
+    const withoutHome = (config: Config): void => {
+      config.process!.env = config.process!.env!.filter((one: string) => !one.startsWith("HOME="));
+    };
+    const words = ({ id }: Made) => ["exec", id, "/bin/sh", "-c", 'echo "$HOME"'];
+    const exec = (made: Made) => call(words(made), made.bundle);
+    warm(() => {
+      const made = running(withoutHome);
+      assert.deepEqual(exec(made), { status: 0, text: "/root\n" });
+      remove(made);
+    });
+    const made = running(withoutHome);
+    const passwd = path.join(world.directory, "layers", made.layer, "merged/etc/passwd");
+    const text = fs.readFileSync(passwd);
+    assert.ok(withoutEngine(world, () => assert.equal(exec(made).text, "/root\n")));
+    // The same text, but it is the host's file.
+    const outside = path.join(world.directory, "passwd");
+    fs.writeFileSync(outside, text);
+    fs.rmSync(passwd);
+    fs.symlinkSync(outside, passwd);
+    assert.ok(!withoutEngine(world, () => assert.equal(exec(made).text, "/\n")));
+    fs.rmSync(passwd);
+    assert.equal(spawnSync("mknod", [passwd, "p"]).status, 0);
+    assert.ok(!withoutEngine(world, () => assert.equal(exec(made).text, "/\n")));
+    fs.rmSync(passwd);
+    fs.writeFileSync(passwd, text);
+    warmUp(world, () => assert.equal(exec(made).text, "/root\n"));
+    remove(made);
+  },
+);

@@ -41,7 +41,7 @@ export function readRecord(bytes: Uint8Array): {
     for (let parts = u32(); parts > 0; parts--) {
       const kind = u8();
       if (kind === 0) whole += plain();
-      else if (kind === 32) whole += `<${u8()}>`;
+      else if (kind === 32 || kind === 35) whole += `<${u8()}>`;
       else if (kind === 33) {
         whole += `<${u8()}>`;
         skip(5);
@@ -74,10 +74,11 @@ export function readRecord(bytes: Uint8Array): {
     5: () => [text(), text()],
     6: () => [text(), String(u32())],
     7: () => [text()],
-    8: () => [text(), plain()],
+    8: () => [text(), text()],
     9: () => [text()],
     10: () => [text(), plain(), plain()],
     11: () => [skip(9), text()].slice(1) as string[],
+    12: () => [text(), String(u32())],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],

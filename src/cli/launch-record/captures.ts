@@ -2,7 +2,15 @@
  * What an engine gives each container of its own beside the id, found in what was read: docs/launch-record.md, "Captures".
  * Texts are bytes as latin1. The kinds are those of native/launch.h.
  */
-export const captureKinds = { path: 1, loosePath: 2, digits: 3, date: 4, order: 5 } as const;
+export const captureKinds = {
+  path: 1,
+  loosePath: 2,
+  digits: 3,
+  date: 4,
+  order: 5,
+  pid: 6,
+  number: 7,
+} as const;
 
 export interface Capture {
   readonly kind: number;
@@ -29,10 +37,27 @@ export interface FreshToken {
   readonly value: string;
 }
 
+/** A process and when it began, as all of a file (src/runtime/state.ts) or of a record. They stand nowhere else but in `/proc/PID/…`. */
+const processes = [
+  /^(?<pid>\d{1,10}) (?<number>\d{1,20})(?: pid:\[\d+\])?\n?$/dg,
+  /"(?:creator|monitor)":\{"pid":(?<pid>\d{1,10}),"startTime":"(?<number>\d{1,20})"/dg,
+];
+
+/** In the order of the text. Of a pid the next one is when its process began. */
 export function freshTokens(text: string): readonly FreshToken[] {
-  return Array.from(text.matchAll(fresh), (match) => ({
+  const words = Array.from(text.matchAll(fresh), (match) => ({
     start: match.index,
     kind: match.groups?.["digits"] === undefined ? captureKinds.date : captureKinds.digits,
     value: match[0],
+  }));
+  const numbers = processes.flatMap((pattern) => [...text.matchAll(pattern)].flatMap(numbersOf));
+  return [...words, ...numbers].toSorted((left, right) => left.start - right.start);
+}
+
+function numbersOf({ groups = {}, indices }: RegExpExecArray): readonly FreshToken[] {
+  return (["pid", "number"] as const).map((name) => ({
+    start: indices!.groups![name]![0],
+    kind: captureKinds[name],
+    value: groups[name]!,
   }));
 }

@@ -9,7 +9,7 @@ export const headerBytes = 256;
 const namesAt = 32;
 /** `VLRC`, little endian. */
 const magic = 0x4352_4c56;
-const version = 2;
+const version = 3;
 
 const codes: Readonly<Record<Note["kind"], number>> = {
   access: 1,
@@ -23,6 +23,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   ended: 9,
   ids: 10,
   fileKind: 11,
+  namespaces: 12,
   makeDirectory: 16,
   open: 17,
   below: 18,
@@ -262,8 +263,11 @@ class Writer {
         this.plain(note.id);
         break;
       case "process":
+        this.#process(note.path, note.time);
+        break;
+      case "namespaces":
         this.#text(note.path);
-        this.plain(note.time);
+        this.u32(note.foreign);
         break;
       default:
         this.#step(note);
@@ -355,6 +359,12 @@ class Writer {
     this.#parts(this.#slots?.foundOf(bytes) ?? [{ kind: "literal", bytes }]);
   }
 
+  #process(pid: string, time: string): void {
+    const literal = (text: string) => [{ kind: "literal", bytes: Buffer.from(text) }] as const;
+    for (const parts of this.#slots?.processOf(pid, time) ?? [literal(pid), literal(time)])
+      this.#parts(parts);
+  }
+
   /** The codes are those of native/launch_text.c. */
   #parts(parts: readonly Part[]): void {
     this.u32(parts.length);
@@ -369,6 +379,10 @@ class Writer {
           break;
         case "captured":
           this.u8(32);
+          this.u8(part.index);
+          break;
+        case "padded":
+          this.u8(35);
           this.u8(part.index);
           break;
         case "fresh":

@@ -118,6 +118,13 @@ class Noting {
           if (pid !== process.pid) this.#fact({ kind: "process", path: String(pid), time: time ?? "" });
         };
       },
+      namespaces: (path: string) => {
+        this.#covered += 1;
+        return (foreign: number) => {
+          this.#covered -= 1;
+          this.#fact({ kind: "namespaces", path, foreign });
+        };
+      },
       endedAlone: (file: string) => {
         this.#ended = file;
         return () => {

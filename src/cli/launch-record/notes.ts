@@ -50,6 +50,8 @@ export type Fact =
     }
   /** `time` empty: there is none that has not ended. */
   | { readonly kind: "process"; readonly path: string; readonly time: string }
+  /** Which of the namespaces that are named in a directory `/proc/PID/ns` are not ours: a bit for each (`Noter.namespaces`). */
+  | { readonly kind: "namespaces"; readonly path: string; readonly foreign: number }
   /** The file holds how a container ended, in the words of a monitor; which, and when, was not asked. */
   | { readonly kind: "ended"; readonly path: string }
   /** Which containers have directories whose names begin so: the one, or none where `id` is empty. */

@@ -27,6 +27,7 @@ function shownPart(part: Part): string {
     case "slot":
       return `<${part.slot}>`;
     case "captured":
+    case "padded":
       return `<${part.index}>`;
     case "fresh":
       return `<new ${part.index}>`;
@@ -86,6 +87,7 @@ const literal = {
   partsOf: (bytes: Uint8Array) => [{ kind: "literal", bytes }] as const,
   foundOf: (bytes: Uint8Array) => [{ kind: "literal", bytes }] as const,
   templateOf: (bytes: Uint8Array) => [{ kind: "literal", bytes }] as const,
+  processOf: () => [[], []] as const,
   temporaryLength: () => 0,
   captures: () => [],
 };
@@ -153,6 +155,25 @@ test("digits and dates of a container's own file are captured, and no number or 
     finder.captures().map(({ kind }) => kind),
     [1, 2, captureKinds.digits, captureKinds.digits, captureKinds.date],
   );
+});
+
+test("a container's process is known by its number at certain places alone", () => {
+  const finder = slotFinder(own);
+  const template = (text: string) => finder.templateOf(Buffer.from(text)).map(shownPart).join("");
+  const known = (text: string) => finder.partsOf(Buffer.from(text)).map(shownPart).join("");
+  assert.equal(template("4711 99\n"), "<new 3> <new 4>\n");
+  assert.equal(known("/proc/4711/ns/net 4711 /proc/47/ns 99"), "/proc/<3>/ns/net 4711 /proc/47/ns 99");
+  assert.equal(known("VPLN /proc///////4711/ns/net"), "VPLN /proc<3>/ns/net");
+  assert.throws(() => known("VPLN /proc/4711/ns/net"), /the plan holds 4711/);
+  assert.deepEqual(finder.processOf("4711", "99").flat().map(shownPart), ["<3>", "<4>"]);
+  assert.deepEqual(finder.processOf("4711", "98").flat().map(shownPart), ["4711", "98"]);
+  // Another with the same number is another value.
+  assert.equal(
+    template('{"pid":4711,"creator":{"pid":4711,"startTime":"99"}}'),
+    '{"pid":4711,"creator":{"pid":<new 5>,"startTime":"<new 6>"}}',
+  );
+  for (const plain of ["4711", "4711 99 5", "{4711 99", '"owner":{"pid":1,"startTime":"2"}'])
+    assert.equal(template(plain), plain);
 });
 
 /** As src/kernel/encode.ts writes them. */

@@ -1,4 +1,6 @@
 /** What is new each time a start is repeated, found in what was written: docs/launch-record.md, "Slots". */
+
+import { paddedPidLength } from "../../runtime/mod.ts";
 import { type Capture, captureKinds, capturesMost, freshTokens } from "./captures.ts";
 import {
   findOrder,
@@ -32,6 +34,8 @@ export type Part =
   | { readonly kind: "slot"; readonly slot: Slot }
   /** A value that was met before. */
   | { readonly kind: "captured"; readonly index: number }
+  /** A process's number with slashes before it, as long as every other: src/runtime/lifecycle/join.ts. */
+  | { readonly kind: "padded"; readonly index: number }
   /** It is met for the first time. */
   | { readonly kind: "fresh"; readonly index: number; readonly capture: Capture }
   /** Items in their canonical order; `captured` or fresh as its index tells. */
@@ -70,6 +74,8 @@ export interface SlotFinder {
   readonly foundOf: (bytes: Uint8Array) => readonly Part[];
   /** The same of a file of the container's own, where more is captured. */
   readonly templateOf: (bytes: Uint8Array) => readonly Part[];
+  /** A process and when it began. */
+  readonly processOf: (pid: string, time: string) => readonly [readonly Part[], readonly Part[]];
   /** How long the names of temporaries were that were found; 0: there was none. */
   readonly temporaryLength: () => number;
   /** In order of their indices. */
@@ -118,12 +124,13 @@ export function slotFinder(values: Values): SlotFinder {
     const indices = new Map<string, number>();
     for (const { start, kind, value } of freshTokens(text)) {
       const end = start + value.length;
-      const index = indices.get(value);
+      const index = isWord(kind) ? indices.get(value) : undefined;
       if (known.some((one) => one.start < end && start < one.end)) continue;
       if (index !== undefined) found.push({ start, end, part: { kind: "captured", index } });
       else if (captures.length < capturesMost) {
         const one = { kind, value };
-        indices.set(value, capture(one));
+        if (isWord(kind)) indices.set(value, capture(one));
+        else capture(one);
         found.push({ start, end, part: { kind: "fresh", index: captures.length - 1, capture: one } });
       }
     }
@@ -132,7 +139,11 @@ export function slotFinder(values: Values): SlotFinder {
   const listsIn = (text: string): Found[] =>
     orderedLists(text, values.reasons).flatMap((list) => {
       const order = orderOf(list, captures.length);
-      if (captures.length >= capturesMost || orders.some((one) => namesOf(one) === namesOf(order))) return [];
+      // The same list once more, in the same order: it could not be told which of the two a plan has.
+      const isKnown = orders.some(
+        (one) => namesOf(one) === namesOf(order) && placesOf(one) === placesOf(order),
+      );
+      if (captures.length >= capturesMost || isKnown) return [];
       capture({ kind: captureKinds.order, value: placesOf(order) });
       orders.push(order);
       return [orderPart(order, list, freshIn)];
@@ -150,6 +161,14 @@ export function slotFinder(values: Values): SlotFinder {
     foundOf: through(findKnown),
     // Lists first: what is met in them is known in the rest.
     templateOf: through((text) => freshIn(text, listsIn(text))),
+    processOf: (pid, time) => {
+      const index = captures.findIndex(
+        (one, at) => one.kind === captureKinds.pid && one.value === pid && captures[at + 1]?.value === time,
+      );
+      const literal = (text: string) => [{ kind: "literal", bytes: Buffer.from(text) }] as const;
+      if (index < 0) return [literal(pid), literal(time)];
+      return [[{ kind: "captured", index }], [{ kind: "captured", index: index + 1 }]];
+    },
     temporaryLength: () => temporaryLength,
     captures: () => captures,
   };
@@ -164,6 +183,8 @@ interface Words {
   readonly all: RegExp;
   readonly found: RegExp;
   readonly parts: ReadonlyMap<string, Found["part"]>;
+  /** By their captures' indices. */
+  readonly pids: ReadonlyMap<number, string>;
 }
 
 function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonly Capture[]): Words {
@@ -175,10 +196,14 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
   ];
   const parts = new Map<string, Found["part"]>();
   for (const [index, { kind, value }] of captures.entries()) {
-    if (kind !== captureKinds.order) parts.set(value, { kind: "captured", index });
+    if (isWord(kind)) parts.set(value, { kind: "captured", index });
   }
   for (const [word, slot] of slots) if (word !== undefined) parts.set(word, { kind: "slot", slot });
   const longestFirst = [...parts.keys()].toSorted((a, b) => b.length - a.length);
+  const pids = new Map(
+    captures.flatMap(({ kind, value }, index) => (kind === captureKinds.pid ? [[index, value]] : [])),
+  );
+  const processes = Array.from(pids, ([index, one]) => `(?<=/proc)(?<process${index}>/+${one})(?=/)`);
   // What was made up is found anywhere; what somebody chose may be part of a word.
   const plain = longestFirst.map((word) => (isMadeUp(word, short, name) ? escaped(word) : alone(word)));
   const patterns = [
@@ -187,6 +212,7 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
     `(?<temporary>\\.${pid}-${startTime}-\\d+-[0-9a-f]+\\.tmp)`,
     `(?<ownPid3>${pid}) (?<ownStart3>${startTime}) pid:\\[`,
     `/proc/(?<ownPid4>${pid})/`,
+    ...processes,
     // Nowhere else: somebody may have written the number of this shell.
     `^/proc/(?<parent>${parent})/limits$`,
     `"created":(?<milliseconds>\\d{13})\\b`,
@@ -196,25 +222,37 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
     `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
   ];
   // Nothing matches an empty list.
-  const found = new RegExp(plain.length === 0 ? "(?!)" : plain.join("|"), "dg");
-  return { all: new RegExp(patterns.join("|"), "dg"), found, parts };
+  const found = new RegExp([...plain, ...processes, "(?!)"].join("|"), "dg");
+  return { all: new RegExp(patterns.join("|"), "dg"), found, parts, pids };
 }
 
 function isMadeUp(word: string, short: string | undefined, name: string | undefined): boolean {
   return word === short || word === name || madeUpId.test(word);
 }
 
-function findWords(text: string, pattern: RegExp, { parts }: Words): Found[] {
+function findWords(text: string, pattern: RegExp, { parts, pids }: Words): Found[] {
   const found: Found[] = [];
   for (const match of text.matchAll(pattern)) {
     const part = parts.get(match[0]);
     if (part !== undefined) found.push({ start: match.index, end: match.index + match[0].length, part });
     for (const [group, range] of Object.entries(match.indices?.groups ?? {})) {
       if (range === undefined) continue;
+      if (group.startsWith("process")) {
+        const index = Number(group.slice("process".length));
+        found.push(processPart(range, index, pids.get(index)!.length));
+        continue;
+      }
       found.push({ start: range[0], end: range[1], part: { kind: "slot", slot: slotOf(group) } });
     }
   }
   return found;
+}
+
+/** `/PID` after `/proc`, or as many slashes as make it as long as any. */
+function processPart([start, end]: readonly [number, number], index: number, digits: number): Found {
+  return end - start === paddedPidLength
+    ? { start, end, part: { kind: "padded", index } }
+    : { start: end - digits, end, part: { kind: "captured", index } };
 }
 
 /** Lists come first, and hold what is found in them. */
@@ -241,7 +279,17 @@ function alone(word: string): string {
 
 /** Plans count the bytes of their strings: what is put there must be as long as what was there (native/launch_text.c). */
 const fixedSlots: ReadonlySet<Slot> = new Set(["id", "short", "name", "temporary"]);
-const looseCaptures: ReadonlySet<number> = new Set([captureKinds.loosePath, captureKinds.date]);
+const looseCaptures: ReadonlySet<number> = new Set([
+  captureKinds.loosePath,
+  captureKinds.date,
+  captureKinds.pid,
+  captureKinds.number,
+]);
+
+/** It is found wherever it stands; others stand at certain places alone. */
+function isWord(kind: number): boolean {
+  return kind !== captureKinds.order && kind !== captureKinds.pid && kind !== captureKinds.number;
+}
 
 function requireSameLengths(text: string, found: readonly Found[], captures: readonly Capture[]): void {
   if (!text.startsWith("VPLN")) return;

@@ -26,6 +26,7 @@ import {
 } from "../process.ts";
 import { installEarly, installLate } from "../seccomp.ts";
 import type { CgroupDecision, ContainerPlacement } from "../types.ts";
+import { processDirectoryOf } from "./join.ts";
 
 export interface ExecInput {
   /** The container's, as it was created. */
@@ -70,7 +71,7 @@ const rootJoinOrder: readonly NamespaceType[] = [
 
 /** Pure, as `compile`. Errors: those of `compile` about `process`. */
 export function compileExec(input: ExecInput): Plan {
-  const directory = input.processDirectory ?? `/proc/${input.pid}`;
+  const directory = input.processDirectory ?? processDirectoryOf(input.pid);
   const draft = new Draft({
     config: {
       ...input.config,
@@ -189,7 +190,10 @@ function enterFromInit(draft: Draft, input: ExecInput, directory: string): void 
 /** With the container's mount namespace its root comes along; one that has none has a root of its own all the same. */
 function enterRoot(draft: Draft, { namespaces, pid }: ExecInput): void {
   const joined = namespaces.includes("mount");
-  draft.init({ op: "setRoot", path: { base: "host", path: joined ? "/" : `/proc/${pid}/root` } }, ours);
+  draft.init(
+    { op: "setRoot", path: { base: "host", path: joined ? "/" : `${processDirectoryOf(pid)}/root` } },
+    ours,
+  );
   if (!joined) {
     draft.init({ op: "changeRoot" }, ours);
   }

@@ -7,7 +7,7 @@
  * the user's program.
  */
 import * as fs from "node:fs";
-import { errnoOf, VitrineError } from "../../base/mod.ts";
+import { errnoOf, ofContainer, VitrineError } from "../../base/mod.ts";
 import type { State } from "../../oci/mod.ts";
 import type { LiveCgroup } from "../live/control.ts";
 import { isFrozen } from "../live/freeze.ts";
@@ -103,7 +103,8 @@ export function readRecord(directory: string): LifecycleRecord | undefined {
   const path = files(directory).record;
   let text: string;
   try {
-    text = fs.readFileSync(path, "utf8");
+    // When it was made, and by which process, decides nothing once it has a process of its own.
+    text = ofContainer(() => fs.readFileSync(path, "utf8"));
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") {
       return undefined;
@@ -123,7 +124,7 @@ export function readRecord(directory: string): LifecycleRecord | undefined {
 }
 
 function statusOf(directory: string, record: LifecycleRecord): Omit<LifecycleState, "record"> {
-  const process = readPidFile(files(directory).process);
+  const process = ofContainer(() => readPidFile(files(directory).process));
   if (process === undefined) {
     return { status: isAlive(record.creator) ? "creating" : "stopped", pid: 0 };
   }

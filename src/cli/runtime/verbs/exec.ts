@@ -68,7 +68,9 @@ export const verb = defineVerb({
     const { record, status, pid } = readState(globals.root, id);
     requireRunning(id, status, options["ignore-paused"]);
     const directory = `${globals.root}/${id}`;
-    const config = parseRuntimeConfig(fs.readFileSync(lifecycleFiles(directory).config)).config;
+    const config = parseRuntimeConfig(
+      ofContainer(() => fs.readFileSync(lifecycleFiles(directory).config)),
+    ).config;
     const process = completeEnvironment(processFor(config, options, args), () =>
       readBeneath(`/proc/${pid}/root`, "/etc/passwd"),
     );
