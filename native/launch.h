@@ -31,13 +31,12 @@ struct launch_captures {
 };
 
 /* What stands for the engine: argv, of which the word `id` (NULL: the id is made up) and captures may be others, and programs.
-   `files`: of a container's own; NULL or empty: none. */
-enum { LAUNCH_FILES = 2 };
+   `file` is the container's own, `shape` the configuration of one that is there; NULL or empty: none. */
 struct launch_start {
   char **argv;
   const char *id;
   const char *engine, *helper;
-  const char *files[LAUNCH_FILES];
+  const char *file, *shape;
   struct launch_captures *captures;
 };
 

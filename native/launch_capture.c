@@ -129,10 +129,10 @@ bool launch_capture_words(struct launch_start *start, char **words, bool creates
   /* A pipe, as of `--process <(…)`, can be read once: by the engine. */
   struct stat st;
   if (process != NULL && (stat(process, &st) != 0 || !S_ISREG(st.st_mode))) return false;
-  start->files[0] = process;
+  start->file = process;
   if (!creates || value_of(words, "--config") != NULL || value_of(words, "-f") != NULL) return true;
   int length = snprintf(config, sizeof config, "%s/config.json", bundle == NULL ? directory : bundle);
-  start->files[0] = length > 0 && (size_t)length < sizeof config ? config : NULL;
+  start->file = length > 0 && (size_t)length < sizeof config ? config : NULL;
   return true;
 }
 
@@ -152,7 +152,7 @@ bool launch_capture_container(struct launch_start *start, const char *directory)
   int length = snprintf(config, sizeof config, "%s/config.json", directory);
   if (length <= 0 || (size_t)length >= sizeof config || snprintf(path, sizeof path, "%s/state.json", directory) >= (int)sizeof path)
     return false;
-  start->files[1] = config;
+  start->shape = config;
   int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
   if (fd >= 0) close(fd);

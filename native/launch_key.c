@@ -154,7 +154,7 @@ static bool may_move(const char *at, const char *end) {
  * mounts with other options at other places have another record (podman has its four in one of four orders). That two files are
  * told apart here saves time alone; the record's facts hold the file itself.
  */
-static void add_file(struct sha256 *s, const struct launch_start *start, const char *file) {
+static void add_file(struct sha256 *s, const struct launch_start *start, const char *file, bool in_any_order) {
   static char text[128 * 1024];
   struct sums sums = {{0, 0}, {0, 0}};
   struct piece piece = {0, false, false};
@@ -174,7 +174,7 @@ static void add_file(struct sha256 *s, const struct launch_start *start, const c
     if (length == 0 && !inside && (length = launch_hex_length(at, end)) > 0) index = -3 - (int)length;
     /* Fractions of a second lose their last noughts: what is longer by one digit is no value for a hole. */
     if (length == 0 && !inside && (length = launch_date_length(at, end)) > 0) index = -3 - LAUNCH_HEX_MAX - (int)length;
-    if (!piece.any) piece.may_move = may_move(at, end);
+    if (!piece.any) piece.may_move = in_any_order || may_move(at, end);
     if (length > 0) {
       grow(&piece, (uint64_t)(int64_t)index);
       at += length;
@@ -276,7 +276,9 @@ bool launch_key_of(const struct launch_start *start, struct launch_key *out) {
   add_words(&s, start, start->argv);
   add_captures(&s, start);
   add_words(&s, start, environ);
-  for (size_t i = 0; i < LAUNCH_FILES; i++) add_file(&s, start, start->files[i]);
+  add_file(&s, start, start->file, false);
+  /* What was mounted, and in which order, is over. */
+  add_file(&s, start, start->shape, true);
   add_identity(&s, "/proc/self/exe", true);
   add_identity(&s, start->engine, true);
   add_identity(&s, start->helper, true);

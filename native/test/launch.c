@@ -231,7 +231,7 @@ static void test_words(void) {
     captures.count = 0;
     struct launch_start start = {.argv = words, .id = words[7], .engine = "/e", .helper = "/h", .captures = &captures};
     CHECK(launch_capture_words(&start, words + 2, true));
-    CHECK(captures.count == (i == 2 ? 1 : 2) && strncmp(start.files[0], "/b/", 3) == 0);
+    CHECK(captures.count == (i == 2 ? 1 : 2) && strncmp(start.file, "/b/", 3) == 0);
     CHECK(launch_key_of(&start, &keys[i]));
   }
   CHECK(strcmp(keys[0].name, keys[1].name) == 0);

@@ -113,7 +113,11 @@ for (const [name, command] of Object.entries(commands)) {
       .flatMap((line) => /"\/proc\/(\d+)\/limits"/.exec(line)?.[1] ?? [])[0];
     // The processes and the containers of facts that are told as wholes.
     const whole = new Set([`/proc/${pid}/stat`]);
-    for (const { kind, texts } of notes) if (kind === 8) whole.add(`/proc/${texts[0]}/stat`);
+    for (const { kind, texts } of notes) {
+      if (kind === 8) whole.add(`/proc/${texts[0]}/stat`);
+      for (const type of kind === 12 ? ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"] : [])
+        for (const directory of [texts[0], "/proc/self/ns"]) whole.add(`${directory}/${type}`);
+    }
     const ids = fs.existsSync(path.join(world.runroot, "containers"))
       ? fs.readdirSync(path.join(world.runroot, "containers"))
       : [];
