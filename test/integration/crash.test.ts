@@ -7,37 +7,64 @@ import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
+import { decodePlan, encodePlan } from "../../src/kernel/mod.ts";
+import { dyingAt } from "../support/dying-plan.ts";
 import { makeLiveWorld, until } from "../support/live.ts";
-import { cannotRun, fixtures, isRoot, makeWorld, vitrine as program, repository } from "./support.ts";
+import { cannotRun, fixtures, isRoot, makeWorld, vitrine as program } from "./support.ts";
 
 const world = makeLiveWorld("crash");
 const { vitrine, detached, inspect } = world;
 after(() => world.end());
 
-/** The built command with a helper that changes the plan before it executes it, as the file `at` says. */
+/** The built command with a helper that has us change the plan before it executes it. */
 const bin = path.join(world.directory, "bin");
-const control = path.join(bin, "at");
+const asked = path.join(bin, "asked");
+const answered = path.join(bin, "answered");
 fs.mkdirSync(bin);
 const dist = path.dirname(program);
 for (const name of ["vitrine", "vitrine-engine"])
   fs.copyFileSync(path.join(dist, name), path.join(bin, name));
+spawnSync("mkfifo", [asked, answered]);
 fs.writeFileSync(
   path.join(bin, "vitrine-helper"),
   `#!/bin/sh
-test "$1" = run && "${process.execPath}" "${repository}/test/support/dying-plan.ts" "$2" "${control}" >&2
+if test "$1" = run; then echo "$2" >"${asked}"; read answer <"${answered}"; fi
 exec "${dist}/vitrine-helper" "$@"
 `,
   { mode: 0o755 },
 );
 
-function dying(at: number, args: readonly string[]) {
-  fs.writeFileSync(control, String(at));
-  const done = spawnSync(path.join(bin, "vitrine"), args, {
+/** Runs a command whose monitor is killed before the op of that number. Resolves to that op; undefined: there is none. */
+async function dying(at: number, args: readonly string[]): Promise<string | undefined> {
+  const child = spawn(path.join(bin, "vitrine"), args, {
     env: world.env,
     cwd: world.directory,
-    timeout: 60_000,
+    stdio: ["ignore", "ignore", "pipe"],
   });
-  return { signal: done.signal, status: done.status, told: done.stderr.toString() };
+  let told = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    told += chunk.toString();
+  });
+  const question = fs.promises.readFile(asked, "utf8");
+  let hasAsked = false;
+  question.then(() => {
+    hasAsked = true;
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.on("close", () => {
+      // Else the read would wait for ever.
+      if (!hasAsked) fs.writeFileSync(asked, "");
+      resolve();
+    });
+  });
+  const plan = (await question).trim();
+  assert.match(plan, /\/plan$/, told);
+  const { ops } = decodePlan(fs.readFileSync(plan));
+  const op = ops[at];
+  if (op !== undefined) fs.writeFileSync(plan, encodePlan({ ops: dyingAt(ops, at) }));
+  await fs.promises.writeFile(answered, "go on\n");
+  await ended;
+  return op === undefined ? undefined : `${op.stage} ${op.op.op}`;
 }
 
 /** Cgroups of a container, in all hierarchies. */
@@ -60,13 +87,11 @@ for (const verb of ["run", "start"] as const) {
     // The two plans differ in little: of the second a third is enough.
     for (let at = 0; ; at += verb === "run" ? 1 : 3) {
       if (verb === "start") vitrine("create", "--name", "victim", "probe", "true");
-      const { told } = dying(
+      const op = await dying(
         at,
         verb === "start" ? ["start", "victim"] : ["run", "-d", "-q", "--name", "victim", "probe", "true"],
       );
-      const op = /dies before (.*)/.exec(told)?.[1];
       if (op === undefined) {
-        assert.match(told, /no such op/);
         world.run(["rm", "-f", "victim"]);
         break;
       }

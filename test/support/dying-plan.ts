@@ -1,9 +1,5 @@
-/**
- * `dying-plan.ts PLAN CONTROL`: changes a plan so that its monitor is killed just before the op whose number is in the
- * file CONTROL, and says which op that is.
- */
-import * as fs from "node:fs";
-import { decodePlan, encodePlan, type WireOp } from "../../src/kernel/mod.ts";
+/** Plans whose monitor is killed on the way. */
+import type { WireOp } from "../../src/kernel/mod.ts";
 
 const suicide = (stage: WireOp["stage"]): WireOp => ({
   stage,
@@ -21,7 +17,7 @@ const suicide = (stage: WireOp["stage"]): WireOp => ({
   },
 });
 
-/** Before an op of init both processes meet first. */
+/** The plan with its monitor killed just before the op of that number. Before an op of init both processes meet first. */
 export function dyingAt(ops: readonly WireOp[], at: number): readonly WireOp[] {
   const changed = [...ops];
   const { stage } = ops[at]!;
@@ -47,15 +43,4 @@ export function dyingAt(ops: readonly WireOp[], at: number): readonly WireOp[] {
   // A monitor's op before `at` moves init's by none; one after it is moved by one.
   changed.splice(place + 1 + (place >= at ? 1 : 0), 0, meeting("monitor"), suicide("monitor"));
   return changed;
-}
-
-const [plan = "", control = ""] = process.argv.slice(2);
-if (plan.endsWith("/plan")) {
-  const at = Number(fs.readFileSync(control, "utf8"));
-  const { ops } = decodePlan(fs.readFileSync(plan));
-  if (at >= ops.length) process.stdout.write("no such op\n");
-  else {
-    process.stdout.write(`dies before ${ops[at]!.stage} ${ops[at]!.op.op}\n`);
-    fs.writeFileSync(plan, encodePlan({ ops: dyingAt(ops, at) }));
-  }
 }
