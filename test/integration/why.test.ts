@@ -110,8 +110,8 @@ const cases: readonly {
   },
   {
     name: "memory",
-    flags: ["-m", "16m", "--memory-swap", "16m"],
-    script: "head -c 60000000 /dev/zero | tail -c 50000000 | wc -c | grep -q 50000000",
+    flags: ["-m", "8m", "--memory-swap", "8m"],
+    script: "head -c 20000000 /dev/zero | tail -c 18000000 | wc -c | grep -q 18000000",
     cause: "alone limit memory",
     flag: /^-m/,
     rootOnly: true,
