@@ -157,8 +157,11 @@ int monitor_await(struct helper *h, uint32_t type, uint32_t value) {
       if (errno == EINTR) continue;
       return fail(h, "poll");
     }
-    if (polls[1].revents != 0 && was_interrupted(m)) return fail_as(h, EINTR, "interrupted");
-    if (polls[0].revents == 0) continue;
+    /* Messages first: the program that they tell of may have begun meanwhile, and then the signal is for it. */
+    if (polls[0].revents == 0) {
+      if (was_interrupted(m)) return fail_as(h, EINTR, "interrupted");
+      continue;
+    }
     struct message message;
     int error = monitor_message(h, &message);
     if (error != 0) return error;

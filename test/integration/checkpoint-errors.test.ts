@@ -37,7 +37,8 @@ test("without criu the error says what to install", (t) => {
 test("where criu cannot, its own words and its log are named, and the container goes on", (t) => {
   if (!isRoot) return cannotRun(t, "criu needs root");
   if (findProgram("criu") === undefined) return cannotRun(t, "criu is not installed");
-  if (spawnSync("criu", ["check"], { cwd: work }).status === 0) return cannotRun(t, "criu works on this kernel");
+  if (spawnSync("criu", ["check"], { cwd: work }).status === 0)
+    return cannotRun(t, "criu works on this kernel");
   const id = start(bundle("sleep 1000"));
   const to = path.join(work, "images");
   const done = call(["checkpoint", "--image-path", to, id]);

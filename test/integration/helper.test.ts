@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { CLONE_NEWNS, type Op } from "../../src/kernel/mod.ts";
 import { Bench, container, mountOp, testedHelper } from "../support/containers.ts";
+import { until } from "./run-support.ts";
 import { cannotRun, findProgram, isRoot, leftBehind, nothing } from "./support.ts";
 
 const host = (name: string) => ({ base: "host", path: name }) as const;
@@ -185,6 +186,34 @@ test("signals are passed on", async () => {
   }
 });
 
+test("a signal that comes when the program runs and the monitor has not heard of it yet is for the program", async () => {
+  const fifo = path.join(bench.directory, "begin");
+  spawnSync("mkfifo", [fifo]);
+  const child = bench.start(
+    container(bench, {
+      argv: shell("trap 'echo got QUIT; exit 3' QUIT; echo ready; while :; do sleep 0.02; done"),
+      init: [{ op: "awaitStart", fifo }],
+      monitor: [{ op: "awaitExecute" }],
+    }),
+  );
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+  });
+  const ended = once(child, "close");
+  // init opens it for reading, and waits for the byte.
+  const start = await fs.promises.open(fifo, "w");
+  child.kill("SIGSTOP");
+  const stopped = () => /\) T /.test(fs.readFileSync(`/proc/${child.pid}/stat`, "latin1"));
+  await until(() => (stopped() ? true : undefined), "the monitor to stand still");
+  await start.write("0");
+  await start.close();
+  await until(() => (output !== "" ? true : undefined), "the program");
+  child.kill("SIGQUIT");
+  child.kill("SIGCONT");
+  assert.deepEqual([await ended, output], [[3, null], "ready\ngot QUIT\n"]);
+});
+
 test("a signal during the setup ends it and leaves nothing", async () => {
   const fifo = path.join(bench.directory, "start");
   spawnSync("mkfifo", [fifo]);
@@ -197,9 +226,11 @@ test("a signal during the setup ends it and leaves nothing", async () => {
       cleanup: [{ op: "removeTree", path: host(mark) }],
     }),
   );
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // Once init has opened it for reading.
+  const start = await fs.promises.open(fifo, "w");
   child.kill("SIGTERM");
   const [status] = await once(child, "close");
+  await start.close();
   assert.equal(status, 143);
   assert.equal(fs.existsSync(mark), false);
   assert.deepEqual(await leftBehind(bench.directory), nothing);
