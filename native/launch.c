@@ -183,13 +183,14 @@ void launch_tell(const char *what, const char *operand) {
   close(fd);
 }
 
-/* The word after the global options; what --runroot says. */
-static char **read_globals(char **words, const char **runroot) {
-  static const char *const valued[] = {"--root", "--storage-driver", "--cgroup-manager", "--log-level", NULL};
+/* The word after the global options; what --root and --runroot say. */
+static char **read_globals(char **words, const char **root, const char **runroot) {
+  static const char *const valued[] = {"--storage-driver", "--cgroup-manager", "--log-level", NULL};
   size_t taken;
   while (*words != NULL && **words == '-') {
     const char *value = option_value(words, "--runroot", &taken);
     if (value != NULL) *runroot = value;
+    else if ((value = option_value(words, "--root", &taken)) != NULL) *root = value;
     for (size_t i = 0; value == NULL && valued[i] != NULL; i++) value = option_value(words, valued[i], &taken);
     /* `-D` and what is not known here: the engine's. */
     if (value == NULL) return NULL;
@@ -225,11 +226,11 @@ static const char *created_id(char **words) {
   return last;
 }
 
-/* `exec [OPTIONS] ID COMMAND …`: the id. */
+/* `exec [OPTIONS] ID COMMAND …`, of the runtime or the engine: the id. */
 static const char *entered_id(char **words) {
   static const char *const valued[] = {"--console-socket", "--pid-file", "--process", "-p", "--cwd", "--env", "-e", "--user", "-u",
                                        "--additional-gids", "-g", "--cap", "-c", "--apparmor", "--process-label", "--preserve-fds",
-                                       "--cgroup", NULL};
+                                       "--cgroup", "--env-file", "--workdir", "-w", "--detach-keys", NULL};
   size_t taken;
   while (*words != NULL && **words == '-') {
     const char *value = NULL;
@@ -260,11 +261,16 @@ static bool is_repeatable_verb(struct launch_start *start, const char **told) {
 /* What is told of the id: nothing where the engine makes it up, "" where the container is there already. */
 static bool is_repeatable(struct launch_start *start, bool runtime, const char **runroot, const char **told) {
   if (runtime) return is_repeatable_verb(start, told);
-  char **verb = read_globals(start->argv + 1, runroot);
+  char root[PATH_MAX];
+  const char *chosen = NULL;
+  char **verb = read_globals(start->argv + 1, &chosen, runroot);
   if (verb == NULL || *verb == NULL) return false;
   if (strcmp(*verb, "container") == 0 && verb[1] != NULL) verb++;
+  bool enters = strcmp(*verb, "exec") == 0;
   /* These are about a container that is there. */
-  if (strcmp(*verb, "start") == 0 || strcmp(*verb, "exec") == 0) *told = "";
+  if (enters || strcmp(*verb, "start") == 0) *told = "";
+  const char *word = enters ? entered_id(verb + 1) : NULL;
+  if (word != NULL && launch_root(chosen, root, sizeof root)) return launch_capture_named(start, root, word);
   return *told != NULL || strcmp(*verb, "run") == 0;
 }
 

@@ -18,7 +18,7 @@ struct launch_text {
 
 /* What differs from container to container beside its id: docs/launch-record.md, "Captures". The codes are those of
    src/cli/launch-record/captures.ts. */
-enum launch_capture_kind { CAPTURE_PATH = 1, CAPTURE_LOOSE_PATH, CAPTURE_HEX, CAPTURE_DATE, CAPTURE_ORDER, CAPTURE_PID, CAPTURE_NUMBER };
+enum launch_capture_kind { CAPTURE_PATH = 1, CAPTURE_LOOSE_PATH, CAPTURE_HEX, CAPTURE_DATE, CAPTURE_ORDER, CAPTURE_PID, CAPTURE_NUMBER, CAPTURE_NAME };
 enum { LAUNCH_CAPTURES_MAX = 48, LAUNCH_CAPTURE_BYTES = 1024, LAUNCH_HEX_MIN = 12, LAUNCH_HEX_MAX = 128, LAUNCH_NUMBER_MAX = 20 };
 /* In a plan `/proc` is followed by so many bytes of slashes and a process's number: src/runtime/lifecycle/join.ts. */
 enum { LAUNCH_PADDED_PID = 11 };
@@ -37,6 +37,8 @@ struct launch_start {
   const char *id;
   const char *engine, *helper;
   const char *file, *shape;
+  /* The word that names a container that is there. */
+  const char *container;
   struct launch_captures *captures;
 };
 
@@ -46,6 +48,8 @@ bool launch_key_of(const struct launch_start *start, struct launch_key *out);
 bool launch_capture_words(struct launch_start *start, char **words, bool creates);
 /* The same of a container that is there: what `create` wrote down of it in `directory`. */
 bool launch_capture_container(struct launch_start *start, const char *directory);
+/* The same of one of the engine's own, by name, id or the beginning of one. */
+bool launch_capture_named(struct launch_start *start, const char *root, const char *word);
 /* The length of what may be captured here, where no letter or digit is before it; 0: nothing. */
 size_t launch_hex_length(const char *at, const char *end);
 size_t launch_date_length(const char *at, const char *end);
@@ -54,6 +58,7 @@ bool launch_is_letter_or_digit(char byte);
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index);
 
 /* Where state is kept. False: the engine is to say. */
+bool launch_root(const char *chosen, char *out, size_t size);
 bool launch_runroot(const char *chosen, char *out, size_t size);
 bool launch_runtime_root(const char *chosen, char *out, size_t size);
 bool launch_in_first_user_namespace(void);

@@ -3,6 +3,7 @@
  * of a start, so that the next container's start has the same, and put into the record's texts anew.
  */
 #include "launch.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -145,6 +146,14 @@ static char *string_in(char *text, const char *head) {
   return value;
 }
 
+/* Up to a whole file's beginning; with a null after it. */
+static void read_beginning(const char *path, char *out, size_t size) {
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, out, size - 1);
+  if (fd >= 0) close(fd);
+  out[got < 0 ? 0 : got] = 0;
+}
+
 bool launch_capture_container(struct launch_start *start, const char *directory) {
   static char config[PATH_MAX];
   static char text[4096];
@@ -153,12 +162,60 @@ bool launch_capture_container(struct launch_start *start, const char *directory)
   if (length <= 0 || (size_t)length >= sizeof config || snprintf(path, sizeof path, "%s/state.json", directory) >= (int)sizeof path)
     return false;
   start->shape = config;
-  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (fd >= 0) close(fd);
-  text[got < 0 ? 0 : got] = 0;
+  read_beginning(path, text, sizeof text);
   const char *bundle = string_in(text, "\"bundle\":\"");
   return bundle == NULL || !is_plain_path(bundle) || add(start->captures, CAPTURE_PATH, bundle, strlen(bundle));
+}
+
+static bool is_id(const char *text) { return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64; }
+
+/* The only one that begins so: false where there is none, or another. */
+static bool find_id(const char *root, const char *beginning, char out[65]) {
+  char path[PATH_MAX];
+  size_t length = strlen(beginning);
+  bool found = false;
+  DIR *directory = snprintf(path, sizeof path, "%s/containers", root) < (int)sizeof path ? opendir(path) : NULL;
+  if (directory == NULL) return false;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    if (!is_id(entry->d_name) || strncmp(entry->d_name, beginning, length) != 0) continue;
+    if (found) {
+      found = false;
+      break;
+    }
+    memcpy(out, entry->d_name, 65);
+    found = true;
+  }
+  closedir(directory);
+  return found;
+}
+
+/* What is not found, or is no name that the engine gives, is the engine's to say: then nothing is captured. */
+bool launch_capture_named(struct launch_start *start, const char *root, const char *word) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+  static char id[65];
+  static char config[PATH_MAX];
+  static char text[16 * 1024];
+  char path[PATH_MAX];
+  size_t length = strlen(word);
+  if (length == 0 || word[strspn(word, plain)] != 0 || snprintf(path, sizeof path, "%s/names/%s", root, word) >= (int)sizeof path)
+    return true;
+  ssize_t got = readlink(path, id, sizeof id);
+  bool named = got == 64;
+  /* A beginning is a value only where it is as random as an id. */
+  size_t digits = launch_hex_length(word, word + length);
+  if (named) id[64] = 0;
+  else if (got >= 0 || digits != length || length > 64 || !find_id(root, word, id)) return true;
+  if (!is_id(id)) return true;
+  if (snprintf(config, sizeof config, "%s/containers/%s/config.json", root, id) >= (int)sizeof config ||
+      snprintf(path, sizeof path, "%s/containers/%s/container.json", root, id) >= (int)sizeof path)
+    return true;
+  read_beginning(path, text, sizeof text);
+  const char *name = named ? word : string_in(text, "\"name\":\"");
+  if (name == NULL || *name == 0 || name[strspn(name, plain)] != 0) return true;
+  start->shape = config;
+  start->container = word;
+  return add(start->captures, CAPTURE_HEX, id, 64) && add(start->captures, CAPTURE_NAME, name, strlen(name)) &&
+         (named || length == 64 || add(start->captures, CAPTURE_HEX, word, length));
 }
 
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index) {
@@ -169,6 +226,7 @@ size_t launch_captured_length(const struct launch_start *start, const char *text
     struct launch_text value = {NULL, 0};
     if (i >= 0) value = start->captures->list[i].text;
     else value = (struct launch_text){(char *)(uintptr_t)start->id, strlen(start->id)};
+    if (i >= 0 && start->captures->list[i].kind == CAPTURE_NAME) continue;
     if (value.length <= longest || (size_t)(end - at) < value.length || *at != *value.at || memcmp(at, value.at, value.length) != 0)
       continue;
     if (at + value.length < end && launch_is_letter_or_digit(at[value.length])) continue;

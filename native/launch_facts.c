@@ -351,8 +351,8 @@ static bool has_ended(struct launch_reader *r, const struct launch_values *value
 /* No other container than this one has an id that begins so; an empty id: none has. */
 static bool ids_are(struct launch_reader *r, const struct launch_values *values, bool dry) {
   const char *path = launch_string(r, values);
-  struct launch_text prefix = launch_plain(r);
-  struct launch_text expected = launch_plain(r);
+  struct launch_text prefix = launch_text(r, values);
+  struct launch_text expected = launch_text(r, values);
   if (r->bad || dry) return !r->bad;
   DIR *directory = opendir(path);
   if (directory == NULL) return errno == ENOENT && expected.length == 0;

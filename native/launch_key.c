@@ -69,7 +69,9 @@ static void add_words(struct sha256 *s, const struct launch_start *start, char *
   add_number(s, count);
   for (size_t i = 0; i < count; i++) {
     add_number(s, i);
-    add_cut(s, start, words[i]);
+    /* How it names its container is told by the captures: all of them are the container's. */
+    if (words[i] == start->container && start->captures->count > 0) add_number(s, UINT64_MAX);
+    else add_cut(s, start, words[i]);
   }
 }
 

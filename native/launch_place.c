@@ -9,6 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+bool launch_root(const char *chosen, char *out, size_t size) {
+  const char *set = chosen != NULL ? chosen : getenv("VITRINE_ROOT");
+  if (set != NULL && *set != 0) return *set == '/' && snprintf(out, size, "%s", set) < (int)size;
+  if (geteuid() == 0) return snprintf(out, size, "/var/lib/vitrine") < (int)size;
+  if ((set = getenv("XDG_DATA_HOME")) != NULL && *set == '/') return snprintf(out, size, "%s/vitrine", set) < (int)size;
+  return (set = getenv("HOME")) != NULL && *set == '/' && snprintf(out, size, "%s/.local/share/vitrine", set) < (int)size;
+}
+
 bool launch_runroot(const char *chosen, char *out, size_t size) {
   const char *set = chosen != NULL ? chosen : getenv("VITRINE_RUNROOT");
   struct stat st;

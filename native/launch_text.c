@@ -76,7 +76,7 @@ static struct launch_text literal_part(struct launch_reader *r, const struct lau
 }
 
 /* Found wherever it stands; others stand at certain places alone. */
-static bool is_word(uint8_t kind) { return kind != CAPTURE_ORDER && kind != CAPTURE_PID && kind != CAPTURE_NUMBER; }
+static bool is_word(uint8_t kind) { return kind <= CAPTURE_DATE; }
 
 static bool holds(struct launch_text literal, struct launch_text value) {
   const char *end = literal.at + literal.length;

@@ -1,6 +1,6 @@
 /** `exec`: a further program in a container that runs, as a plan for the helper. */
 import * as fs from "node:fs";
-import { readBeneath, temporaryName, VitrineError } from "../base/mod.ts";
+import { ofContainer, readBeneath, temporaryName, VitrineError } from "../base/mod.ts";
 import { capabilityNames, encodePlan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
 import {
@@ -49,7 +49,7 @@ export async function prepareExec(
 ): Promise<PreparedExec> {
   const { paths, host } = deps;
   const { id } = container;
-  const running = runningProcess(paths, container);
+  const running = ofContainer(() => runningProcess(paths, container));
   if (running === undefined) throw notRunning(container);
   if (isPaused(container)) throw paused(container);
   const { pid } = running;
@@ -109,7 +109,8 @@ export async function prepareExec(
 
 export function readConfig(paths: EnginePaths, id: string): RuntimeConfig {
   try {
-    return parseRuntimeConfig(fs.readFileSync(`${containerDirectory(paths, id)}/config.json`)).config;
+    const file = `${containerDirectory(paths, id)}/config.json`;
+    return parseRuntimeConfig(ofContainer(() => fs.readFileSync(file))).config;
   } catch (cause) {
     throw new VitrineError("corrupt", `config.json of container ${id.slice(0, 12)} cannot be read`, {
       code: "container-record-invalid",

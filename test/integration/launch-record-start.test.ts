@@ -455,6 +455,81 @@ test("exec: not in one that is paused, was started again, or is another of its n
   assert.match(done!.stderr, /there is no container/);
 });
 
+test("exec: the first one in a new container, by name, id or twelve digits of it", async (t) => {
+  const kinds = {
+    name: (name: string) => name,
+    id: (_: string, id: string) => id,
+    digits: (_: string, id: string) => id.slice(0, 12),
+  };
+  const words = ["sh", "-c", 'echo "$WORD $(hostname)"; exit 3'];
+  const make = (name: string, ...flags: readonly string[]): string =>
+    must(
+      ["run", "-d", "--name", name, "--label", "name=x", ...flags, "probe", ...patient],
+      off,
+    ).stdout.trim();
+  let made = 10;
+  for (const [kind, wordOf] of Object.entries(kinds)) {
+    const once = (flags: readonly string[] = []): string => {
+      const name = `new-${made++}`;
+      const id = make(name, ...flags);
+      const done = world.run(["exec", "-e", "WORD=x", wordOf(name, id), ...words]);
+      assert.deepEqual([done.status, done.stdout], [3, `x ${id.slice(0, 12)}\n`], done.stderr);
+      assert.deepEqual(
+        fs.readdirSync(path.join(world.runroot, "containers", id)).filter((one) => one.startsWith("exec")),
+        [],
+      );
+      return name;
+    };
+    warmUp(world, once);
+    let name = "";
+    assert.ok(
+      withoutEngine(world, () => (name = once())),
+      kind,
+    );
+    const events = fs.readFileSync(path.join(world.root, "events"), "utf8").trim().split("\n").slice(-4);
+    assert.ok(events.filter((line) => line.includes(`"name":"${name}"`)).length >= 3, events.join("\n"));
+    for (const flags of [
+      ["-e", "MORE=y"],
+      ["--network", "host"],
+      ["--label", "name=y"],
+    ])
+      assert.ok(!withoutEngine(world, () => once(flags)), `${kind} ${flags.join(" ")}`);
+    warmUp(world, once);
+  }
+  const exec = (word: string) => world.run(["exec", "-e", "WORD=x", word, ...words]);
+  const byEngine = (word: string, message: RegExp): void => {
+    let done: Result | undefined;
+    assert.ok(!withoutEngine(world, () => (done = exec(word))));
+    assert.equal(done!.status, 125);
+    assert.match(done!.stderr, message);
+  };
+  const id = make("new-99");
+  const pidFile = path.join(world.runroot, "containers", id, "pid");
+  const told = fs.readFileSync(pidFile, "utf8");
+  const [pid, time] = told.trim().split(" ");
+  // A process that has its pid by now began at another time.
+  for (const text of [`${pid} ${Number(time) + 1}\n`, `${process.pid} ${time}\n`]) {
+    fs.writeFileSync(pidFile, text);
+    byEngine("new-99", /not running/);
+  }
+  fs.writeFileSync(pidFile, told);
+  assert.ok(withoutEngine(world, () => assert.equal(exec("new-99").status, 3)));
+  if (world.run(["pause", "new-99"]).status === 0) {
+    byEngine("new-99", /paused/);
+    must(["unpause", "new-99"]);
+  } else t.diagnostic("a user's containers cannot be paused on cgroup v1");
+  must(["stop", "new-99"]);
+  byEngine("new-99", /not running/);
+  must(["rm", "new-99"]);
+  byEngine("new-99", /there is no container/);
+  // Of a name that is another's by now its new container is meant.
+  const [next] = [make("new-99"), make("new-98")];
+  let done: Result | undefined;
+  assert.ok(withoutEngine(world, () => (done = exec("new-99"))));
+  assert.equal(done!.stdout, `x ${next!.slice(0, 12)}\n`);
+  must(["rm", "-f", "-t", "0", "--all"]);
+});
+
 test("exec: killed at any step, the container goes on, and leaves nothing in the end", (t) => {
   must(["run", "-d", "--name", "target", "probe", ...patient]);
   const command = ["exec", "target", "true"];

@@ -76,7 +76,7 @@ export function readRecord(bytes: Uint8Array): {
     7: () => [text()],
     8: () => [text(), text()],
     9: () => [text()],
-    10: () => [text(), plain(), plain()],
+    10: () => [text(), text(), text()],
     11: () => [skip(9), text()].slice(1) as string[],
     12: () => [text(), String(u32())],
     16: () => [skip(5), text()].slice(1) as string[],

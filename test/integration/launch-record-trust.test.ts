@@ -100,7 +100,11 @@ for (const [name, command] of Object.entries(commands)) {
     assert.equal(traced.done.status, 0, traced.done.stderr.toString());
     const [file] = recordFiles(world).filter((one) => !before.has(one));
     assert.ok(file, "no record was kept");
-    const { notes } = readRecord(fs.readFileSync(file));
+    const { notes: found, values } = readRecord(fs.readFileSync(file));
+    const notes = found.map(({ kind, texts }) => ({
+      kind,
+      texts: texts.map((text) => text.replace(/<(\d+)>/g, (_, index) => values[Number(index)]!.value)),
+    }));
     const noted = new Set(notes.flatMap(({ texts }) => texts));
     const lines = traced.trace.split("\n");
     const start = lines.findIndex((line) => line.includes("execve(") && line.includes("/vitrine-engine"));

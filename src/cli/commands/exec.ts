@@ -1,4 +1,4 @@
-import { isTerminal, VitrineError } from "../../base/mod.ts";
+import { isTerminal, ofContainer, VitrineError } from "../../base/mod.ts";
 import { findContainer, parseEnvironment, prepareExec, readEnvironmentFile } from "../../engine/mod.ts";
 import { becomeHelper } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
@@ -70,7 +70,8 @@ export const command = defineCommand({
       });
     }
     await sweep(context, 8);
-    const container = findContainer(context.paths(), name);
+    // Of its record only what is the same for each like it decides anything here (docs/launch-record.md).
+    const container = ofContainer(() => findContainer(context.paths(), name));
     const { planFile, discard } = await prepareExec(
       container,
       {

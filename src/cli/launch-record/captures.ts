@@ -10,6 +10,7 @@ export const captureKinds = {
   order: 5,
   pid: 6,
   number: 7,
+  name: 8,
 } as const;
 
 export interface Capture {
@@ -44,20 +45,23 @@ const processes = [
 ];
 
 /** In the order of the text. Of a pid the next one is when its process began. */
+/** When a container was made, in milliseconds. */
+const created = /"created":(?<number>\d{13})\b/dg;
+
 export function freshTokens(text: string): readonly FreshToken[] {
   const words = Array.from(text.matchAll(fresh), (match) => ({
     start: match.index,
     kind: match.groups?.["digits"] === undefined ? captureKinds.date : captureKinds.digits,
     value: match[0],
   }));
-  const numbers = processes.flatMap((pattern) => [...text.matchAll(pattern)].flatMap(numbersOf));
+  const numbers = [...processes, created].flatMap((pattern) =>
+    [...text.matchAll(pattern)].flatMap(numbersOf),
+  );
   return [...words, ...numbers].toSorted((left, right) => left.start - right.start);
 }
 
 function numbersOf({ groups = {}, indices }: RegExpExecArray): readonly FreshToken[] {
-  return (["pid", "number"] as const).map((name) => ({
-    start: indices!.groups![name]![0],
-    kind: captureKinds[name],
-    value: groups[name]!,
-  }));
+  return (["pid", "number"] as const)
+    .filter((name) => groups[name] !== undefined)
+    .map((name) => ({ start: indices!.groups![name]![0], kind: captureKinds[name], value: groups[name]! }));
 }

@@ -259,8 +259,8 @@ class Writer {
         break;
       case "ids":
         this.#text(note.path);
-        this.plain(note.prefix);
-        this.plain(note.id);
+        this.#found(note.prefix);
+        this.#found(note.id);
         break;
       case "process":
         this.#process(note.path, note.time);

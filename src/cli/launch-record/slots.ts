@@ -203,6 +203,12 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
   const pids = new Map(
     captures.flatMap(({ kind, value }, index) => (kind === captureKinds.pid ? [[index, value]] : [])),
   );
+  // Somebody chose it: it may be any word.
+  const names = captures.flatMap(({ kind, value }, index) =>
+    kind === captureKinds.name
+      ? [`"name":"(?<chosen${index}>${escaped(value)})"`, `/names/(?<called${index}>${escaped(value)})$`]
+      : [],
+  );
   const processes = Array.from(pids, ([index, one]) => `(?<=/proc)(?<process${index}>/+${one})(?=/)`);
   // What was made up is found anywhere; what somebody chose may be part of a word.
   const plain = longestFirst.map((word) => (isMadeUp(word, short, name) ? escaped(word) : alone(word)));
@@ -213,6 +219,7 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
     `(?<ownPid3>${pid}) (?<ownStart3>${startTime}) pid:\\[`,
     `/proc/(?<ownPid4>${pid})/`,
     ...processes,
+    ...names,
     // Nowhere else: somebody may have written the number of this shell.
     `^/proc/(?<parent>${parent})/limits$`,
     `"created":(?<milliseconds>\\d{13})\\b`,
@@ -222,7 +229,7 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
     `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
   ];
   // Nothing matches an empty list.
-  const found = new RegExp([...plain, ...processes, "(?!)"].join("|"), "dg");
+  const found = new RegExp([...plain, ...processes, ...names, "(?!)"].join("|"), "dg");
   return { all: new RegExp(patterns.join("|"), "dg"), found, parts, pids };
 }
 
@@ -237,6 +244,11 @@ function findWords(text: string, pattern: RegExp, { parts, pids }: Words): Found
     if (part !== undefined) found.push({ start: match.index, end: match.index + match[0].length, part });
     for (const [group, range] of Object.entries(match.indices?.groups ?? {})) {
       if (range === undefined) continue;
+      if (group.startsWith("chosen") || group.startsWith("called")) {
+        const [start, end] = range;
+        found.push({ start, end, part: { kind: "captured", index: Number(group.slice("chosen".length)) } });
+        continue;
+      }
       if (group.startsWith("process")) {
         const index = Number(group.slice("process".length));
         found.push(processPart(range, index, pids.get(index)!.length));
@@ -288,7 +300,7 @@ const looseCaptures: ReadonlySet<number> = new Set([
 
 /** It is found wherever it stands; others stand at certain places alone. */
 function isWord(kind: number): boolean {
-  return kind !== captureKinds.order && kind !== captureKinds.pid && kind !== captureKinds.number;
+  return kind <= captureKinds.date;
 }
 
 function requireSameLengths(text: string, found: readonly Found[], captures: readonly Capture[]): void {
