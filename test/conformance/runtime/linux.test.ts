@@ -192,7 +192,17 @@ must("config-linux.md#cgroups-path", "an absolute path is below the mount point"
     }),
   );
   assert.match(fs.readFileSync(`/proc/${state(id).pid}/cgroup`, "utf8"), new RegExp(`:${cgroup}\n`));
+  call(["delete", "--force", id]);
+  // The directory above it is nobody's: no runtime takes it away.
+  removeEverywhere(path.dirname(cgroup));
 });
+
+function removeEverywhere(cgroup: string): void {
+  for (const hierarchy of v1 ? fs.readdirSync("/sys/fs/cgroup") : [""]) {
+    const directory = path.join("/sys/fs/cgroup", hierarchy, cgroup);
+    if (fs.existsSync(directory)) fs.rmdirSync(directory);
+  }
+}
 
 must("config-linux.md#cgroups-path", "the cgroup is gone after delete", () => {
   const cgroup = `/vt-conform-gone-${process.pid}`;
