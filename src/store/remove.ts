@@ -1,7 +1,7 @@
 /** `tag`, `untag`, `rmi` and `image prune`. */
 import { VitrineError } from "../base/mod.ts";
 import { formatReference } from "../image/mod.ts";
-import type { Descriptor, Digest } from "../oci/mod.ts";
+import { type Descriptor, type Digest, isIndexMediaType } from "../oci/mod.ts";
 import { type Collected, collectLocked, removeTrash } from "./collect.ts";
 import { readContainers } from "./containers.ts";
 import { locked, type StoreContext } from "./context.ts";
@@ -98,7 +98,7 @@ function removeFound(context: StoreContext, found: Found, force: boolean): Step 
   for (const root of roots) {
     const ids = idsUnder(context, root);
     if (!force) refuseWhenUsed(usersOf(containers, root, ids), root);
-    const next = deleteRoot(step.entries, root, ids);
+    const next = deleteRoot(step.entries, root, idsThatGo(context, step.entries, root, ids));
     step = { entries: next.entries, removals: [...step.removals, ...next.removals] };
   }
   return { entries: step.entries, removals: withoutRepeats(step.removals) };
@@ -133,6 +133,19 @@ function deleteRoot(entries: readonly IndexEntry[], root: Descriptor, ids: reado
       ...(ids.length === 0 ? [root.digest] : ids).map((id): Removal => ({ action: "deleted", id })),
     ],
   };
+}
+
+/** Of an index, the images that nothing else leads to: the others stay. */
+function idsThatGo(
+  context: StoreContext,
+  entries: readonly IndexEntry[],
+  root: Descriptor,
+  ids: readonly Digest[],
+): readonly Digest[] {
+  if (!isIndexMediaType(root.mediaType)) return ids;
+  const others = distinctRoots(withoutRoot(entries, root.digest));
+  const kept = new Set(others.flatMap((other) => idsUnder(context, other.root)));
+  return ids.filter((id) => !kept.has(id));
 }
 
 /** The image IDs that go with a root. */

@@ -99,6 +99,24 @@ export const manifestCommands: CommandEntry = {
       summary: "Send an index and its images to a registry",
       load: () => import("../commands/manifest-push.ts"),
     },
+    {
+      name: "remove",
+      group: "Registries",
+      summary: "Take images out of an index",
+      load: () => import("../commands/manifest-remove.ts"),
+    },
+    {
+      name: "rm",
+      group: "Registries",
+      summary: "Remove indexes from the store",
+      load: () => import("../commands/manifest-rm.ts"),
+    },
+    {
+      name: "exists",
+      group: "Registries",
+      summary: "Tell whether the store has an index",
+      load: () => import("../commands/manifest-exists.ts"),
+    },
   ],
 };
 

@@ -1,21 +1,28 @@
 import { hostPlatform, parsePlatform } from "../../image/mod.ts";
-import type { Descriptor } from "../../oci/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { newName } from "../images/names.ts";
 import { parseAnnotationFlags } from "../remote/artifact.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
-import { entriesOf, readStoredIndex, storeIndex, withEntries } from "../remote/index-edit.ts";
+import {
+  entriesOf,
+  platformOptions,
+  readStoredIndex,
+  storeIndex,
+  withEntries,
+  withPlatform,
+} from "../remote/index-edit.ts";
 import { openPlace, placeOfImage } from "../remote/places.ts";
 import { storedRoot } from "../remote/stored-root.ts";
 import { withWorld } from "../remote/world.ts";
 
 export const command = defineCommand({
   description:
-    "Adds images to an index of the store, in place of those of the same platform, and prints the new digest.",
+    "Adds images to an index of the store, in place of those of the same platform, and prints the new digest. --os, --arch and the like say of them what their own configuration does not.",
   options: {
     all: { type: "boolean", help: "of an image with several platforms, all" },
     platform: { type: "string", value: "OS/ARCH", help: "the part for this platform" },
     annotation: { type: "strings", value: "KEY=VALUE", help: "annotation of the entry" },
+    ...platformOptions,
     ...registryOptions,
   },
   positionals: [
@@ -39,14 +46,13 @@ export const command = defineCommand({
             const place = await openPlace(placeOfImage(image, await storedRoot(context, image)), world);
             opened.push(place);
             const entries = await entriesOf(place.source, options.all, platform);
-            const noted: readonly Descriptor[] =
-              Object.keys(annotations).length === 0
-                ? entries
-                : entries.map((entry) => ({ ...entry, annotations }));
+            const noted = entries
+              .map((entry) => withPlatform(entry, options))
+              .map((entry) => (Object.keys(annotations).length === 0 ? entry : { ...entry, annotations }));
             index = withEntries(index, noted);
           }
           const sources = [stored.source, ...opened.map(({ source }) => source)];
-          context.out(`${await storeIndex(store, name, index, sources)}\n`);
+          context.out(`${await storeIndex(store, name, index, sources, stored.source.root)}\n`);
         } finally {
           for (const place of opened) await place.close();
         }

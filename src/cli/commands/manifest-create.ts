@@ -3,7 +3,7 @@ import { defineCommand } from "../framework/command.ts";
 import { newName } from "../images/names.ts";
 import { parseAnnotationFlags } from "../remote/artifact.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
-import { emptyIndex, entriesOf, storeIndex, withEntries } from "../remote/index-edit.ts";
+import { emptyIndex, entriesOf, readStoredIndex, storeIndex, withEntries } from "../remote/index-edit.ts";
 import { openPlace, placeOfImage } from "../remote/places.ts";
 import { storedRoot } from "../remote/stored-root.ts";
 import { withWorld } from "../remote/world.ts";
@@ -13,7 +13,7 @@ export const command = defineCommand({
     whose content is fetched. Without images it is empty.`,
   options: {
     all: { type: "boolean", help: "of an image with several platforms, all" },
-    amend: { type: "boolean", short: "a", help: "replace an image of this name" },
+    amend: { type: "boolean", short: "a", help: "add to the index of this name, where there is one" },
     annotation: { type: "strings", value: "KEY=VALUE", help: "annotation of the index" },
     ...registryOptions,
   },
@@ -28,27 +28,34 @@ export const command = defineCommand({
     const [text, ...images] = positionals;
     const name = newName(text!);
     const store = await context.store();
-    if (!options.amend && store.list().some((row) => row.name === name)) {
+    const isThere = store.list().some((row) => row.name === name);
+    if (!options.amend && isThere) {
       throw new VitrineError("exists", `there is an image ${name}`, {
         code: "name-exists",
         operand: name,
-        hint: "replace it with --amend, or add to it with 'vitrine manifest add'",
+        hint: "add to it with --amend, or remove it first: vitrine manifest rm",
       });
     }
     return withClient(context, options, given, (client) =>
       withWorld(context, client, async (world) => {
         const opened = [];
         try {
-          let index = { ...emptyIndex };
+          const before = isThere ? await readStoredIndex(store, name) : undefined;
+          let index = before?.index ?? emptyIndex;
           const annotations = parseAnnotationFlags(options.annotation);
-          if (Object.keys(annotations).length > 0) index = { ...index, annotations };
+          if (Object.keys(annotations).length > 0) {
+            index = { ...index, annotations: { ...index.annotations, ...annotations } };
+          }
           for (const image of images) {
             const place = await openPlace(placeOfImage(image, await storedRoot(context, image)), world);
             opened.push(place);
             index = withEntries(index, await entriesOf(place.source, options.all));
           }
-          const sources = opened.map(({ source }) => source);
-          context.out(`${await storeIndex(store, name, index, sources)}\n`);
+          const sources = [
+            ...(before === undefined ? [] : [before.source]),
+            ...opened.map(({ source }) => source),
+          ];
+          context.out(`${await storeIndex(store, name, index, sources, before?.source.root)}\n`);
         } finally {
           for (const place of opened) await place.close();
         }

@@ -12,7 +12,7 @@ import type { ImageReference } from "../../image/mod.ts";
 import type { RegistryClient } from "../../registry/mod.ts";
 import type { Store } from "../../store/mod.ts";
 import type { Context } from "../framework/context.ts";
-import { interruptible } from "../framework/interrupt.ts";
+import { Interrupted, interruptible } from "../framework/interrupt.ts";
 import { BlobBoard } from "./blob-board.ts";
 import { watchedSource } from "./watched.ts";
 
@@ -59,6 +59,10 @@ async function watched<T>({ quiet }: WatchedPullWishes, body: (watch: PullWatch)
         },
       }),
     );
+  } catch (error) {
+    if (error instanceof Interrupted)
+      board.say("interrupted: what came is kept, the next pull goes on from it");
+    throw error;
   } finally {
     board.close();
   }

@@ -7,6 +7,7 @@ import type { Context } from "../framework/context.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { makeArtifact, parseAnnotationFlags } from "./artifact.ts";
 import { BlobBoard } from "./blob-board.ts";
+import { outcomes } from "./send.ts";
 import { watchedSource } from "./watched.ts";
 
 export const artifactOptions = {
@@ -54,7 +55,7 @@ export async function pushArtifact(
         watch: {
           begin: (blob) => board.begin(blob),
           progress: (blob, bytes) => board.progress(blob, bytes),
-          end: (blob, outcome) => board.end(blob, outcome),
+          end: (blob, outcome) => board.end(blob, outcomes[outcome]),
         },
       }),
     );

@@ -139,7 +139,8 @@ async function write(
   return source.root.digest;
 }
 
-const outcomes = {
+/** How the end of a blob is told. */
+export const outcomes = {
   present: "is there already",
   mounted: "mounted",
   uploaded: "pushed",

@@ -1,0 +1,226 @@
+/** What scripts bring along from skopeo, podman and docker: flags of either side, indexes edited in place, levels, Ctrl-C. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as net from "node:net";
+import * as path from "node:path";
+import { after, before, describe, it } from "node:test";
+import bcrypt from "bcryptjs";
+import { type Served, serve } from "../support/served.ts";
+import { fixtures, makeWorld, vitrine, type World } from "./support.ts";
+
+let world: World;
+let open: Served;
+let guarded: Served;
+
+before(async () => {
+  world = makeWorld("registry-flags");
+  ok(["import", path.join(fixtures, "probe.tar"), "probe:1"]);
+  const users = path.join(world.directory, "users");
+  fs.writeFileSync(users, `me:${bcrypt.hashSync("secret", 4)}\n`);
+  open = await serve(world, ["--root", path.join(world.directory, "open")]);
+  guarded = await serve(world, [
+    "--root",
+    path.join(world.directory, "guarded"),
+    "--auth",
+    `htpasswd=${users}`,
+  ]);
+});
+
+after(async () => {
+  await open?.[Symbol.asyncDispose]();
+  await guarded?.[Symbol.asyncDispose]();
+  await world[Symbol.asyncDispose]();
+});
+
+function ok(args: readonly string[]): string {
+  const done = world.run(args);
+  assert.equal(done.status, 0, `vitrine ${args.join(" ")}: ${done.stderr}`);
+  return done.stdout.trim();
+}
+
+function fails(args: readonly string[], text: RegExp): void {
+  const done = world.run(args);
+  assert.equal(done.status, 125, done.stdout);
+  assert.match(done.stderr, text);
+}
+
+interface Manifest {
+  readonly manifests: readonly { readonly digest: string; readonly platform: Record<string, string> }[];
+  readonly layers: readonly { readonly mediaType: string; readonly digest: string; readonly size: number }[];
+}
+
+const manifestOf = (name: string): Manifest => JSON.parse(ok(["manifest", "inspect", name])) as Manifest;
+
+describe("copy between registries", () => {
+  it("says who we are to each side alone", () => {
+    ok(["push", "-q", "probe:1", `${open.address}/probe:1`]);
+    const [from, to] = [`docker://${open.address}/probe:1`, `docker://${guarded.address}/me/probe:1`];
+    fails(["copy", "-q", from, to], /wants to know who you are/);
+    fails(["copy", "-q", "--dest-creds", "me:wrong", from, to], /does not accept the user name/);
+    const digest = ok(["copy", "-q", "--src-no-creds", "--dest-creds", "me:secret", from, to]);
+    // The credentials of both are left to the side that has none of its own.
+    ok(["copy", "-q", "--creds", "me:secret", "--dest-no-creds", to, `docker://${open.address}/back:1`]);
+    assert.equal(ok(["manifest", "inspect", "--digest", `docker://${open.address}/back:1`]), digest);
+    fails(["copy", "-q", "--creds", "me:secret", "--no-creds", from, to], /exclude each other/);
+    fails(["pull", "-q", "--no-creds", `${guarded.address}/me/probe:1`], /wants to know who you are/);
+  });
+});
+
+describe("layers on their way to a registry", () => {
+  it("are compressed at the level that is asked for, also when they have the format", () => {
+    const at = (tag: string): string => `docker://${open.address}/levels:${tag}`;
+    const before = ok(["push", "-q", "probe:1", at("as-is")]);
+    assert.equal(ok(["push", "-q", "--compression-format", "gzip", "probe:1", at("gzip")]), before);
+    ok(["push", "-q", "--compression-level", "1", "probe:1", at("fast")]);
+    ok(["push", "-q", "--compression-level", "9", "probe:1", at("small")]);
+    const size = (tag: string): number => manifestOf(at(tag)).layers[0]!.size;
+    assert.ok(size("fast") > size("small"));
+    fails(
+      ["push", "-q", "--compression-level", "10", "probe:1", at("no")],
+      /gzip has no compression level 10/,
+    );
+    fails(
+      ["push", "-q", "--preserve-digests", "--compression-level", "1", "probe:1", at("no")],
+      /exclude each other/,
+    );
+  });
+
+  it("are not plain, unless that is asked for", () => {
+    const archive = path.join(world.directory, "plain.tar");
+    ok(["copy", "-q", "vitrine:probe:1", `docker-archive:${archive}:docker.io/library/plain:1`]);
+    const at = (tag: string): string => `docker://${open.address}/plain:${tag}`;
+    ok(["load", "-q", "-i", archive]);
+    const typeOf = (tag: string): string => manifestOf(at(tag)).layers[0]!.mediaType;
+    ok(["push", "-q", "plain:1", at("1")]);
+    assert.match(typeOf("1"), /gzip$/);
+    ok(["copy", "-q", `docker-archive:${archive}`, at("2")]);
+    assert.match(typeOf("2"), /gzip$/);
+    ok(["push", "-q", "--compression-format", "none", "plain:1", at("3")]);
+    assert.match(typeOf("3"), /tar$/);
+    ok(["push", "-q", "--preserve-digests", "plain:1", at("4")]);
+    assert.match(typeOf("4"), /tar$/);
+    ok(["pull", "-q", `${open.address}/plain:1`]);
+    assert.equal(
+      ok(["inspect", "-f", "{{.Id}}", `${open.address}/plain:1`]),
+      ok(["inspect", "-f", "{{.Id}}", "probe:1"]),
+    );
+  });
+});
+
+describe("manifest", () => {
+  it("edits an index in place, as podman does", () => {
+    const nameless = (): number =>
+      ok(["images", "-q", "--filter", "dangling=true"]).split("\n").filter(Boolean).length;
+    const before = nameless();
+    ok(["manifest", "create", "list:1"]);
+    assert.equal(world.run(["manifest", "exists", "list:1"]).status, 0);
+    assert.equal(world.run(["manifest", "exists", "probe:1"]).status, 1);
+    ok(["manifest", "add", "--arch", "arm64", "--variant", "v8", "list:1", "probe:1"]);
+    ok(["manifest", "annotate", "--os-version", "1", "list:1", "probe:1"]);
+    const [entry] = manifestOf("list:1").manifests;
+    assert.deepEqual(entry!.platform, {
+      architecture: "arm64",
+      os: "linux",
+      "os.version": "1",
+      variant: "v8",
+    });
+    ok(["import", "-c", 'CMD ["x"]', path.join(fixtures, "probe.tar"), "probe:2"]);
+    // Adds to what is there.
+    ok(["manifest", "create", "--amend", "list:1", "probe:2"]);
+    assert.equal(manifestOf("list:1").manifests.length, 2);
+    fails(["manifest", "create", "list:1"], /there is an image/);
+    fails(["manifest", "remove", "list:1", "nope"], /has no nope/);
+    ok(["manifest", "remove", "list:1", "probe:2"]);
+    assert.deepEqual(
+      manifestOf("list:1").manifests.map(({ digest }) => digest),
+      [entry!.digest],
+    );
+    assert.equal(nameless(), before);
+    fails(["manifest", "rm", "probe:1"], /is one image, not an index/);
+    const removed = ok(["manifest", "rm", "list:1"]);
+    assert.doesNotMatch(removed, new RegExp(ok(["inspect", "-f", "{{.Id}}", "probe:1"])));
+    ok(["manifest", "rm", "--ignore", "list:1"]);
+    assert.equal(world.run(["manifest", "exists", "list:1"]).status, 1);
+  });
+});
+
+describe("Ctrl-C", () => {
+  it("ends the wait for a registry that says nothing", async () => {
+    const server = net.createServer(() => undefined);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as net.AddressInfo;
+    for (const args of [
+      ["pull", `127.0.0.1:${port}/silent`],
+      ["push", "probe:1", `127.0.0.1:${port}/silent`],
+      ["run", "--rm", `127.0.0.1:${port}/silent`],
+    ] as const) {
+      const connected = new Promise<void>((resolve) => server.once("connection", () => resolve()));
+      const child = world.start([...args]);
+      const ended = new Promise<number | null>((resolve) => child.once("exit", (status) => resolve(status)));
+      await connected;
+      const since = performance.now();
+      child.kill("SIGINT");
+      assert.equal(await ended, 130, args[0]);
+      assert.ok(performance.now() - since < 20_000);
+    }
+    server.close();
+  });
+
+  it("at a terminal is no failure of the helper, and what came is kept", async () => {
+    const big = path.join(world.directory, "big");
+    fs.mkdirSync(big);
+    const bytes = Buffer.alloc(32 * 1024 * 1024);
+    for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(Math.imul(at + 1, 2654435761) >>> 0, at);
+    fs.writeFileSync(path.join(big, "data"), bytes);
+    const tar = spawnSync("tar", ["-C", big, "-c", "."], { maxBuffer: 64 * 1024 * 1024 });
+    assert.equal(world.run(["import", "-", "big:1"], { input: tar.stdout }).status, 0);
+    ok(["push", "-q", "big:1", `${open.address}/big:1`]);
+    ok(["rmi", "-f", "big:1"]);
+    // Eight MiB pass, then nothing.
+    const [, upstream] = open.address.split(":");
+    const proxy = net.createServer((client) => {
+      const server = net.connect(Number(upstream), "127.0.0.1");
+      let passed = 0;
+      client.pipe(server);
+      server.on("data", (data: Buffer) => {
+        client.write(data);
+        passed += data.length;
+        if (passed > 8 * 1024 * 1024) server.pause();
+      });
+      for (const socket of [client, server]) socket.on("error", () => undefined);
+      client.on("close", () => server.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const { port } = proxy.address() as net.AddressInfo;
+    const root = path.join(world.directory, "stopped");
+    const child = spawn(vitrine, ["pull", `127.0.0.1:${port}/big:1`], {
+      env: { ...world.env, VITRINE_ROOT: root },
+      detached: true,
+    });
+    let told = "";
+    child.stderr?.on("data", (data: Buffer) => {
+      told += data.toString();
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("exit", (status) => resolve(status)));
+    const temporary = path.join(root, "tmp");
+    const arrived = (): boolean =>
+      fs.existsSync(temporary) &&
+      fs
+        .readdirSync(temporary)
+        .some(
+          (name) =>
+            name.startsWith("partial-") &&
+            (fs.statSync(path.join(temporary, name), { throwIfNoEntry: false })?.size ?? 0) > 4 * 1024 * 1024,
+        );
+    const deadline = Date.now() + 30_000;
+    while (!arrived() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+    // As a terminal does it: to everybody in the group.
+    process.kill(-child.pid!, "SIGINT");
+    assert.equal(await ended, 130, told);
+    assert.doesNotMatch(told, /helper/);
+    assert.match(told, /interrupted/);
+    assert.equal(fs.readdirSync(path.join(temporary, "partials")).length, 1);
+    proxy.close();
+  });
+});
