@@ -1,6 +1,7 @@
 /** What scripts bring along from skopeo, podman and docker: flags of either side, indexes edited in place, levels, Ctrl-C. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as net from "node:net";
 import * as path from "node:path";
@@ -142,6 +143,69 @@ describe("manifest", () => {
     assert.doesNotMatch(removed, new RegExp(ok(["inspect", "-f", "{{.Id}}", "probe:1"])));
     ok(["manifest", "rm", "--ignore", "list:1"]);
     assert.equal(world.run(["manifest", "exists", "list:1"]).status, 1);
+  });
+});
+
+describe("pull and inspect", () => {
+  it("have podman's and skopeo's flags", () => {
+    const name = `${open.address}/flags:1`;
+    const digest = ok(["push", "-q", "probe:1", name]);
+    const id = ok(["pull", "-q", "--policy", "missing", name]);
+    ok(["delete", name]);
+    assert.equal(ok(["pull", "-q", "--policy", "missing", name]), id);
+    assert.equal(ok(["pull", "-q", "--policy", "never", name]), id);
+    fails(["pull", "-q", "--policy", "always", name], /manifest unknown/);
+    fails(["pull", "-q", "--policy", "never", "zork"], /there is no image "zork"/);
+    ok(["push", "-q", "probe:1", name]);
+    fails(["pull", "-q", "--arch", "s390x", name], /nothing for platform linux\/s390x/);
+    fails(["pull", "-q", "--arch", "s390x", "--platform", "linux/amd64", name], /exclude each other/);
+    fails(["pull", "-q", "--retry", "-1", name], /invalid value "-1" for --retry/);
+    const sha256 = (args: readonly string[]): string =>
+      `sha256:${createHash("sha256").update(world.run(args).stdout).digest("hex")}`;
+    assert.equal(sha256(["inspect", "--raw", `docker://${name}`]), digest);
+    assert.equal(sha256(["inspect", "--raw", "--config", `docker://${name}`]), id);
+    assert.equal((JSON.parse(ok(["inspect", "--config", "probe:1"])) as { os: string }).os, "linux");
+    fails(["inspect", "--raw", "zork"], /there is no image "zork"/);
+  });
+
+  it("tell what each of several registries said", () => {
+    const config = path.join(world.directory, "registries.conf");
+    fs.writeFileSync(config, `unqualified-search-registries = ["${open.address}", "${guarded.address}"]\n`);
+    const done = world.run(["pull", "-q", "zork"], { env: { CONTAINERS_REGISTRIES_CONF: config } });
+    assert.equal(done.status, 125);
+    assert.match(
+      done.stderr,
+      /none of 2 registries gives "zork": .*name not known.*; .*wants to know who you are/,
+    );
+  });
+});
+
+describe("the registry's commands", () => {
+  it("do not take a wrong directory for an empty registry, nor a key for another's", () => {
+    const nowhere = path.join(world.directory, "nowhere");
+    for (const verb of ["check", "gc"])
+      fails(["registry", verb, "--root", nowhere], /there is no registry in/);
+    assert.equal(fs.existsSync(nowhere), false);
+    const [a, b] = ["a", "b"].map((name) => path.join(world.directory, name));
+    for (const file of [a, b]) {
+      const args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"];
+      assert.equal(
+        spawnSync("openssl", [...args, "-keyout", `${file}.key`, "-out", `${file}.crt`]).status,
+        0,
+      );
+    }
+    const serving = [
+      "registry",
+      "serve",
+      "--addr",
+      "127.0.0.1:0",
+      "--root",
+      nowhere,
+      "--tls-cert",
+      `${a}.crt`,
+    ];
+    fails([...serving, "--tls-key", `${b}.key`], /is not that of the certificate/);
+    fails([...serving, "--tls-key", `${b}.crt`], /holds no key that can be read/);
   });
 });
 

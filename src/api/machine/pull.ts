@@ -1,5 +1,5 @@
 /** A name → the store, as `pull` does it, and `run` when an image is missing. */
-import { VitrineError } from "../../base/mod.ts";
+import { quoted, VitrineError } from "../../base/mod.ts";
 import { recordEvent } from "../../engine/mod.ts";
 import {
   formatReference,
@@ -59,16 +59,32 @@ export async function pullByName(
   watch: PullWatch = {},
 ): Promise<Pulled> {
   const candidates = await ends.client.candidates(text);
+  const told: string[] = [];
   for (const [at, reference] of candidates.entries()) {
     try {
       return await pullReference(reference, ends, wishes, watch);
     } catch (error) {
-      const last = at === candidates.length - 1;
-      if (last || !(error instanceof VitrineError) || !isAbsence(error)) throw error;
+      if (!(error instanceof VitrineError) || !isAbsence(error)) throw error;
+      told.push(error.message);
+      if (at === candidates.length - 1) throw told.length === 1 ? error : inNone(text, told, error);
       ends.machine.log("info", `${formatReference(reference)}: ${error.message}`);
     }
   }
   throw new Error("a name means one place at least");
+}
+
+/** What each of the registries that registries.conf names said, not the last alone. */
+function inNone(text: string, told: readonly string[], last: VitrineError): VitrineError {
+  return new VitrineError(
+    last.kind,
+    `none of ${told.length} registries gives ${quoted(text)}: ${told.join("; ")}`,
+    {
+      code: last.code,
+      operand: text,
+      hint: "registries.conf says where a name without a registry is looked for; a whole name is HOST/NAME",
+      cause: last,
+    },
+  );
 }
 
 /** Another registry may have it. */

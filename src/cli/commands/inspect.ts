@@ -1,6 +1,7 @@
-import { VitrineError } from "../../base/mod.ts";
+import { printable, VitrineError, writeAll } from "../../base/mod.ts";
 import { findContainer } from "../../engine/mod.ts";
 import { hostPlatform, parsePlatform } from "../../image/mod.ts";
+import type { StoredImage } from "../../store/mod.ts";
 import { chosenNames } from "../containers/each.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -30,6 +31,11 @@ export const command = defineCommand({
       default: "all",
       help: "what to look for",
     },
+    config: { type: "boolean", help: "the image's configuration as it is, in place of all that" },
+    raw: {
+      type: "boolean",
+      help: "the image's manifest or index, or with --config its configuration: the very bytes",
+    },
     ...registryOptions,
   },
   positionals: [{ name: "NAME", optional: true, variadic: true, completion: "container or image" }],
@@ -42,6 +48,7 @@ export const command = defineCommand({
     const apply =
       options.format === undefined || options.format === "json" ? undefined : compileTemplate(options.format);
     const type = path[0] === "image" || path[0] === "container" ? path[0] : options.type;
+    if (options.config || options.raw) return printDocuments(positionals, { ...options, given }, context);
     const look = await looker(type, { ...options, given }, context);
     const found: unknown[] = [];
     let status = 0;
@@ -81,6 +88,42 @@ interface LookOptions extends RegistryFlags {
   readonly platform: string | undefined;
 }
 
+async function findImage(name: string, options: LookOptions, context: Context): Promise<StoredImage> {
+  const platform =
+    options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
+  if (elsewhere.test(name)) {
+    const { inspectElsewhere } = await import("../remote/inspect-place.ts");
+    return inspectElsewhere(context, options, options.given, name, platform);
+  }
+  const { resolveImage } = await import("../images/resolve.ts");
+  return resolveImage(await context.store(), name, platform);
+}
+
+/** As skopeo inspect has them: `--raw` is the manifest's bytes, `--config` the configuration for people, both its bytes. */
+async function printDocuments(
+  names: readonly string[],
+  options: LookOptions & { readonly config: boolean; readonly raw: boolean },
+  context: Context,
+): Promise<number> {
+  if (names.length === 0) throw nothingNamed();
+  for (const name of names) {
+    if (options.config) {
+      const { configBytes } = await findImage(name, options, context);
+      if (options.raw) writeAll(1, configBytes);
+      else
+        context.out(
+          `${printable(jsonText(JSON.parse(Buffer.from(configBytes).toString()), 4), { lines: true })}\n`,
+        );
+    } else {
+      // A plain name is one of the store.
+      if (!elsewhere.test(name)) await findImage(name, options, context);
+      const { rootDocument } = await import("../remote/inspect-place.ts");
+      writeAll(1, (await rootDocument(context, options, options.given, name)).bytes);
+    }
+  }
+  return 0;
+}
+
 async function looker(
   type: string,
   options: LookOptions,
@@ -94,20 +137,8 @@ async function looker(
     return inspectContainer(context.paths(), record, (await containerSizes(context))(record));
   };
   const image = async (name: string): Promise<unknown> => {
-    const platform =
-      options.platform === undefined ? undefined : parsePlatform(options.platform, hostPlatform());
-    if (elsewhere.test(name)) {
-      const [{ inspectImage }, { inspectElsewhere }] = await Promise.all([
-        import("../images/inspect.ts"),
-        import("../remote/inspect-place.ts"),
-      ]);
-      return inspectImage(await inspectElsewhere(context, options, options.given, name, platform));
-    }
-    const [{ inspectImage }, { resolveImage }] = await Promise.all([
-      import("../images/inspect.ts"),
-      import("../images/resolve.ts"),
-    ]);
-    return inspectImage(await resolveImage(await context.store(), name, platform));
+    const { inspectImage } = await import("../images/inspect.ts");
+    return inspectImage(await findImage(name, options, context));
   };
   if (type === "container") return container;
   if (type === "image") return image;

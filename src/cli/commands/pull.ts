@@ -1,5 +1,6 @@
 import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts";
 import { formatReference, hostPlatform, parsePlatform } from "../../image/mod.ts";
+import type { Store } from "../../store/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
 import { type Pulled, pullByName, pullReference, type WatchedPullWishes } from "../remote/pull-image.ts";
@@ -13,12 +14,22 @@ export const command = defineCommand({
   options: {
     "all-tags": { type: "boolean", short: "a", help: "all tags of the repository" },
     platform: { type: "string", value: "OS/ARCH", help: "this platform of the image" },
+    os: { type: "string", value: "OS", help: "in place of this machine's, as in --platform" },
+    arch: { type: "string", value: "ARCH", help: "in place of this machine's, as in --platform" },
+    variant: { type: "string", value: "VARIANT", help: "of the architecture, as in --platform" },
     "all-platforms": { type: "boolean", help: "all platforms of the image" },
     digestfile: {
       type: "string",
       value: "FILE",
       completion: "file",
       help: "write the digest of the image here, as the registry has it",
+    },
+    policy: {
+      type: "string",
+      value: "POLICY",
+      choices: ["always", "missing", "newer", "never"],
+      default: "always",
+      help: "when to ask the registry",
     },
     quiet: { type: "boolean", short: "q", help: "show no progress" },
     "disable-content-trust": { type: "boolean", hidden: true, help: "accepted for compatibility" },
@@ -37,6 +48,13 @@ export const command = defineCommand({
       const pulled: Pulled[] = [];
       for (const argument of positionals) {
         const text = argument.replace(/^docker:\/\//, "");
+        if (options.policy === "missing" || options.policy === "never") {
+          const id = await storedId(store, text, wishes, options.policy);
+          if (id !== undefined) {
+            context.out(`${id}\n`);
+            continue;
+          }
+        }
         if (!options["all-tags"]) {
           pulled.push(await pullByName(text, client, store, context, wishes));
           continue;
@@ -60,23 +78,52 @@ export const command = defineCommand({
   },
 });
 
+/** Error: `image-not-found` for the policy `never`. */
+async function storedId(
+  store: Store,
+  text: string,
+  { platform }: WatchedPullWishes,
+  policy: "missing" | "never",
+): Promise<string | undefined> {
+  try {
+    return store.resolve(text, platform).id;
+  } catch (error) {
+    const missing =
+      error instanceof VitrineError && ["image-not-found", "platform-not-found"].includes(error.code);
+    if (policy === "missing" && missing) return undefined;
+    throw error;
+  }
+}
+
 function readWishes(options: {
   readonly platform: string | undefined;
+  readonly os: string | undefined;
+  readonly arch: string | undefined;
+  readonly variant: string | undefined;
   readonly "all-platforms": boolean;
   readonly quiet: boolean;
 }): WatchedPullWishes {
   const allPlatforms = options["all-platforms"];
-  if (allPlatforms && options.platform !== undefined) {
-    throw new VitrineError("invalid", "--platform and --all-platforms exclude each other", {
+  const parts = (["os", "arch", "variant"] as const).filter((name) => options[name] !== undefined);
+  const [one, other] = [
+    ...(options.platform === undefined ? [] : ["platform"]),
+    ...parts.slice(0, 1),
+    ...(allPlatforms ? ["all-platforms"] : []),
+  ];
+  if (other !== undefined) {
+    throw new VitrineError("invalid", `--${one} and --${other} exclude each other`, {
       code: "flag-conflict",
-      operand: "--all-platforms",
+      operand: `--${other}`,
     });
   }
+  const host = hostPlatform();
+  const { os = host.os, arch = host.architecture, variant } = options;
+  const asked = parts.length === 0 ? options.platform : [os, arch, variant].filter(Boolean).join("/");
   return {
     allPlatforms,
     quiet: options.quiet,
-    ...(options.platform !== undefined && {
-      platform: parsePlatform(options.platform, hostPlatform()),
+    ...(asked !== undefined && {
+      platform: parsePlatform(asked, host),
       strict: true,
     }),
   };

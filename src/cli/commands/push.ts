@@ -19,6 +19,8 @@ export const command = defineCommand({
     "all-tags": { type: "boolean", short: "a", help: "every tag that the store has of this repository" },
     "additional-tag": { type: "strings", value: "TAG", help: "a further tag for the same image" },
     "chunk-size": { type: "number", value: "BYTES", help: "send blobs in chunks of this size", hidden: true },
+    "disable-content-trust": { type: "boolean", hidden: true, help: "accepted for compatibility" },
+    compress: { type: "boolean", hidden: true, help: "accepted for compatibility: of dir: alone in podman" },
     "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     ...registryOptions,
   },

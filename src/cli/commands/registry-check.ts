@@ -3,7 +3,7 @@ import { checkStorage, openFilesystemStorage } from "../../registry/mod.ts";
 import { humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { registryRoot } from "./registry-serve.ts";
+import { existingRegistryRoot } from "./registry-serve.ts";
 
 export const command = defineCommand({
   description: `Checks that a registry's storage is whole: every blob is what its digest says, and every tag, manifest and blob of a
@@ -29,7 +29,7 @@ something is damaged.`,
   positionals: [],
   examples: [{ command: "vitrine registry check --root /srv/registry", does: "read and verify everything" }],
   async run({ options, context }) {
-    await using storage = await openFilesystemStorage(registryRoot(context, options.root));
+    await using storage = await openFilesystemStorage(existingRegistryRoot(context, options.root));
     const report = await checkStorage(storage, { deep: !options.quick });
     if (options.format === "json") {
       context.out(`${jsonText(report, 2)}\n`);

@@ -9,7 +9,7 @@ import {
 } from "../../registry/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { describeCollection, registryRoot } from "./registry-serve.ts";
+import { describeCollection, existingRegistryRoot } from "./registry-serve.ts";
 
 const hourMilliseconds = 3600 * 1000;
 
@@ -42,7 +42,9 @@ one that runs does the same by itself every day, and at SIGUSR2.`,
       options.config === undefined
         ? {}
         : await parseServeConfig(fs.readFileSync(options.config, "utf8"), options.config);
-    await using storage = await openFilesystemStorage(registryRoot(context, options.root ?? config.root));
+    await using storage = await openFilesystemStorage(
+      existingRegistryRoot(context, options.root ?? config.root),
+    );
     const repositories = new Repositories(storage);
     storage.serveIndex({
       repositories: () => repositories.names(),

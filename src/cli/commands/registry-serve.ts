@@ -140,6 +140,17 @@ export function registryRoot(context: Context, named: string | undefined): strin
   return path.join(root, "registry");
 }
 
+/** For those who look at what is there: nothing is made. Error: `registry-not-found`. */
+export function existingRegistryRoot(context: Context, named: string | undefined): string {
+  const root = registryRoot(context, named);
+  if (fs.existsSync(path.join(root, "oci-layout"))) return root;
+  throw new VitrineError("not-found", `there is no registry in ${printable(root)}`, {
+    code: "registry-not-found",
+    operand: root,
+    hint: "name its directory with --root DIR, as 'vitrine registry serve' has it",
+  });
+}
+
 /** The names that every tool for S3 reads. */
 function s3Credentials(environment: Context["environment"]) {
   const accessKey = environment["AWS_ACCESS_KEY_ID"];

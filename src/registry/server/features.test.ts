@@ -308,6 +308,31 @@ describe("a mirror", () => {
     assert.deepEqual((await client.get(`/v2/lib/app/blobs/${blob}`)).body, content);
     assert.equal((await client.get("/v2/lib/app/manifests/2")).status, 502);
   });
+  it("lists what the upstream has, and what is here when that is gone", async () => {
+    const upstream = await startRegistry({ limits: { pageEntries: 2 } });
+    const origin = new TestClient(upstream.url);
+    const { digest } = await origin.pushImage("lib/app", "1");
+    const image = await origin.get("/v2/lib/app/manifests/1");
+    for (const tag of ["2", "3", "4", "5"]) await origin.pushManifest("lib/app", tag, image.body);
+    const subject = { mediaType: mediaTypes.manifest, digest, size: image.body.length };
+    const { digest: referrer } = await origin.pushImage("lib/app", "r", { subject });
+    await using mirror = await startRegistry({ mirror: { url: upstream.url, tagSeconds: 0 } });
+    const client = new TestClient(mirror.url);
+    const tags = async (): Promise<unknown> => JSON.parse((await client.get("/v2/lib/app/tags/list")).text());
+    assert.deepEqual(await tags(), { name: "lib/app", tags: ["1", "2", "3", "4", "5", "r"] });
+    const referrers = JSON.parse((await client.get(`/v2/lib/app/referrers/${digest}`)).text()) as {
+      readonly manifests: readonly { readonly digest: string }[];
+    };
+    assert.deepEqual(
+      referrers.manifests.map((entry) => entry.digest),
+      [referrer],
+    );
+    assert.equal((await client.get("/v2/lib/absent/tags/list")).status, 404);
+    assert.equal((await client.get("/v2/lib/app/manifests/1")).status, 200);
+    await upstream.stop();
+    assert.deepEqual(await tags(), { name: "lib/app", tags: ["1"] });
+    assert.equal((await client.get("/v2/lib/other/tags/list")).status, 502);
+  });
   it("gives nobody the whole of what is not what its digest says, and keeps nothing of it", async () => {
     const digest = digestOf(Buffer.from("promised"));
     const liar = createServer((_, response) =>

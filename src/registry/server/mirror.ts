@@ -4,7 +4,7 @@
  * here is served.
  */
 import * as fs from "node:fs/promises";
-import { type Digest, digestOf, mediaTypes, splitDigest } from "../../oci/mod.ts";
+import { type Descriptor, type Digest, digestOf, mediaTypes, splitDigest } from "../../oci/mod.ts";
 import { parseChallenges } from "../protocol/challenge.ts";
 import { headerNames } from "../protocol/headers.ts";
 import { paths } from "../protocol/paths.ts";
@@ -13,6 +13,7 @@ import { BoundedCache } from "./bounded-cache.ts";
 import { RegistryError } from "./errors.ts";
 import { GrowingFile } from "./growing-file.ts";
 import type { Metrics } from "./metrics.ts";
+import { UpstreamLists } from "./mirror-lists.ts";
 import type { Repositories } from "./repositories.ts";
 import type { Upstream } from "./service.ts";
 import type { BlobReader } from "./storage/types.ts";
@@ -59,9 +60,38 @@ class Mirror implements Upstream {
   private readonly manifests = new Map<string, Promise<void>>();
   private readonly blobs = new Map<string, Promise<GrowingFile | undefined>>();
 
+  private readonly lists: UpstreamLists;
+
   constructor(options: MirrorOptions, parts: MirrorParts) {
     this.options = options;
     this.parts = parts;
+    this.lists = new UpstreamLists(
+      (name, target, mostBytes) => this.document(name, target, mostBytes),
+      parts.now,
+      (options.tagSeconds ?? 60) * 1000,
+    );
+  }
+
+  tags(name: string): Promise<readonly string[] | undefined> {
+    return this.lists.tags(name);
+  }
+
+  referrers(name: string, digest: Digest): Promise<readonly Descriptor[]> {
+    return this.lists.referrers(name, digest);
+  }
+
+  private async document(
+    name: string,
+    target: string,
+    mostBytes: number,
+  ): Promise<{ readonly body: Uint8Array; readonly link: string | null } | undefined> {
+    const answer = await this.ask(name, target, { headers: { Accept: "application/json, */*" } });
+    if (answer.status === 404) {
+      await answer.body?.cancel();
+      return undefined;
+    }
+    await requireOk(answer);
+    return { body: await readAll(answer, mostBytes), link: answer.headers.get("link") };
   }
 
   async manifest(
@@ -304,7 +334,7 @@ async function readAll(answer: Response, most: number): Promise<Uint8Array> {
   let bytes = 0;
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.length;
-    if (bytes > most) throw unusable(`the upstream's manifest has more than ${most} bytes`);
+    if (bytes > most) throw unusable(`the upstream's answer has more than ${most} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

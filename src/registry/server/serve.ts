@@ -66,10 +66,7 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     port,
     access,
     events,
-    tls: options.tls && {
-      certificate: fs.readFileSync(options.tls.certificate, "utf8"),
-      key: fs.readFileSync(options.tls.key, "utf8"),
-    },
+    tls: options.tls && (await readKeyPair(options.tls)),
     mirror: options.mirror && {
       ...options.mirror,
       password: options.mirror.passwordFile && fs.readFileSync(options.mirror.passwordFile, "utf8").trim(),
@@ -90,6 +87,39 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     reopenLog: log.reopen,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** Errors: `tls-certificate-invalid`, `tls-key-invalid`, `tls-key-mismatch`, which the first connection would meet otherwise. */
+async function readKeyPair(files: {
+  readonly certificate: string;
+  readonly key: string;
+}): Promise<{ readonly certificate: string; readonly key: string }> {
+  const { createPrivateKey, X509Certificate } = await import("node:crypto");
+  const certificate = fs.readFileSync(files.certificate, "utf8");
+  const key = fs.readFileSync(files.key, "utf8");
+  const read = <T>(what: string, file: string, parse: () => T): T => {
+    try {
+      return parse();
+    } catch (cause) {
+      throw new VitrineError("invalid", `${file} holds no ${what} that can be read (PEM)`, {
+        code: `tls-${what}-invalid`,
+        operand: file,
+        cause,
+      });
+    }
+  };
+  const parsed = read("certificate", files.certificate, () => new X509Certificate(certificate));
+  const secret = read("key", files.key, () => createPrivateKey(key));
+  if (parsed.checkPrivateKey(secret)) return { certificate, key };
+  throw new VitrineError(
+    "invalid",
+    `the key in ${files.key} is not that of the certificate in ${files.certificate}`,
+    {
+      code: "tls-key-mismatch",
+      operand: files.key,
+      hint: "the server's own certificate comes first in a chain",
+    },
+  );
 }
 
 /** Undefined: a directory of the registry's own. */

@@ -1,5 +1,5 @@
 /** What handlers work with. */
-import type { Digest } from "../../oci/mod.ts";
+import type { Descriptor, Digest } from "../../oci/mod.ts";
 import type { Access } from "./access/types.ts";
 import type { Carrier } from "./convey/carrier.ts";
 import type { EventSink } from "./events.ts";
@@ -36,6 +36,10 @@ export interface Service {
 export interface Upstream {
   /** Makes the manifest present in `name`, or up to date for a tag; resolves when it is there or cannot be had. */
   manifest(name: string, reference: { readonly tag?: string; readonly digest?: Digest }): Promise<void>;
+  /** All that the upstream has in a repository; undefined when it has no such repository. */
+  tags(name: string): Promise<readonly string[] | undefined>;
+  /** What refers to a manifest there. */
+  referrers(name: string, digest: Digest): Promise<readonly Descriptor[]>;
   /** The size of a blob that the upstream has. */
   blobSize(name: string, digest: Digest): Promise<number | undefined>;
   /** Opens a blob while it is fetched and stored; undefined when the upstream does not have it. */

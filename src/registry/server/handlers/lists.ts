@@ -10,12 +10,27 @@ import { cutPage, type Page, readDigest, readPage } from "./requests.ts";
 
 export async function listTags(service: Service, exchange: Exchange, name: string): Promise<void> {
   const page = readPage(exchange);
-  const tags = await service.repositories.tags(name);
-  if (tags.length === 0 && !(await service.repositories.exists(name))) {
+  const own = await service.repositories.tags(name);
+  const theirs = await ofUpstream(own, () => service.upstream?.tags(name));
+  const tags = theirs === undefined ? own : [...new Set([...own, ...theirs])].sort();
+  if (theirs === undefined && tags.length === 0 && !(await service.repositories.exists(name))) {
     throw new RegistryError(404, "NAME_UNKNOWN", { detail: { name } });
   }
   const cut = cutPage(tags, page, service.limits.pageEntries);
   exchange.json(200, nextPage(paths.tags(name), page, cut), { name, tags: cut.entries });
+}
+
+/** What a mirror's upstream says; when it cannot be reached, what is here has to do. */
+async function ofUpstream<T>(
+  own: readonly unknown[],
+  ask: () => Promise<T | undefined> | undefined,
+): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (own.length === 0) throw error;
+    return undefined;
+  }
 }
 
 /** Not in the spec, but in every registry: the repositories that the client may read. */
@@ -54,7 +69,9 @@ export async function listReferrers(
   const { query } = exchange;
   const artifactType = query.get("artifactType") ?? undefined;
   const last = query.get("last") ?? "";
-  const all = (await service.repositories.referrers(name, digest)).filter(
+  const own = await service.repositories.referrers(name, digest);
+  const theirs = await ofUpstream(own, () => service.upstream?.referrers(name, digest));
+  const all = merged(own, theirs ?? []).filter(
     (descriptor) =>
       descriptor.digest > last && (artifactType === undefined || descriptor.artifactType === artifactType),
   );
@@ -67,6 +84,12 @@ export async function listReferrers(
     headers["Link"] = formatNextLink(`${paths.referrers(name, digest)}?${next}`);
   }
   exchange.json(200, headers, { schemaVersion: 2, mediaType: mediaTypes.index, manifests: page });
+}
+
+function merged(own: readonly Descriptor[], theirs: readonly Descriptor[]): readonly Descriptor[] {
+  if (theirs.length === 0) return own;
+  const all = new Map([...theirs, ...own].map((descriptor) => [descriptor.digest, descriptor]));
+  return [...all.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1));
 }
 
 function cutBytes(descriptors: readonly Descriptor[]): {
