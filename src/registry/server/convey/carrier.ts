@@ -13,12 +13,13 @@ const places = 64;
 /** A helper that ends earlier than so long after its start is not started again. */
 const shortLifeMilliseconds = 10_000;
 
-/** AF_UNIX; SOCK_SEQPACKET | SOCK_CLOEXEC; F_DUPFD_CLOEXEC; MSG_DONTWAIT | MSG_NOSIGNAL; ECONNRESET. */
+/** AF_UNIX; SOCK_SEQPACKET | SOCK_CLOEXEC; F_DUPFD_CLOEXEC; MSG_DONTWAIT | MSG_NOSIGNAL; ECONNRESET; RWF_NOWAIT. */
 const familyUnix = 1;
 const sequencedAndClosing = 5 | 0o2000000;
 const duplicateClosing = 1030;
 const messageFlags = 0x40 | 0x4000;
 const connectionReset = 104;
+const readWithoutWaiting = 8;
 
 export interface Carrier extends AsyncDisposable {
   /** A place for one body on this connection; undefined where there is none: the runtime has to do it. */
@@ -32,6 +33,8 @@ export interface Place extends Disposable {
    * closes meanwhile ends it.
    */
   carry(file: number, order: Omit<Order, "id">): Promise<Report>;
+  /** Fills `buffer` with what of the file is in memory; how many bytes: 0 where that means waiting for the disk. */
+  peek(file: number, buffer: Uint8Array, position: number): number;
 }
 
 /** Undefined where the runtime does not call C, or the helper does not start. */
@@ -52,6 +55,8 @@ class HelperCarrier implements Carrier {
   private readonly calls: ForeignCalls;
   private readonly helperPath: string;
   private readonly envelope: Envelope;
+  /** A `struct iovec`. */
+  private readonly part = new BigUint64Array(2);
   private helper: Helper | undefined;
   private lastId = 0n;
   private taken = 0;
@@ -72,6 +77,7 @@ class HelperCarrier implements Carrier {
     let mine = true;
     return {
       carry: (file, order) => this.carry(socket, connection, file, { ...order, id: ++this.lastId }),
+      peek: (file, buffer, position) => this.peek(file, buffer, position),
       [Symbol.dispose]: () => {
         if (mine) this.taken -= 1;
         mine = false;
@@ -101,6 +107,13 @@ class HelperCarrier implements Carrier {
       resolve(report);
     });
     return promise;
+  }
+
+  private peek(file: number, buffer: Uint8Array, position: number): number {
+    const { calls, part } = this;
+    part[0] = BigInt(calls.addressOf(buffer));
+    part[1] = BigInt(buffer.length);
+    return Math.max(0, Number(calls.preadv2(file, part, 1, position, readWithoutWaiting)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,6 +21,13 @@ export interface Library {
   readonly sendmsg: (fd: number, message: Uint8Array, flags: number) => number | bigint;
   readonly fcntl: (fd: number, command: number, value: number) => number;
   readonly shutdown: (fd: number, how: number) => number;
+  readonly preadv2: (
+    fd: number,
+    parts: BigUint64Array,
+    count: number,
+    offset: number,
+    flags: number,
+  ) => number | bigint;
   readonly setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
 }
 
@@ -63,6 +70,7 @@ async function loadLibrary(): Promise<ForeignCalls | undefined> {
       sendmsg: { args: ["i32", "ptr", "i32"], returns: "i64_fast" },
       fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
       shutdown: { args: ["i32", "i32"], returns: "i32" },
+      preadv2: { args: ["i32", "ptr", "i32", "i64", "i32"], returns: "i64_fast" },
       setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     });
     return { ...symbols, addressOf: ptr };

@@ -11,6 +11,8 @@ import type { Exchange } from "./exchange.ts";
 import { type Conveyor, openConveyor } from "./sendfile.ts";
 
 const pieceBytes = 512 * 1024;
+/** Less is not worth handing over to another process. */
+const carriedBytes = 256 * 1024;
 /** Less is not worth looking for the connection. */
 const conveyedBytes = 1024 * 1024;
 /** What is written as usual between two turns of the kernel's. */
@@ -30,16 +32,16 @@ export async function sendBlob(
 ): Promise<void> {
   exchange.working = false;
   const { read, descriptor } = reader;
-  if (read === undefined || length < pieceBytes) return sendStream(exchange, reader, first, length);
   const socket = exchange.request.socket;
-  const large = length >= conveyedBytes && socket !== null;
-  using place = large && descriptor !== undefined ? await carrier?.take(socket) : undefined;
-  if (place !== undefined && descriptor !== undefined) {
-    return await sendCarried(exchange, place, { read, descriptor }, first, length);
+  if (read !== undefined && descriptor !== undefined && socket !== null && length >= carriedBytes) {
+    const file = { read, descriptor };
+    using place = await carrier?.take(socket);
+    if (place !== undefined) return await sendCarried(exchange, place, file, first, length);
+    const conveyor = length >= conveyedBytes ? await openConveyor(socket) : undefined;
+    if (conveyor !== undefined) return await sendConveyed(exchange, conveyor, file, first, length);
   }
-  const conveyor = large && descriptor !== undefined ? await openConveyor(socket) : undefined;
-  if (conveyor === undefined || descriptor === undefined) await sendPieces(exchange, read, first, length);
-  else await sendConveyed(exchange, conveyor, { read, descriptor }, first, length);
+  if (read === undefined || length < pieceBytes) await sendStream(exchange, reader, first, length);
+  else await sendPieces(exchange, read, first, length);
 }
 
 /**
@@ -59,7 +61,7 @@ async function sendCarried(
   const buffer = takeBuffer();
   const handOver = async (position: number): Promise<boolean> => {
     const piece = buffer.subarray(0, Math.min(handedBytes, end - position));
-    for (let filled = 0; filled < piece.length; ) {
+    for (let filled = place.peek(file.descriptor, piece, position); filled < piece.length; ) {
       const bytes = await file.read(piece.subarray(filled), position + filled);
       if (bytes === 0) throw truncated(end - position - filled);
       filled += bytes;
