@@ -247,7 +247,7 @@ static int run_in_namespace(const struct args_id_map *map, const struct channels
   close(go[1]);
   /* The child alone reads the ops: when it ends, whoever writes them must see it. */
   close(STDIN_FILENO);
-  const int theirs[] = {channels->output, channels->copy, channels->unpacker.memory, channels->unpacker.input[0]};
+  const int theirs[] = {channels->output, channels->copy, channels->unpacker.memory, channels->unpacker.compressed, channels->unpacker.growth[0]};
   for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
     if (theirs[i] >= 0) close(theirs[i]);
   }
@@ -274,7 +274,7 @@ static bool offer_pipe(struct unpacker_files *unpacker) {
   fcntl(ends[0], F_SETPIPE_SZ, INPUT_BYTES);
   int length;
   if (unpacker != NULL && unpacker_offer(unpacker))
-    length = snprintf(line, sizeof line, "{\"pipe\":%d,\"input\":%d,\"memory\":%d,\"bytes\":%u}\n", ends[1], unpacker->input[1],
+    length = snprintf(line, sizeof line, "{\"pipe\":%d,\"growth\":%d,\"memory\":%d,\"bytes\":%u}\n", ends[1], unpacker->growth[1],
                       unpacker->memory, UNPACKER_BYTES);
   else length = snprintf(line, sizeof line, "{\"pipe\":%d}\n", ends[1]);
   print_line(line, (size_t)length);
@@ -286,7 +286,7 @@ static bool offer_pipe(struct unpacker_files *unpacker) {
   if (ended && dup2(ends[0], STDIN_FILENO) < 0) return false;
   close(ends[0]);
   close(ends[1]);
-  if (unpacker != NULL && unpacker->memory >= 0) close(unpacker->input[1]);
+  if (unpacker != NULL && unpacker->memory >= 0) close(unpacker->growth[1]);
   return true;
 }
 
@@ -310,14 +310,16 @@ int apply_main(int argc, char **argv) {
   struct args_id_map map = {.newuidmap = {"", 0}, .newgidmap = {"", 0}};
   prctl(PR_SET_NAME, "vitrine-apply");
   signal(SIGPIPE, SIG_IGN);
-  struct channels channels = {-1, -1, {-1, {-1, -1}}};
+  struct channels channels = {-1, -1, {-1, -1, {-1, -1}}};
   bool pipe = argc > 0 && strcmp(argv[0], "--pipe") == 0;
   if (pipe) {
     argc--;
     argv++;
   }
-  bool inflate = pipe && argc > 0 && strcmp(argv[0], "--inflate") == 0;
+  bool inflate = pipe && argc > 0 && strcmp(argv[0], "--inflate=3") == 0;
   if (inflate) {
+    /* The compressed file; programs that we start do not get it. */
+    channels.unpacker.compressed = fcntl(3, F_SETFD, FD_CLOEXEC) == 0 ? 3 : -1;
     argc--;
     argv++;
   }
@@ -343,7 +345,7 @@ int apply_main(int argc, char **argv) {
   if (argc == 0) return run_apply(&channels);
   if ((argc != 3 && argc != 7) || strcmp(argv[0], "--userns") != 0 || !parse_map(argv[1], uids, sizeof uids, &map.uids) ||
       !parse_map(argv[2], gids, sizeof gids, &map.gids)) {
-    complain("usage: vitrine-helper apply [--pipe [--inflate]] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
+    complain("usage: vitrine-helper apply [--pipe [--inflate=3]] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH --newgidmap PATH]]");
     return 125;
   }
   if (argc == 7) {

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 static int usage(void) {
-  complain("usage: vitrine-helper run [--preserve-fds N | --lifeline] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
+  complain("usage: vitrine-helper run [--preserve-fds N | --lifeline] PLAN | (start | state | kill SIGNAL | delete force|stopped) DIR [PROGRAM ARG0 [ARG]...] | apply [--pipe [--inflate=3]] [--output] [--copy=3] [--userns UIDMAP GIDMAP [--newuidmap PATH "
            "--newgidmap PATH]] | reap PROGRAM [ARG]... | adopt PIDFILE PROCESSFILE | attach [--no-input] [--no-signals] [--keys HEX] SOCKET | await PID STARTTIME MILLISECONDS | convey THREADS");
   return 125;
 }
@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
     if (kept > 65536) return usage();
   }
   for (int i = 2; i < argc && strcmp(argv[1], "apply") == 0; i++) {
-    if (strcmp(argv[i], "--copy=3") == 0) kept = 1;
+    if (strcmp(argv[i], "--copy=3") == 0 || strcmp(argv[i], "--inflate=3") == 0) kept = 1;
   }
   if (argc == 3 && strcmp(argv[1], "convey") == 0) kept = 1;
   if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--restarted") == 0) {

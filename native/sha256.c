@@ -43,37 +43,76 @@ static void blocks_in_c(uint32_t state[8], const uint8_t *at, size_t count) {
 #include <cpuid.h>
 #include <immintrin.h>
 
-__attribute__((target("sha,sse4.1"))) static void blocks_by_processor(uint32_t state[8], const uint8_t *at, size_t count) {
-  const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-  /* The instructions want the state as ABEF and CDGH. */
+#define BY_PROCESSOR __attribute__((target("sha,sse4.1")))
+
+/* One hash in registers. The instructions want its state as ABEF and CDGH. */
+struct lane {
+  __m128i abef, cdgh, w[4];
+};
+
+BY_PROCESSOR static inline struct lane lane_of(const uint32_t state[8]) {
   __m128i low = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)state), 0xb1);
   __m128i high = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)(state + 4)), 0x1b);
-  __m128i abef = _mm_alignr_epi8(low, high, 8);
-  __m128i cdgh = _mm_blend_epi16(high, low, 0xf0);
-  for (; count > 0; count--, at += 64) {
-    __m128i abef_before = abef;
-    __m128i cdgh_before = cdgh;
-    __m128i w[4];
-    for (int i = 0; i < 4; i++) w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at + (size_t)i * 16)), swap);
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) {
-      __m128i words = w[i & 3];
-      __m128i sum = _mm_add_epi32(words, _mm_load_si128((const __m128i *)(const void *)(constants + (size_t)i * 4)));
-      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
-      if (i < 12) {
-        __m128i next = _mm_sha256msg1_epu32(words, w[(i + 1) & 3]);
-        next = _mm_add_epi32(next, _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
-        w[i & 3] = _mm_sha256msg2_epu32(next, w[(i + 3) & 3]);
-      }
-    }
-    abef = _mm_add_epi32(abef, abef_before);
-    cdgh = _mm_add_epi32(cdgh, cdgh_before);
-  }
-  low = _mm_shuffle_epi32(abef, 0x1b);
-  high = _mm_shuffle_epi32(cdgh, 0xb1);
+  return (struct lane){.abef = _mm_alignr_epi8(low, high, 8), .cdgh = _mm_blend_epi16(high, low, 0xf0)};
+}
+
+BY_PROCESSOR static inline void lane_store(const struct lane *lane, uint32_t state[8]) {
+  __m128i low = _mm_shuffle_epi32(lane->abef, 0x1b);
+  __m128i high = _mm_shuffle_epi32(lane->cdgh, 0xb1);
   _mm_storeu_si128((__m128i *)(void *)state, _mm_blend_epi16(low, high, 0xf0));
   _mm_storeu_si128((__m128i *)(void *)(state + 4), _mm_alignr_epi8(high, low, 8));
+}
+
+BY_PROCESSOR static inline __attribute__((always_inline)) void lane_load(struct lane *lane, const uint8_t *at) {
+  const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  for (int i = 0; i < 4; i++) lane->w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at + (size_t)i * 16)), swap);
+}
+
+/* Four rounds of the 64; `i` is a constant once the loop is unrolled. */
+BY_PROCESSOR static inline __attribute__((always_inline)) void lane_rounds(struct lane *lane, int i) {
+  __m128i words = lane->w[i & 3];
+  __m128i sum = _mm_add_epi32(words, _mm_load_si128((const __m128i *)(const void *)(constants + (size_t)i * 4)));
+  lane->cdgh = _mm_sha256rnds2_epu32(lane->cdgh, lane->abef, sum);
+  lane->abef = _mm_sha256rnds2_epu32(lane->abef, lane->cdgh, _mm_shuffle_epi32(sum, 0x0e));
+  if (i < 12) {
+    __m128i next = _mm_sha256msg1_epu32(words, lane->w[(i + 1) & 3]);
+    next = _mm_add_epi32(next, _mm_alignr_epi8(lane->w[(i + 3) & 3], lane->w[(i + 2) & 3], 4));
+    lane->w[i & 3] = _mm_sha256msg2_epu32(next, lane->w[(i + 3) & 3]);
+  }
+}
+
+BY_PROCESSOR static void blocks_by_processor(uint32_t state[8], const uint8_t *at, size_t count) {
+  struct lane lane = lane_of(state);
+  for (; count > 0; count--, at += 64) {
+    struct lane before = lane;
+    lane_load(&lane, at);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) lane_rounds(&lane, i);
+    lane.abef = _mm_add_epi32(lane.abef, before.abef);
+    lane.cdgh = _mm_add_epi32(lane.cdgh, before.cdgh);
+  }
+  lane_store(&lane, state);
+}
+
+BY_PROCESSOR static void pairs_by_processor(uint32_t first[8], const uint8_t *of_first, uint32_t second[8], const uint8_t *of_second, size_t count) {
+  struct lane a = lane_of(first);
+  struct lane b = lane_of(second);
+  for (; count > 0; count--, of_first += 64, of_second += 64) {
+    __m128i before[4] = {a.abef, a.cdgh, b.abef, b.cdgh};
+    lane_load(&a, of_first);
+    lane_load(&b, of_second);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+      lane_rounds(&a, i);
+      lane_rounds(&b, i);
+    }
+    a.abef = _mm_add_epi32(a.abef, before[0]);
+    a.cdgh = _mm_add_epi32(a.cdgh, before[1]);
+    b.abef = _mm_add_epi32(b.abef, before[2]);
+    b.cdgh = _mm_add_epi32(b.cdgh, before[3]);
+  }
+  lane_store(&a, first);
+  lane_store(&b, second);
 }
 
 static bool has_instructions(void) {
@@ -88,6 +127,10 @@ static bool has_instructions(void) {
 #else
 static bool has_instructions(void) { return false; }
 static void blocks_by_processor(uint32_t state[8], const uint8_t *at, size_t count) { blocks_in_c(state, at, count); }
+static void pairs_by_processor(uint32_t first[8], const uint8_t *of_first, uint32_t second[8], const uint8_t *of_second, size_t count) {
+  blocks_in_c(first, of_first, count);
+  blocks_in_c(second, of_second, count);
+}
 #endif
 
 static void blocks(uint32_t state[8], const uint8_t *at, size_t count) {
@@ -114,6 +157,19 @@ void sha256_update(struct sha256 *hash, const uint8_t *at, size_t size) {
   }
   blocks(hash->state, at, size / 64);
   memcpy(hash->block, at + size / 64 * 64, size % 64);
+}
+
+void sha256_update_both(struct sha256 *first, const uint8_t *of_first, struct sha256 *second, const uint8_t *of_second, size_t size) {
+  /* Between blocks only: whoever wants it fast gives whole ones. */
+  bool together = first->size % 64 == 0 && second->size % 64 == 0 && has_instructions();
+  size_t whole = together ? size / 64 : 0;
+  if (whole > 0) {
+    pairs_by_processor(first->state, of_first, second->state, of_second, whole);
+    first->size += whole * 64;
+    second->size += whole * 64;
+  }
+  sha256_update(first, of_first + whole * 64, size - whole * 64);
+  sha256_update(second, of_second + whole * 64, size - whole * 64);
 }
 
 void sha256_hex(struct sha256 *hash, char out[static 65]) {

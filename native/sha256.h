@@ -12,6 +12,8 @@ struct sha256 {
 
 void sha256_begin(struct sha256 *hash);
 void sha256_update(struct sha256 *hash, const uint8_t *at, size_t size);
+/* Two hashes, as many bytes of each: a processor with instructions for it has time for another between any two of one. */
+void sha256_update_both(struct sha256 *first, const uint8_t *of_first, struct sha256 *second, const uint8_t *of_second, size_t size);
 /* Lower-case digits and a null. Ends it. */
 void sha256_hex(struct sha256 *hash, char out[static 65]);
 #endif

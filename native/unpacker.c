@@ -1,10 +1,11 @@
 /*
  * A compressed layer becomes plain bytes in a process that inflates and does nothing else: it has its input, its output, memory that it
- * shares, and no system call beyond reading, writing and waiting. A second one of the same kind hashes what comes; the apply helper
- * writes files from the same memory by the op layerInflated. So the bytes of files pass through no pipe and no JavaScript, which only
- * reads the headers between them.
+ * shares, and no system call beyond reading, writing and waiting. A second one of the same kind hashes what comes and the file that it comes
+ * from, which each reads for itself; the apply helper writes files from the same memory by the op layerInflated. So the bytes of files
+ * pass through no pipe and no JavaScript, which only reads the headers between them, and writes the compressed file.
  *
- * Both say on stdout how far they are, lines that begin with `@`: `@N` (N plain bytes are there), `@end` or `@corrupt REASON`, `@sha256 HEX`.
+ * Both say on stdout how far they are, lines that begin with `@`: `@N` (N plain bytes are there), `@end` or `@corrupt REASON`, `@sha256 HEX` of
+ * the plain bytes, and `@compressed HEX`.
  */
 #include "unpacker.h"
 #include "filter.h"
@@ -25,22 +26,31 @@
 
 /* Plain bytes that are made known together. */
 #define TURN_BYTES (256u * 1024)
-#define INPUT_PIPE_BYTES (1024 * 1024)
+/* Where a sealed process has the compressed file. */
+#define COMPRESSED_FILENO 3
+
+/* What is waited on: `count` only goes up. */
+struct bell {
+  _Atomic uint32_t count, waiting;
+};
 
 struct unpacker_counts {
   _Atomic uint64_t produced, applied, hashed;
+  _Atomic uint64_t arrived; /* of the compressed file */
   _Atomic uint32_t ended;
-  /* What is waited on; they only count up. */
-  _Atomic uint32_t data, room;
+  struct bell data, room;
 };
 
-static void announce(_Atomic uint32_t *word) {
-  atomic_fetch_add(word, 1);
-  syscall(SYS_futex, word, K_FUTEX_WAKE, 2, NULL, NULL, 0);
+static void announce(struct bell *bell) {
+  atomic_fetch_add(&bell->count, 1);
+  /* Who waits has said so before it looked at the count. */
+  if (atomic_load(&bell->waiting) > 0) syscall(SYS_futex, &bell->count, K_FUTEX_WAKE, 2, NULL, NULL, 0);
 }
 
-static void await_change(_Atomic uint32_t *word, uint32_t seen) {
-  syscall(SYS_futex, word, K_FUTEX_WAIT, seen, NULL, NULL, 0);
+static void await_change(struct bell *bell, uint32_t seen) {
+  atomic_fetch_add(&bell->waiting, 1);
+  syscall(SYS_futex, &bell->count, K_FUTEX_WAIT, seen, NULL, NULL, 0);
+  atomic_fetch_sub(&bell->waiting, 1);
 }
 
 const uint8_t *unpacker_at(const struct unpacker *unpacker, uint64_t position, size_t length) {
@@ -64,6 +74,7 @@ static bool seal(void) {
     {K_BPF_RETURN, 0, 0, K_SECCOMP_RET_KILL_PROCESS},
     {K_BPF_LOAD, 0, 0, SECCOMP_DATA_NUMBER},
     ALLOW(SYS_read),
+    ALLOW(SYS_pread64),
     ALLOW(SYS_write),
     ALLOW(SYS_futex),
     ALLOW(SYS_exit_group),
@@ -83,14 +94,15 @@ static bool seal(void) { return false; }
 static bool can_seal(void) { return false; }
 #endif
 
-/* In a child: keeps `input` as stdin (-1: none) and stdout. */
-static void enclose(pid_t parent, int input) {
+/* In a child: keeps `growth` as stdin (-1: none), stdout and the compressed file. */
+static void enclose(pid_t parent, int growth, int compressed) {
   bool enclosed = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
-  if (input >= 0) enclosed = enclosed && dup2(input, STDIN_FILENO) == STDIN_FILENO;
+  if (growth >= 0) enclosed = enclosed && dup2(growth, STDIN_FILENO) == STDIN_FILENO;
   else close(STDIN_FILENO);
+  enclosed = enclosed && dup2(compressed, COMPRESSED_FILENO) == COMPRESSED_FILENO;
   close(STDERR_FILENO);
-  if (k_close_range(3, ~0u, 0) != 0) {
-    for (int fd = 3; fd < 1024; fd++) close(fd);
+  if (k_close_range(COMPRESSED_FILENO + 1, ~0u, 0) != 0) {
+    for (int fd = COMPRESSED_FILENO + 1; fd < 1024; fd++) close(fd);
   }
   if (!enclosed || !seal()) _exit(1);
 }
@@ -119,6 +131,7 @@ struct inflating {
   uint64_t position; /* of `at` */
   uint8_t *at;
   uint64_t said;
+  uint64_t taken; /* of the compressed file */
 };
 
 static void tell(struct inflating *state) {
@@ -127,12 +140,37 @@ static void tell(struct inflating *state) {
   say("@%llu\n", (unsigned long long)state->position);
 }
 
-static ptrdiff_t read_input(void *context, uint8_t *buffer, size_t size) {
+/* Waits until the file is longer. False at its end, and where nobody says how long it is. */
+static bool await_growth(struct inflating *state) {
+  uint8_t sizes[64 * 8];
   /* It may take a while. */
-  tell(context);
+  tell(state);
   for (;;) {
-    ssize_t got = read(STDIN_FILENO, buffer, size);
-    if (got >= 0 || errno != EINTR) return got;
+    ssize_t got = read(STDIN_FILENO, sizes, sizeof sizes);
+    if (got < 0 && errno == EINTR) continue;
+    /* What is written in one call of so few bytes comes in one piece. */
+    if (got < 8 || got % 8 != 0) return false;
+    uint64_t size = wire_u64(sizes + got - 8);
+    if (size <= state->taken) continue;
+    atomic_store_explicit(&state->unpacker->counts->arrived, size, memory_order_release);
+    return true;
+  }
+}
+
+static ptrdiff_t read_input(void *context, uint8_t *buffer, size_t size) {
+  struct inflating *state = context;
+  uint64_t arrived = atomic_load_explicit(&state->unpacker->counts->arrived, memory_order_relaxed);
+  if (arrived == state->taken) {
+    if (!await_growth(state)) return 0;
+    arrived = atomic_load_explicit(&state->unpacker->counts->arrived, memory_order_relaxed);
+  }
+  if (size > arrived - state->taken) size = (size_t)(arrived - state->taken);
+  for (;;) {
+    ssize_t got = pread(COMPRESSED_FILENO, buffer, size, (off_t)state->taken);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return -1;
+    state->taken += (uint64_t)got;
+    return got;
   }
 }
 
@@ -147,7 +185,7 @@ static uint8_t *advance(void *context, uint8_t *out, uint8_t **limit) {
   /* The window and what the decoder may write too much take place as well. */
   const uint64_t most = UNPACKER_BYTES - INFLATE_WINDOW_BYTES - INFLATE_SLACK_BYTES;
   for (bool first = true;; first = false) {
-    uint32_t seen = atomic_load(&counts->room);
+    uint32_t seen = atomic_load(&counts->room.count);
     uint64_t applied = atomic_load_explicit(&counts->applied, memory_order_acquire);
     uint64_t hashed = atomic_load_explicit(&counts->hashed, memory_order_acquire);
     uint64_t used = applied < hashed ? applied : hashed;
@@ -174,29 +212,57 @@ static void inflate_main(const struct unpacker *unpacker) {
 
 /* --- the process that hashes --- */
 
+/* The next `size` bytes of the compressed file. What was said to be there is there: else nothing can be believed. */
+static void read_compressed(uint8_t *buffer, size_t size, uint64_t position) {
+  while (size > 0) {
+    ssize_t got = pread(COMPRESSED_FILENO, buffer, size, (off_t)position);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) _exit(1);
+    buffer += got;
+    size -= (size_t)got;
+    position += (uint64_t)got;
+  }
+}
+
 static void hash_main(const struct unpacker *unpacker) {
+  static uint8_t compressed[TURN_BYTES];
   struct unpacker_counts *counts = unpacker->counts;
-  struct sha256 hash;
+  struct sha256 of_plain;
+  struct sha256 of_compressed;
   char hex[65];
-  sha256_begin(&hash);
-  for (uint64_t position = 0;;) {
-    uint32_t seen = atomic_load(&counts->data);
+  uint64_t position = 0;
+  uint64_t taken = 0;
+  sha256_begin(&of_plain);
+  sha256_begin(&of_compressed);
+  for (;;) {
+    uint32_t seen = atomic_load(&counts->data.count);
     uint32_t ended = atomic_load(&counts->ended);
     uint64_t produced = atomic_load_explicit(&counts->produced, memory_order_acquire);
-    if (produced == position && ended != 0) break;
-    if (produced == position) {
+    uint64_t arrived = atomic_load_explicit(&counts->arrived, memory_order_acquire);
+    size_t plain = produced - position > TURN_BYTES ? TURN_BYTES : (size_t)(produced - position);
+    /* The compressed bytes go beside plain ones, where they cost almost nothing; what is left of them comes at the end. */
+    size_t most = ended != 0 && plain == 0 ? TURN_BYTES : plain;
+    size_t beside = arrived - taken > most ? most : (size_t)(arrived - taken);
+    if (plain == 0 && beside == 0) {
+      if (ended != 0) break;
       await_change(&counts->data, seen);
       continue;
     }
-    uint64_t size = produced - position;
-    if (size > TURN_BYTES) size = TURN_BYTES;
-    sha256_update(&hash, unpacker->bytes + position % UNPACKER_BYTES, (size_t)size);
-    position += size;
+    size_t both = plain < beside ? plain : beside;
+    const uint8_t *at = unpacker->bytes + position % UNPACKER_BYTES;
+    read_compressed(compressed, beside, taken);
+    sha256_update_both(&of_plain, at, &of_compressed, compressed, both);
+    sha256_update(&of_plain, at + both, plain - both);
+    sha256_update(&of_compressed, compressed + both, beside - both);
+    position += plain;
+    taken += beside;
     atomic_store_explicit(&counts->hashed, position, memory_order_release);
     announce(&counts->room);
   }
-  sha256_hex(&hash, hex);
+  sha256_hex(&of_plain, hex);
   say("@sha256 %s\n", hex);
+  sha256_hex(&of_compressed, hex);
+  say("@compressed %s\n", hex);
 }
 
 /* --- the helper's side --- */
@@ -226,11 +292,11 @@ bool unpacker_offer(struct unpacker_files *files) {
   }
   files->memory = (int)syscall(SYS_memfd_create, "vitrine-unpacker", K_MFD_CLOEXEC);
   if (files->memory < 0) return false;
-  if (ftruncate(files->memory, UNPACKER_BYTES) != 0 || pipe2(files->input, O_CLOEXEC) != 0) {
+  if (ftruncate(files->memory, UNPACKER_BYTES) != 0 || pipe2(files->growth, O_CLOEXEC) != 0) {
     close(files->memory);
+    files->memory = -1;
     return false;
   }
-  fcntl(files->input[1], F_SETPIPE_SZ, INPUT_PIPE_BYTES);
   return true;
 }
 
@@ -261,7 +327,7 @@ bool unpacker_start(struct unpacker *unpacker, const struct unpacker_files *file
     pid_t pid = fork();
     if (pid == 0) {
       signal(SIGCHLD, SIG_DFL);
-      enclose(parent, i == 0 ? files->input[0] : -1);
+      enclose(parent, i == 0 ? files->growth[0] : -1, files->compressed);
       work[i](unpacker);
       _exit(0);
     }
@@ -271,7 +337,8 @@ bool unpacker_start(struct unpacker *unpacker, const struct unpacker_files *file
   int error = errno;
   sigprocmask(SIG_SETMASK, &before, NULL);
   close(files->memory);
-  close(files->input[0]);
+  close(files->growth[0]);
+  close(files->compressed);
   errno = error;
   /* Only this process writes no plain bytes. */
   for (size_t i = 0; started && i < 3; i++) mprotect(unpacker->bytes + i * UNPACKER_BYTES, UNPACKER_BYTES, PROT_READ);

@@ -13,10 +13,14 @@ struct unpacker {
   struct unpacker_counts *counts;
 };
 
-/* What the caller opens as /proc/PID/fd/N: `memory` to read plain bytes at their place modulo UNPACKER_BYTES, `input[1]` for compressed ones. */
+/*
+ * What the caller opens as /proc/PID/fd/N: `memory` to read plain bytes at their place modulo UNPACKER_BYTES, and `growth[1]`, where it writes
+ * how many bytes `compressed` (a file that it gave us, and which still grows) has by now, each time as u64, little endian; its end is the file's.
+ */
 struct unpacker_files {
   int memory;
-  int input[2];
+  int compressed;
+  int growth[2];
 };
 
 /* Memory and pipe. False and errno; also where there is no seal for this processor. */

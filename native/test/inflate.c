@@ -58,6 +58,29 @@ static bool same_crc(struct run *run) {
   return crc32_update(size & 0xff, bytes, size) == crc32_by_table(size & 0xff, bytes, size);
 }
 
+/* Two hashes side by side, in uneven pieces, are those that each gives alone. */
+static bool same_hashes(struct run *run) {
+  uint8_t bytes[2][700];
+  struct sha256 beside[2];
+  size_t size = next_random(run) % sizeof bytes[0];
+  size_t begin = next_random(run) % 3 == 0 ? next_random(run) % (size + 1) : 0;
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i / sizeof bytes[0]][i % sizeof bytes[0]] = (uint8_t)next_random(run);
+  for (int i = 0; i < 2; i++) sha256_begin(&beside[i]);
+  sha256_update(&beside[0], bytes[0], begin);
+  sha256_update_both(&beside[0], bytes[0] + begin, &beside[1], bytes[1], size - begin);
+  sha256_update(&beside[1], bytes[1] + size - begin, begin);
+  for (int i = 0; i < 2; i++) {
+    struct sha256 alone;
+    char hex[2][65];
+    sha256_begin(&alone);
+    sha256_update(&alone, bytes[i], size);
+    sha256_hex(&alone, hex[0]);
+    sha256_hex(&beside[i], hex[1]);
+    if (strcmp(hex[0], hex[1]) != 0) return false;
+  }
+  return true;
+}
+
 int main(int argc, char **argv) {
   FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
   uint8_t head[4];
@@ -75,7 +98,7 @@ int main(int argc, char **argv) {
     sha256_hex(&run.hash, hex);
     if (problem == NULL) printf("ok %llu %s\n", (unsigned long long)run.size, hex);
     else printf("%s\n", problem);
-    if (!same_crc(&run)) return 3;
+    if (!same_crc(&run) || !same_hashes(&run)) return 3;
     free(run.window);
     free(bytes);
   }

@@ -14,7 +14,7 @@ const magics: readonly (readonly [Compression, readonly number[]])[] = [
 ];
 /** A zstd stream may begin with a skippable frame (zstd:chunked, pzstd): 0x50..0x5f 2a 4d 18. */
 const skippableTail = [0x2a, 0x4d, 0x18];
-const headBytes = 6;
+export const compressionHeadBytes = 6;
 
 /** What the first bytes (6 suffice) of a stream say it is. */
 export function detectCompression(head: Uint8Array): Compression {
@@ -59,7 +59,7 @@ export async function peekCompression(source: ByteStream): Promise<{
   readonly stream: ByteStream;
   readonly close: () => Promise<unknown>;
 }> {
-  const { head, stream, close } = await peek(source, headBytes);
+  const { head, stream, close } = await peek(source, compressionHeadBytes);
   return { compression: detectCompression(head), stream, close };
 }
 

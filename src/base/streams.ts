@@ -39,21 +39,25 @@ export async function* verified(
     if (held !== undefined) yield held;
     held = chunk;
   }
-  if (size !== expected.size) throw sizeMismatch(expected, `${size}`);
-  const actual = hasher.hex();
-  if (actual !== expected.hex) {
-    throw new VitrineError(
-      "corrupt",
-      `content digest is ${expected.algorithm}:${actual}, expected ${expected.algorithm}:${expected.hex}`,
-      { code: "content-digest-mismatch", operand: expected.name, hint: damaged },
-    );
-  }
+  requireContent(expected, size, hasher.hex());
   if (held !== undefined) yield held;
+}
+
+/** For whoever counts and hashes in other ways than `verified`. Errors: `content-size-mismatch`, `content-digest-mismatch`. */
+export function requireContent(expected: ExpectedContent, size: number, hex: string): void {
+  if (size !== expected.size) throw sizeMismatch(expected, `${size}`);
+  if (hex === expected.hex) return;
+  throw new VitrineError(
+    "corrupt",
+    `content digest is ${expected.algorithm}:${hex}, expected ${expected.algorithm}:${expected.hex}`,
+    { code: "content-digest-mismatch", operand: expected.name, hint: damaged },
+  );
 }
 
 const damaged = "it was damaged or changed on its way: make or fetch it again";
 
-function sizeMismatch(expected: ExpectedContent, actual: string): VitrineError {
+/** `content-size-mismatch`; `actual`: how many bytes there are, such as `more than 5`. */
+export function sizeMismatch(expected: ExpectedContent, actual: string): VitrineError {
   const what = expected.name ?? `${expected.algorithm}:${expected.hex}`;
   return new VitrineError("corrupt", `${what} has ${actual} bytes, expected ${expected.size}`, {
     code: "content-size-mismatch",

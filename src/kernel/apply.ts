@@ -28,8 +28,8 @@ export interface ApplyOutputs {
   readonly answers?: boolean;
   /** Trees without an answer go to this descriptor, which the caller keeps: the input of another session. */
   readonly copyTo?: number;
-  /** The helper inflates a gzip stream beside the ops: `inflation` feeds it. */
-  readonly inflate?: boolean;
+  /** The helper inflates this gzip file beside the ops, open for reading here: `inflation` says how long it is. Not with `copyTo`. */
+  readonly inflate?: number;
 }
 
 export interface ApplyResult {
@@ -50,7 +50,7 @@ const answerBytesMax = 64 * 1024;
 
 function applyArguments({ ids }: ApplyOptions, pipe: boolean, outputs: ApplyOutputs = {}): readonly string[] {
   const words = pipe ? ["apply", "--pipe"] : ["apply"];
-  if (outputs.inflate === true) words.push("--inflate");
+  if (outputs.inflate !== undefined) words.push("--inflate=3");
   if (outputs.answers === true) words.push("--output");
   if (outputs.copyTo !== undefined) words.push("--copy=3");
   if (ids === undefined) return words;
@@ -135,8 +135,9 @@ export class ApplySession {
 
   constructor(options: ApplyOptions, outputs: ApplyOutputs = {}) {
     const { spawn } = process.getBuiltinModule("node:child_process");
+    const third = outputs.copyTo ?? outputs.inflate;
     this.#child = spawn(options.helperPath, applyArguments(options, true, outputs), {
-      stdio: ["pipe", "pipe", "pipe", ...(outputs.copyTo === undefined ? [] : [outputs.copyTo])],
+      stdio: ["pipe", "pipe", "pipe", ...(third === undefined ? [] : [third])],
       env: helperEnvironment(process.env),
     }) as ChildProcessByStdio<Writable, Readable, Readable>;
     const answer = new Answer(this.#child.stdout, (line) => this.#inflation?.hear(line));
@@ -312,7 +313,7 @@ export class ApplySession {
 
   /** The helper's own pipe where it can be opened (a hardened /proc may refuse), else its stdin. */
   #openSink(line: string): Sink {
-    const numbers = /^\{"pipe":(\d+)(?:,"input":(\d+),"memory":(\d+),"bytes":(\d+))?\}$/.exec(line);
+    const numbers = /^\{"pipe":(\d+)(?:,"growth":(\d+),"memory":(\d+),"bytes":(\d+))?\}$/.exec(line);
     const { stdin, pid } = this.#child;
     if (numbers === null || pid === undefined) return nowhere;
     const { O_WRONLY, O_RDONLY } = fs.constants;
@@ -323,11 +324,11 @@ export class ApplySession {
       return fd;
     };
     try {
-      const [, pipe, input, memory, bytes] = numbers;
+      const [, pipe, growth, memory, bytes] = numbers;
       const sink = new PipeSink(open(pipe!, O_WRONLY));
-      if (input !== undefined) {
-        const compressed = new PipeSink(open(input, O_WRONLY));
-        this.#inflation = new Inflation(compressed, open(memory!, O_RDONLY), Number(bytes));
+      if (growth !== undefined) {
+        const sizes = new PipeSink(open(growth, O_WRONLY));
+        this.#inflation = new Inflation(sizes, open(memory!, O_RDONLY), Number(bytes));
       }
       stdin.end();
       return sink;

@@ -1,14 +1,14 @@
-/** What a helper inflates beside its ops (`native/unpacker.c`): compressed bytes in, plain bytes in memory that is shared. */
+/** What a helper inflates beside its ops (`native/unpacker.c`): a compressed file that may still grow, plain bytes in memory that is shared. */
 import * as fs from "node:fs";
 
-/** Where compressed bytes go. A write to a helper that has ended is dropped; one under way ends before it is closed. */
+/** Where it is told how long the file is. A write to a helper that has ended is dropped; one under way ends before it is closed. */
 export interface InflationInput {
   write(bytes: Uint8Array): Promise<void>;
   close(): void;
 }
 
 /**
- * A gzip stream on its way to plain bytes. `produced` grows as it is fed; plain bytes stay until an op `layerInflated` says that they
+ * A gzip file on its way to plain bytes. `produced` grows as the file does; plain bytes stay until an op `layerInflated` says that they
  * are used, so whoever reads must send these, and not wait for more before.
  */
 export class Inflation {
@@ -18,7 +18,7 @@ export class Inflation {
   #produced = 0;
   #ended = false;
   #problem: string | undefined;
-  #sha256: string | undefined;
+  readonly #digests: { plain?: string; compressed?: string } = {};
   #failure: { readonly error: unknown } | undefined;
   #feeding: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -46,20 +46,22 @@ export class Inflation {
     return this.#problem;
   }
 
-  /** Begins to write the compressed bytes. An error of `source` is thrown by whoever waits here. */
-  feed(source: AsyncIterable<Uint8Array>): void {
-    this.#feeding = this.#feed(source).catch((error: unknown) => this.fail(error));
+  /** Begins to tell how many bytes the file has, each time that it is more. An error of `growth` is thrown by whoever waits here. */
+  feed(growth: AsyncIterable<number>): void {
+    this.#feeding = this.#feed(growth).catch((error: unknown) => this.fail(error));
   }
 
-  /** All of the source is read and written. Throws its error. */
+  /** All of the file is there, and the helper knows. Throws the error of its growth. */
   async fed(): Promise<void> {
     await this.#feeding;
     this.#check();
   }
 
-  async #feed(source: AsyncIterable<Uint8Array>): Promise<void> {
-    for await (const chunk of source) {
-      await this.#input.write(chunk);
+  async #feed(growth: AsyncIterable<number>): Promise<void> {
+    const size = Buffer.alloc(8);
+    for await (const bytes of growth) {
+      size.writeBigUInt64LE(BigInt(bytes));
+      await this.#input.write(size);
       if (this.#stopped) return;
     }
     this.#input.close();
@@ -70,10 +72,13 @@ export class Inflation {
     while (this.#produced <= position && !this.#ended) await this.#news();
   }
 
-  /** The SHA-256 of all plain bytes, lower-case hex, once it is there. */
-  async sha256(): Promise<string> {
-    while (this.#sha256 === undefined) await this.#news();
-    return this.#sha256;
+  /** The SHA-256 of all plain bytes, or of the file: lower-case hex, once it is there. */
+  async sha256(of: "plain" | "compressed"): Promise<string> {
+    while (true) {
+      const hex = this.#digests[of];
+      if (hex !== undefined) return hex;
+      await this.#news();
+    }
   }
 
   /** Plain bytes from `position` on into `buffer`: as many as fit and are there without a turn of the memory. */
@@ -87,7 +92,8 @@ export class Inflation {
   hear(line: string): void {
     const [word = "", rest = ""] = line.split(/ (.*)/s);
     if (/^\d+$/.test(word)) this.#produced = Math.max(this.#produced, Number(word));
-    else if (word === "sha256") this.#sha256 = rest;
+    else if (word === "sha256") this.#digests.plain = rest;
+    else if (word === "compressed") this.#digests.compressed = rest;
     else {
       this.#ended = true;
       if (word !== "end") this.#problem ??= rest;

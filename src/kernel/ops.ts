@@ -727,7 +727,7 @@ export const opTable = {
   layerInflated: {
     code: 121,
     calls: "pwrite",
-    doc: "As layerData, from what a helper started with `--inflate` inflates: `length` bytes of the plain stream at `position` go to `offset` of the file. Everything before the end of it is used then; with a `length` of 0 nothing is written.",
+    doc: "As layerData, from what a helper started with `--inflate=3` inflates: `length` bytes of the plain stream at `position` go to `offset` of the file. Everything before the end of it is used then; with a `length` of 0 nothing is written.",
     args: { offset: "u64", position: "u64", length: "u64" },
   },
 

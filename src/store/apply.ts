@@ -51,19 +51,16 @@ export function applySync(context: StoreContext, ops: readonly Op[], ids = conte
   }
 }
 
-/** `inflate`: with a process that inflates gzip. */
-export function startApply(
-  context: StoreContext,
-  options: { readonly inflate?: boolean } = {},
-): ApplySession {
-  return new Session(context, options.inflate === true);
+/** `inflate`: with a process that inflates this gzip file, open for reading. */
+export function startApply(context: StoreContext, options: { readonly inflate?: number } = {}): ApplySession {
+  return new Session(context, options.inflate);
 }
 
 class Session implements ApplySession {
   private readonly context: StoreContext;
   private readonly session: HelperSession;
 
-  constructor(context: StoreContext, inflate: boolean) {
+  constructor(context: StoreContext, inflate: number | undefined) {
     this.context = context;
     this.session = new HelperSession(applyOptions(context.helperPath, context.ids), { inflate });
   }

@@ -26,6 +26,7 @@ import {
   splitDigest,
 } from "../oci/mod.ts";
 import { applyOptions } from "./apply.ts";
+import { contentOf as bytesOfBlob, storedBlob } from "./arrival.ts";
 import { hasBlob, listBlobs, namesIn, readDocument } from "./blobs.ts";
 import { collect } from "./collect.ts";
 import { readContainers } from "./containers.ts";
@@ -38,7 +39,6 @@ import { anyLease } from "./leases.ts";
 import { distinctRoots } from "./lookup.ts";
 import { removeOwnedTree } from "./trees.ts";
 import type { CheckOptions, Finding, StoredLayer } from "./types.ts";
-import { storedBlob } from "./unpack.ts";
 
 /** Errors: `store-busy` when something is to be mended while another command writes; those of the disk. */
 export async function checkStore(context: StoreContext, options: CheckOptions): Promise<readonly Finding[]> {
@@ -437,8 +437,13 @@ async function contentOf(
   );
   try {
     const parser = new TarParser(writer, { name: descriptor.digest });
-    const plain = await decompress(storedBlob(context, descriptor));
-    for await (const chunk of plain.stream) parser.push(chunk);
+    const blob = storedBlob(context, descriptor);
+    try {
+      const plain = await decompress(bytesOfBlob(blob));
+      for await (const chunk of plain.stream) parser.push(chunk);
+    } finally {
+      await blob.close();
+    }
     parser.finish();
     return found;
   } catch (error) {

@@ -3,11 +3,12 @@ import {
   type Bound,
   type ByteStream,
   bounded,
+  compressionHeadBytes,
   createHasher,
   damagedData,
   decompress,
+  detectCompression,
   limits,
-  peekCompression,
   requireWithin,
   TarParser,
   VitrineError,
@@ -15,6 +16,7 @@ import {
 import type { IdMapRange, Inflation } from "../kernel/mod.ts";
 import { splitDigest } from "../oci/mod.ts";
 import type { ApplySession } from "./apply.ts";
+import { type ArrivingBlob, contentOf, peekArriving } from "./arrival.ts";
 import type { StoreContext } from "./context.ts";
 import { LayerWriter, type WhiteoutStyle } from "./layers/writer.ts";
 import type { StoredLayer } from "./types.ts";
@@ -26,7 +28,8 @@ export interface Poured {
 
 /** Whether the helper can inflate the layer (`startApply`). A layer that is none of gzip, whatever it says, is poured without. */
 export function canInflate({ descriptor, diffID }: StoredLayer): boolean {
-  return /[+.]gzip$/.test(descriptor.mediaType) && splitDigest(diffID).algorithm === "sha256";
+  const isGzip = /[+.]gzip$/.test(descriptor.mediaType);
+  return isGzip && [descriptor.digest, diffID].every((digest) => splitDigest(digest).algorithm === "sha256");
 }
 
 /**
@@ -36,7 +39,7 @@ export function canInflate({ descriptor, diffID }: StoredLayer): boolean {
 export async function pour(
   context: StoreContext,
   layer: StoredLayer,
-  blob: ByteStream,
+  blob: ArrivingBlob,
   session: ApplySession,
   style: WhiteoutStyle,
 ): Promise<Poured> {
@@ -58,11 +61,12 @@ export async function pour(
     name: descriptor.digest,
   };
   const inflation = await session.inflation();
-  const { compression, stream } = await peekCompression(blob);
+  const { head, growth } = await peekArriving(blob, compressionHeadBytes);
+  const target = { layer, session, writer, parser, bound };
   const poured =
-    inflation !== undefined && compression === "gzip"
-      ? await pourInflated(stream, inflation, { layer, session, writer, parser, bound })
-      : await pourPlain(stream, { layer, session, writer, parser, bound });
+    inflation !== undefined && detectCompression(head) === "gzip"
+      ? await pourInflated(blob, growth, inflation, target)
+      : await pourPlain(contentOf(blob, growth), target);
   parser.finish();
   const { algorithm, hex } = splitDigest(diffID);
   if (poured.hex !== hex) {
@@ -114,10 +118,15 @@ async function pourPlain(blob: ByteStream, { layer, session, parser, bound }: Ta
 const windowBytes = 8 * 1024;
 const blockBytes = 512;
 
-/** Beside this process: compressed bytes go to the helper, and only the headers of the archive come back. */
-async function pourInflated(blob: ByteStream, inflation: Inflation, target: Target): Promise<PlainBytes> {
+/** Beside this process: the helper reads the compressed file, and only the headers of the archive come here. */
+async function pourInflated(
+  blob: ArrivingBlob,
+  growth: AsyncIterable<number>,
+  inflation: Inflation,
+  target: Target,
+): Promise<PlainBytes> {
   const { layer, session, writer, parser, bound } = target;
-  inflation.feed(blob);
+  inflation.feed(growth);
   const window = Buffer.allocUnsafe(windowBytes);
   let begin = 0;
   let end = 0;
@@ -161,7 +170,8 @@ async function pourInflated(blob: ByteStream, inflation: Inflation, target: Targ
     throw damagedData("gzip", layer.descriptor.digest, inflation.problem);
   }
   await inflation.fed();
-  return { bytes: position, hex: await inflation.sha256() };
+  await blob.accept(await inflation.sha256("compressed"));
+  return { bytes: position, hex: await inflation.sha256("plain") };
 }
 
 function mapper(context: StoreContext): (id: number, kind: "uid" | "gid") => boolean {

@@ -28,9 +28,8 @@ function fragile(made: Awaited<ReturnType<typeof image>>, bytes: number) {
   }
   const source: ImageSource = {
     ...made.source,
-    openBlob: (blob) =>
-      blob.size > content.length ? from(0, made.blobs.get(blob.digest)!) : made.source.openBlob(blob),
-    openUnverifiedBlobFrom: (blob, start) => from(start, made.blobs.get(blob.digest)!),
+    openUnverifiedBlobFrom: (blob, start) =>
+      blob.size > content.length ? from(start, made.blobs.get(blob.digest)!) : made.source.openBlob(blob),
   };
   return { source, asked };
 }

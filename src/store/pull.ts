@@ -1,27 +1,18 @@
 /** From a network into the store: fetched, verified, kept and unpacked in one pass. */
 import * as fs from "node:fs";
-import * as path from "node:path";
-import { type ByteStream, readFileStream, type TemporaryFile, VitrineError, verified } from "../base/mod.ts";
-import {
-  blobMissing,
-  expectedContent,
-  formatReference,
-  type ImageSource,
-  platformRank,
-  type Walk,
-  walkImage,
-} from "../image/mod.ts";
+import { formatReference, type ImageSource, platformRank, type Walk, walkImage } from "../image/mod.ts";
 import type { Descriptor } from "../oci/mod.ts";
+import { type ArrivingBlob, contentOf, storedBlob } from "./arrival.ts";
 import { hasBlob } from "./blobs.ts";
-import { blobFile, guardedAsync, type StoreContext } from "./context.ts";
+import type { StoreContext } from "./context.ts";
 import { type DriverChoice, ensureDriver } from "./driver.ts";
 import { findLayer } from "./layers/rows.ts";
 import { withLease } from "./leases.ts";
-import { closePartial, openPartial } from "./partials.ts";
 import { nameImage, readImages, requireTag, type WalkedImage } from "./put.ts";
+import { receiveBlob } from "./receive.ts";
 import type { LayerRow, PullOptions, PullResult, StoredLayer } from "./types.ts";
 import { type Coming, flushBehind, noteUnflushed } from "./unflushed.ts";
-import { storedBlob, unpackLayers, warningsOf } from "./unpack.ts";
+import { unpackLayers, warningsOf } from "./unpack.ts";
 
 /** Blobs at a time: more than cores, because a network is waited for. */
 const blobsAtATime = 4;
@@ -99,7 +90,7 @@ class Pull {
   }
 
   async unpackWhileFetching({ layers, choice }: Unpacking, sync: boolean): Promise<readonly LayerRow[]> {
-    const open = (descriptor: Descriptor): ByteStream =>
+    const open = async (descriptor: Descriptor): Promise<ArrivingBlob> =>
       hasBlob(this.context, descriptor)
         ? storedBlob(this.context, descriptor)
         : this.receive(descriptor, sync);
@@ -115,7 +106,12 @@ class Pull {
           continue;
         }
         try {
-          for await (const _ of this.receive(blob, sync));
+          const arriving = await this.receive(blob, sync);
+          try {
+            for await (const _ of contentOf(arriving));
+          } finally {
+            await arriving.close();
+          }
         } catch (error) {
           queue.length = 0;
           throw error;
@@ -147,102 +143,9 @@ class Pull {
     this.options.onBlob?.(blob, state);
   }
 
-  /** The blob's bytes, verified, which are written to the store as they pass. */
-  private async *receive(descriptor: Descriptor, sync: boolean): AsyncGenerator<Uint8Array, void> {
-    const { context } = this;
-    if (!this.source.has(descriptor)) throw blobMissing(descriptor);
+  private receive(descriptor: Descriptor, sync: boolean): Promise<ArrivingBlob> {
     this.tell(descriptor, "fetching");
-    const target = blobFile(context, descriptor.digest);
-    fs.mkdirSync(path.dirname(target), { recursive: true });
-    const resume = this.source.openUnverifiedBlobFrom?.bind(this.source);
-    const { file, held } = await guardedAsync(context, () =>
-      openPartial(context, descriptor, resume !== undefined),
-    );
-    // The file's own bytes are part of what is verified: a blob never has a byte that was not.
-    const content =
-      held === 0 || resume === undefined
-        ? this.source.openBlob(descriptor)
-        : joined(readFileStream(file.path, { length: held }), resume(descriptor, held));
-    const writing = new WriteBehind(context, file, sync);
-    let passed = 0;
-    let state: "running" | "ended" | "corrupt" = "running";
-    try {
-      for await (const chunk of verified(content, expectedContent(descriptor))) {
-        // What came from the file itself is there.
-        const fresh = passed >= held ? chunk : chunk.subarray(Math.min(chunk.length, held - passed));
-        passed += chunk.length;
-        await writing.add(fresh);
-        yield chunk;
-      }
-      await writing.end();
-      state = "ended";
-      await guardedAsync(context, () => file.commit(target, { sync }));
-      this.tell(descriptor, "done");
-    } catch (error) {
-      if (error instanceof VitrineError && error.kind === "corrupt") state = "corrupt";
-      throw error;
-    } finally {
-      if (state !== "ended") await writing.end().catch(() => undefined);
-      if (state === "corrupt") await file.discard();
-      else if (state === "running")
-        await closePartial(context, descriptor.digest, file, held + writing.written);
-    }
+    const onDone = (): void => this.tell(descriptor, "done");
+    return receiveBlob(this.context, this.source, descriptor, { sync, onDone });
   }
-}
-
-/** Bytes that are written together; as many are gathered meanwhile. */
-const writeBytes = 512 * 1024;
-/** After so many the disk begins to work on what it has. */
-const flushBytes = 32 * 1024 * 1024;
-
-/** Writes a file beside what else is done with its bytes: `add` waits only when the disk is slower. Errors: those of the disk. */
-class WriteBehind {
-  written = 0;
-  private readonly context: StoreContext;
-  private readonly file: TemporaryFile;
-  private readonly flushes: boolean;
-  private gathered: Uint8Array[] = [];
-  private bytes = 0;
-  private unflushed = 0;
-  private running: Promise<void> = Promise.resolve();
-
-  /** `flushes`: the disk begins before all is written. */
-  constructor(context: StoreContext, file: TemporaryFile, flushes: boolean) {
-    this.context = context;
-    this.file = file;
-    this.flushes = flushes;
-  }
-
-  async add(chunk: Uint8Array): Promise<void> {
-    this.gathered.push(chunk);
-    this.bytes += chunk.length;
-    if (this.bytes < writeBytes) return;
-    await this.running;
-    this.begin();
-  }
-
-  async end(): Promise<void> {
-    await this.running;
-    if (this.bytes > 0) this.begin();
-    await this.running;
-  }
-
-  private begin(): void {
-    const { gathered, bytes } = this;
-    this.gathered = [];
-    this.bytes = 0;
-    this.running = guardedAsync(this.context, () => this.file.append(gathered)).then(() => {
-      this.written += bytes;
-      this.unflushed += bytes;
-      if (!this.flushes || this.unflushed < flushBytes) return;
-      this.unflushed = 0;
-      this.file.flushEarly();
-    });
-    // Thrown by whoever waits for it.
-    this.running.catch(() => undefined);
-  }
-}
-
-async function* joined(...streams: readonly ByteStream[]): AsyncGenerator<Uint8Array, void> {
-  for (const stream of streams) yield* stream;
 }

@@ -1,20 +1,12 @@
 /** Layers of an image → directories. Unpacked beside, verified in the same pass, renamed in place. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  type ByteStream,
-  errnoOf,
-  readFileStream,
-  temporaryName,
-  verified,
-  writeFileAtomically,
-} from "../base/mod.ts";
-import { blobMissing, expectedContent } from "../image/mod.ts";
+import { errnoOf, temporaryName, writeFileAtomically } from "../base/mod.ts";
 import { chainIDs, type Descriptor, type Digest } from "../oci/mod.ts";
 import { type ApplySession, startApply } from "./apply.ts";
-import { hasBlob } from "./blobs.ts";
+import { type ArrivingBlob, storedBlob } from "./arrival.ts";
 import { collect } from "./collect.ts";
-import { blobFile, type StoreContext } from "./context.ts";
+import type { StoreContext } from "./context.ts";
 import { type DriverChoice, ensureDriver } from "./driver.ts";
 import { lookUp, treesOf } from "./image-view.ts";
 import { chainName, findChain, findLayer, layerName } from "./layers/rows.ts";
@@ -72,8 +64,8 @@ export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): re
 
 // --- overlay: a directory for each layer, shared by all images ---
 
-/** The blob of a layer, verified; read to its end. */
-export type OpenLayer = (descriptor: Descriptor) => ByteStream;
+/** The blob of a layer. */
+export type OpenLayer = (descriptor: Descriptor) => Promise<ArrivingBlob>;
 
 /**
  * Unpacks what is not there yet of a stack of layers, `width` at a time. `open` is called once for each of these. `sync` false: the
@@ -83,7 +75,7 @@ export async function unpackLayers(
   context: StoreContext,
   image: Pick<StoredImage, "layers">,
   choice: DriverChoice,
-  open: OpenLayer = (descriptor) => storedBlob(context, descriptor),
+  open: OpenLayer = async (descriptor) => storedBlob(context, descriptor),
   width: number = layersAtATime,
   sync = true,
 ): Promise<readonly LayerRow[]> {
@@ -166,14 +158,15 @@ async function unpackLayer(
   const directory = path.join(context.temporary, temporaryName("layer"));
   makeTree(context, directory);
   try {
-    const session = startApply(context, { inflate: canInflate(layer) });
+    const blob = await open(layer.descriptor);
+    const session = startApply(context, canInflate(layer) ? { inflate: blob.fd } : {});
     let name = layerName(layer.diffID);
     try {
       openTree(context, session, path.join(directory, "fs"), sync);
       const { writer, tarBytes } = await pour(
         context,
         layer,
-        open(layer.descriptor),
+        blob,
         session,
         choice.userxattr ? "user" : "trusted",
       );
@@ -196,6 +189,8 @@ async function unpackLayer(
       return row;
     } catch (error) {
       throw await session.abort(error);
+    } finally {
+      await blob.close();
     }
   } finally {
     removeOwnedTree(context, directory);
@@ -223,12 +218,6 @@ function openTree(context: StoreContext, session: ApplySession, tree: string, fl
     keepKinds: false,
     beginFlush: flushed,
   });
-}
-
-/** A blob of the store, verified. Error: `blob-missing`. */
-export function storedBlob(context: StoreContext, descriptor: Descriptor): ByteStream {
-  if (!hasBlob(context, descriptor)) throw blobMissing(descriptor);
-  return verified(readFileStream(blobFile(context, descriptor.digest)), expectedContent(descriptor));
 }
 
 /**
@@ -324,15 +313,14 @@ async function unpackChain(context: StoreContext, image: StoredImage): Promise<r
       }
       const rows: LayerRow[] = [];
       for (const layer of image.layers.slice(base?.rows.length ?? 0)) {
-        const { writer, tarBytes } = await pour(
-          context,
-          layer,
-          storedBlob(context, layer.descriptor),
-          session,
-          "remove",
-        );
-        session.op({ op: "layerEnd", sync: false });
-        rows.push({ diffID: layer.diffID, tarBytes, skippedDevices: 0, ...writer.counts });
+        const blob = storedBlob(context, layer.descriptor);
+        try {
+          const { writer, tarBytes } = await pour(context, layer, blob, session, "remove");
+          session.op({ op: "layerEnd", sync: false });
+          rows.push({ diffID: layer.diffID, tarBytes, skippedDevices: 0, ...writer.counts });
+        } finally {
+          await blob.close();
+        }
       }
       session.op({ op: "syncTree", path: { base: "work", path: "." } });
       const { skippedDevices } = await session.end();

@@ -184,12 +184,10 @@ function responseOf(
   };
 }
 
-/** What came is handed on in one piece, up to about so much; beyond it the connection is paused. */
+/** So much may wait for a slow reader; beyond it the connection is paused. */
 const gatherBytes = 512 * 1024;
 
-/**
- * The body in large pieces where the reader is slower than the network: all that is done for each piece is done less often then.
- */
+/** The body in the pieces that the system gave: a reader that wants larger ones puts them together where it needs no copy. */
 async function* gathered(incoming: IncomingMessage): AsyncGenerator<Uint8Array, void> {
   let chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -216,11 +214,11 @@ async function* gathered(incoming: IncomingMessage): AsyncGenerator<Uint8Array, 
   while (true) {
     if (failure !== undefined) throw failure.error;
     if (bytes > 0) {
-      const all = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
+      const all = chunks;
       chunks = [];
       bytes = 0;
       incoming.resume();
-      yield all;
+      yield* all;
       continue;
     }
     if (ended) return;

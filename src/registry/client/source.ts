@@ -46,7 +46,11 @@ export function registrySource(
       if (documents.has(descriptor.digest) || isDocument(descriptor)) yield await readDocument(descriptor);
       else yield* repository.openBlob(descriptor);
     },
-    openUnverifiedBlobFrom: (descriptor, start) => repository.openUnverifiedBlobFrom(descriptor, start),
+    async *openUnverifiedBlobFrom(descriptor, start) {
+      if (documents.has(descriptor.digest) || isDocument(descriptor)) {
+        yield (await readDocument(descriptor)).subarray(start);
+      } else yield* repository.openUnverifiedBlobFrom(descriptor, start);
+    },
   };
 }
 
