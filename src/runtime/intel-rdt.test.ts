@@ -4,7 +4,7 @@ import { VitrineError } from "../base/mod.ts";
 import type { LinuxIntelRdt } from "../oci/mod.ts";
 import { compile } from "./compile.ts";
 import { rootInput, withConfig } from "./fixtures.ts";
-import { resctrlMountPoint } from "./intel-rdt.ts";
+import { resctrlMountPoint, schemataFile } from "./intel-rdt.ts";
 
 /** The ops about the group, in order: what they write goes as text. */
 function ops(intelRdt: LinuxIntelRdt): string[] {
@@ -62,4 +62,12 @@ test("the mount point is found by the filesystem's type", () => {
     resctrlMountPoint(line("proc", "/proc") + line("resctrl", "/sys/fs/resctrl")),
     "/sys/fs/resctrl",
   );
+});
+
+test("update finds the group of a container that runs", () => {
+  assert.equal(schemataFile("/r", "c1", {}), "/r/c1/schemata");
+  assert.equal(schemataFile("/r", "c1", { closID: "gold" }), "/r/gold/schemata");
+  assert.equal(schemataFile("/r", "c1", { closID: "/" }), "/r/schemata");
+  assert.throws(() => schemataFile(undefined, "c1", {}), { code: "intel-rdt-unavailable" });
+  assert.throws(() => schemataFile("/r", "c1", undefined), { code: "intel-rdt-not-in-group" });
 });

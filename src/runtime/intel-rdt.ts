@@ -2,6 +2,7 @@
  * Shares of the cache and of memory bandwidth, by the resctrl filesystem (config-linux.md#intelrdt; the kernel's
  * Documentation/filesystems/resctrl.rst). A group is a directory with `schemata` and `tasks`.
  */
+import { VitrineError } from "../base/mod.ts";
 import type { LinuxIntelRdt } from "../oci/mod.ts";
 import { bytesOf } from "./bytes.ts";
 import { type Draft, type Reason, unsupported } from "./draft.ts";
@@ -74,21 +75,48 @@ export function leaveResctrl(draft: Draft): void {
   }
 }
 
-function groupOf(draft: Draft, { closID = "", enableMonitoring }: LinuxIntelRdt): Group {
+function groupOf(draft: Draft, rdt: LinuxIntelRdt): Group {
+  const { closID = "", enableMonitoring } = rdt;
   const { resctrl, container } = draft.input;
-  if (resctrl === undefined) {
-    throw unsupported(
-      "intel-rdt-unavailable",
-      pointer,
-      "resctrl is not mounted on this machine",
-      "on a processor with RDT: mount -t resctrl resctrl /sys/fs/resctrl",
-    );
-  }
-  const directory = closID === "/" ? resctrl : `${resctrl}/${closID === "" ? container.id : closID}`;
+  if (resctrl === undefined) throw resctrlMissing();
+  const directory = groupDirectory(resctrl, container.id, rdt);
   const own = closID === "";
   return enableMonitoring === true
     ? { directory, own, monitoring: `${directory}/mon_groups/${container.id}` }
     : { directory, own };
+}
+
+/**
+ * Where `update` writes the schemata of a container that runs: in the group that its config gave it.
+ * Errors: `intel-rdt-unavailable`, `intel-rdt-not-in-group`.
+ */
+export function schemataFile(
+  mountPoint: string | undefined,
+  id: string,
+  rdt: LinuxIntelRdt | undefined,
+): string {
+  if (mountPoint === undefined) throw resctrlMissing();
+  if (rdt === undefined) {
+    throw new VitrineError("unsupported", `container ${id} is in no group of resctrl`, {
+      code: "intel-rdt-not-in-group",
+      operand: id,
+      hint: "give it one by linux.intelRdt of its config.json",
+    });
+  }
+  return `${groupDirectory(mountPoint, id, rdt)}/schemata`;
+}
+
+function groupDirectory(mountPoint: string, id: string, { closID = "" }: LinuxIntelRdt): string {
+  return closID === "/" ? mountPoint : `${mountPoint}/${closID === "" ? id : closID}`;
+}
+
+function resctrlMissing(): VitrineError {
+  return unsupported(
+    "intel-rdt-unavailable",
+    pointer,
+    "resctrl is not mounted on this machine",
+    "on a processor with RDT: mount -t resctrl resctrl /sys/fs/resctrl",
+  );
 }
 
 /** The deprecated fields first: a line of `schemata` for the same resource goes over them. */

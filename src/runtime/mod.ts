@@ -21,6 +21,7 @@ export { compileRestore } from "./checkpoint/plan.ts";
 export { compile, compileStart } from "./compile.ts";
 export { originOf } from "./draft.ts";
 export { gatherCgroup, gatherSourceKinds, gatherSystemd, mountPointOf } from "./gather.ts";
+export { resctrlMountPoint, schemataFile } from "./intel-rdt.ts";
 export {
   type CompiledBundle,
   type CreateOptions,

@@ -343,3 +343,48 @@ asRoot(
     assert.equal(succeeded(call(["exec", id, "readlink", "/proc/self/ns/net"])).stdout.trim(), own);
   },
 );
+
+// --- words and statuses ---
+
+asRoot(
+  "the command line",
+  "a word that is no verb is 3, and a hook that takes too long is told as such",
+  () => {
+    assert.equal(call(["nonsense"]).status, 3);
+    const late = bundle("true", (config) => {
+      config.hooks = { createRuntime: [{ path: "/bin/sleep", args: ["sleep", "100"], timeout: 1 }] };
+    });
+    const done = call(["create", "--bundle", late, newId()]);
+    refused(done);
+    assert.match(done.stderr, /createRuntime hook #0: hook ran past specified timeout of 1s: \/bin\/sleep/);
+  },
+);
+
+asRoot("kill", "--regex reaches all whose ids match, and passes over those that have ended", async () => {
+  const prefix = newId();
+  const [ended, first, second] = ["ended", "first", "second"].map((name) => `${prefix}-${name}`) as [
+    string,
+    string,
+    string,
+  ];
+  for (const id of [ended, first, second]) {
+    succeeded(call(["create", "--bundle", bundle("sleep 100"), id]));
+    succeeded(call(["start", id]));
+  }
+  try {
+    succeeded(call(["kill", ended, "KILL"]));
+    await until("its end", () => state(ended).status === "stopped");
+    succeeded(call(["kill", "--regex", `^${prefix}-`, "KILL"]));
+    for (const id of [first, second]) await until("its end", () => state(id).status === "stopped");
+    refused(call(["kill", "--regex", "(", "KILL"]));
+  } finally {
+    succeeded(call(["delete", "--force", "--regex", `^${prefix}-`]));
+  }
+});
+
+asRoot("update", "a share of the cache needs resctrl", (): void => {
+  const id = start(bundle("sleep 100"));
+  const done = call(["update", "--l3-cache-schema", "L3:0=f", id]);
+  refused(done);
+  assert.match(done.stderr, /resctrl is not mounted|is in no group of resctrl/);
+});

@@ -105,7 +105,8 @@ function tell(error: unknown, log: RuntimeLog, debug: boolean, verb: Verb | unde
   if (known === undefined && text === "") return 141;
   const message = known?.message ?? text.replace(/^error: /, "").trimEnd();
   log.error(known?.hint === undefined ? message : `${message} (${known.hint})`);
-  return verb?.failure ?? 1;
+  // A word that is no verb is 3 in runc.
+  return verb?.failure ?? (known?.code === "unknown-command" ? 3 : 1);
 }
 
 function logOf(line: ParsedLine, context: Context): RuntimeLog {

@@ -11,7 +11,7 @@ import {
   thaw,
 } from "../../../runtime/mod.ts";
 import { becomeHelperWith, runArguments, runHelper } from "../become.ts";
-import { containerIds } from "../container-ids.ts";
+import { containersLike } from "../container-ids.ts";
 import { defineVerb } from "../verb.ts";
 import { send } from "./kill.ts";
 
@@ -30,7 +30,7 @@ export const verb = defineVerb({
     const word = positionals[0] ?? "";
     if (!options.regex)
       return deleteOne(globals.root, requireId(word), options.force, context.helperPath(), becomeHelperWith);
-    for (const id of matching(globals.root, word)) {
+    for (const id of containersLike(globals.root, word)) {
       deleteOne(globals.root, id, options.force, context.helperPath(), runHelper);
     }
     return 0;
@@ -59,21 +59,6 @@ function deleteOne(root: string, id: string, force: boolean, helper: string, run
   // What has stopped may have left processes where they do not die with the first.
   if (pid !== 0 || force || !diesWithInit(root, id)) endAll(root, id, record, pid);
   return run(helper, runArguments(lifecycleFiles(directory).remove, 0));
-}
-
-/** Error: `option-invalid`. */
-function matching(root: string, pattern: string): readonly string[] {
-  let expression: RegExp;
-  try {
-    expression = new RegExp(pattern);
-  } catch (cause) {
-    throw new VitrineError("invalid", `${JSON.stringify(pattern)} is no regular expression`, {
-      code: "option-invalid",
-      operand: "--regex",
-      cause,
-    });
-  }
-  return containerIds(root).filter((id) => expression.test(id));
 }
 
 /** undefined: what is there is no container, and may go. */

@@ -28,6 +28,9 @@ export const verb = defineVerb({
 
 type Failure = Parameters<typeof explainFailure>[1];
 
+/** ETIME: what the helper says of a program that took too long. */
+const timedOut = 62;
+
 const errnoWords: Readonly<Record<number, string>> = {
   2: "no such file or directory",
   13: "permission denied",
@@ -56,10 +59,14 @@ function programFailure(plan: Plan, { index, errno, detail }: Failure): string |
 }
 
 /** As runc, which counts hooks from 0. */
-function hookFailure(plan: Plan, { index, detail }: Failure): string | undefined {
+function hookFailure(plan: Plan, { index, errno, detail }: Failure): string | undefined {
+  const { op } = plan.ops[index] ?? {};
   const why = plan.ops[index]?.why.pointer;
   const [, point, number] = /^\/hooks\/(\w+)\/(\d+)$/.exec(why ?? "") ?? [];
-  return point === undefined ? undefined : `error running ${point} hook #${number}: ${detail}`;
+  if (point === undefined) return undefined;
+  const late = errno === timedOut && op?.op === "runProgram";
+  const what = late ? `hook ran past specified timeout of ${op.timeoutSeconds}s: ${op.path}` : detail;
+  return `error running ${point} hook #${number}: ${what}`;
 }
 
 /** What other tools look for by runc's words. */

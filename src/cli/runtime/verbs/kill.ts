@@ -1,6 +1,7 @@
 import * as os from "node:os";
 import { errnoOf, VitrineError } from "../../../base/mod.ts";
 import { diesWithInit, processesIn, readState } from "../../../runtime/mod.ts";
+import { containersLike } from "../container-ids.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({
@@ -8,35 +9,36 @@ export const verb = defineVerb({
   usage: "CONTAINER [SIGNAL]",
   options: {
     all: { type: "boolean", short: "a", help: "to each process of it" },
+    regex: { type: "boolean", short: "r", help: "CONTAINER is a regular expression: all whose ids match" },
   },
   positionals: [1, 2],
   run({ options, positionals, globals }) {
-    const [id = "", word = "SIGTERM"] = positionals;
+    const [container = "", word = "SIGTERM"] = positionals;
     const signal = signalNumber(word);
-    const { record, status, pid } = readState(globals.root, id);
-    // As runc: KILL leaves nobody, also where the others do not die with the first.
-    const everybody =
-      signal === 9 && !diesWithInit(globals.root, id) && processesIn(record.cgroup).length > 0;
-    if (options.all || everybody) {
-      for (const each of processesIn(record.cgroup)) send(each, signal);
-      if (pid !== 0) send(pid, signal);
-      return 0;
-    }
-    if (pid === 0 || status === "stopped") {
-      throw new VitrineError("invalid", "container not running", {
-        code: "container-not-running",
-        operand: id,
-      });
-    }
-    if (!send(pid, signal)) {
-      throw new VitrineError("invalid", "container not running", {
-        code: "container-not-running",
-        operand: id,
-      });
+    if (!options.regex) return killOne(globals.root, container, signal, options.all);
+    for (const id of containersLike(globals.root, container)) {
+      // Of many, those that have ended are passed over.
+      if (readState(globals.root, id).status !== "stopped") killOne(globals.root, id, signal, options.all);
     }
     return 0;
   },
 });
+
+function killOne(root: string, id: string, signal: number, all: boolean): number {
+  const { record, status, pid } = readState(root, id);
+  // As runc: KILL leaves nobody, also where the others do not die with the first.
+  const everybody = signal === 9 && !diesWithInit(root, id) && processesIn(record.cgroup).length > 0;
+  if (all || everybody) {
+    for (const each of processesIn(record.cgroup)) send(each, signal);
+    if (pid !== 0) send(pid, signal);
+    return 0;
+  }
+  if (pid !== 0 && status !== "stopped" && send(pid, signal)) return 0;
+  throw new VitrineError("invalid", "container not running", {
+    code: "container-not-running",
+    operand: id,
+  });
+}
 
 /** False: it is gone. */
 export function send(pid: number, signal: number): boolean {

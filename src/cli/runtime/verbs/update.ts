@@ -1,14 +1,21 @@
 import * as fs from "node:fs";
-import { limits, parseJson, VitrineError, writeFileAtomically } from "../../../base/mod.ts";
+import { errnoOf, limits, parseJson, VitrineError, writeFileAtomically } from "../../../base/mod.ts";
 import { probeHost, runApply, setUnitProperties } from "../../../kernel/mod.ts";
-import { encodeRuntimeConfig, parseRuntimeConfig, validateRuntimeConfig } from "../../../oci/mod.ts";
+import {
+  encodeRuntimeConfig,
+  type LinuxIntelRdt,
+  parseRuntimeConfig,
+  validateRuntimeConfig,
+} from "../../../oci/mod.ts";
 import {
   applyUpdate,
   lifecycleFiles,
   mergeResources,
   planUpdate,
   readState,
+  resctrlMountPoint,
   resourceProperties,
+  schemataFile,
 } from "../../../runtime/mod.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
 import { defineVerb } from "../verb.ts";
@@ -29,6 +36,12 @@ const table = {
   "cpuset-mems": { type: "string", value: "LIST", help: "memory nodes" },
   "blkio-weight": { type: "string", value: "N", help: "block I/O weight, 10 to 1000" },
   "pids-limit": { type: "string", value: "N", help: "number of processes; -1 is unlimited" },
+  "l3-cache-schema": {
+    type: "string",
+    value: "LINE",
+    help: "share of the cache, a line of resctrl's schemata",
+  },
+  "mem-bw-schema": { type: "string", value: "LINE", help: "share of the memory bandwidth, likewise" },
   "kernel-memory": { type: "string", hidden: true, help: "ignored, as by the kernel" },
   "kernel-memory-tcp": { type: "string", hidden: true, help: "ignored, as by the kernel" },
 } as const satisfies OptionTable;
@@ -49,6 +62,7 @@ export const verb = defineVerb({
     }
     const file = lifecycleFiles(`${globals.root}/${id}`).config;
     const config = parseRuntimeConfig(fs.readFileSync(file)).config;
+    updateSchemata(id, config.linux?.intelRdt, [options["l3-cache-schema"], options["mem-bw-schema"]]);
     const resources = { ...fromFlags(options), ...fromFile(options.resources) };
     const wanted = validateRuntimeConfig({ ...config, linux: { ...config.linux, resources } }).config;
     const given = wanted.linux?.resources ?? {};
@@ -72,6 +86,31 @@ export const verb = defineVerb({
     return 0;
   },
 });
+
+function updateSchemata(
+  id: string,
+  rdt: LinuxIntelRdt | undefined,
+  said: readonly (string | undefined)[],
+): void {
+  const lines = said.filter(Boolean);
+  if (lines.length === 0) return;
+  const mountPoint = resctrlMountPoint(fs.readFileSync("/proc/self/mountinfo", "utf8"));
+  const file = schemataFile(mountPoint, id, rdt);
+  try {
+    fs.writeFileSync(file, `${lines.join("\n")}\n`, { flag: "r+" });
+  } catch (cause) {
+    throw new VitrineError(
+      "invalid",
+      `cannot write ${JSON.stringify(lines.join(" "))} to ${file}: ${errnoOf(cause)}`,
+      {
+        code: "schemata-refused",
+        operand: id,
+        hint: "/sys/fs/resctrl/info/last_cmd_status says why",
+        cause,
+      },
+    );
+  }
+}
 
 function fromFile(file: string | undefined): Readonly<Record<string, unknown>> {
   if (file === undefined) return {};
