@@ -102,7 +102,7 @@ build/launch-test: native/test/launch.c $(LAUNCH_DECODER) native/launch.h native
 # The integration tests of the helper with the sanitized build and with the one for old kernels.
 helper-sanitized: build/vitrine-helper-asan build/vitrine-helper-classic
 	@for helper in $^; do echo "$$helper"; VITRINE_TEST_HELPER=$(CURDIR)/$$helper node_modules/.bin/node --test \
-	  --test-timeout=120000 test/integration/helper.test.ts test/integration/helper-apply.test.ts || exit 1; done
+	  --test-concurrency=2 --test-timeout=300000 test/integration/helper.test.ts test/integration/helper-apply.test.ts || exit 1; done
 	VITRINE_TEST_HELPER=$(CURDIR)/build/vitrine-helper-asan node_modules/.bin/bun test --timeout 60000 src/registry/server/convey
 
 # config.json, mutated, all the way to the helper's decoder: test/fuzz/config.ts.

@@ -3,9 +3,27 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=node_modules/.bin
-log=$(mktemp -d); trap 'rm -rf "$log"' EXIT
+log=$(mktemp -d)
+declare -A beside=()
+# What still works beside us ends with us, with its children: each is a process group.
+trap 'for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$log"' EXIT
 passed=0 failed=0 skipped=0
-step() { printf '\n== %s\n' "$1"; }
+step() { printf '\n== %s (%d s)\n' "$1" "$SECONDS"; }
+
+begin() { # NAME COMMAND...: works beside what follows
+  local name=$1; shift
+  set -m
+  "$@" >"$log/$name" 2>&1 </dev/null &
+  beside[$name]=$!
+  set +m
+}
+
+finish() { # NAME [LINES]: waits for it and shows the end of what it said; all of it where it failed, and that is the end of us
+  local status=0
+  wait "${beside[$1]}" || status=$?
+  unset "beside[$1]"
+  if [ "$status" = 0 ]; then tail -n "${2:-40}" "$log/$1"; else cat "$log/$1"; exit 1; fi
+}
 
 total() { # FILE WORDS: the sum of the runner's closing lines of these names
   awk -v words="$2" '$1 ~ /^(ℹ|#)$/ && $2 ~ "^(" words ")$" && $3 ~ /^[0-9]+$/ && NF == 3 { n += $3 } END { print n + 0 }' "$1"
@@ -25,6 +43,17 @@ make --no-print-directory types
 step "generated files match their table"
 "$bin/node" scripts/generate-ops.ts --check
 
+# What is downloaded or compiled has time until it is used; the fuzzers, which the clock ends, have a processor of two.
+machines() { scripts/fixtures.sh && scripts/vm-image.sh; }
+begin machines machines
+decoders() {
+  # The same mutants each time, so that what fails here was caused by the change: without a seed there are new ones.
+  make --no-print-directory helper-test FUZZ_SEED=20261127
+  make --no-print-directory helper-fuzz HELPER_FUZZ_SECONDS=10 FUZZ_SEED=20261127 2>&1 | tail -12
+  make --no-print-directory build/vitrine-helper-asan build/vitrine-helper-classic
+}
+begin decoders decoders
+
 step "unit tests on node"
 "$bin/node" --test 'src/**/*.test.ts' >"$log/node" 2>&1 || { sed -n '/failing tests/,$p' "$log/node"; tail -20 "$log/node"; exit 1; }
 grep -E '^(ℹ|#) (tests|pass|fail|skipped) ' "$log/node"
@@ -34,12 +63,9 @@ step "unit tests on bun"
 tail -4 "$log/bun"
 
 step "the helper's decoder, with ASan and UBSan, and fuzzed"
-# The same mutants each time, so that what fails here was caused by the change: without a seed there are new ones.
-make --no-print-directory helper-test FUZZ_SEED=20261127
-make --no-print-directory helper-fuzz HELPER_FUZZ_SECONDS=10 FUZZ_SEED=20261127 2>&1 | tail -12
-
-step "fixtures"
-scripts/fixtures.sh
+finish decoders
+step "fixtures and the machines of test/vm"
+finish machines
 
 step "the helper's tests with ASan and UBSan, and as on a kernel without the mount API"
 make --no-print-directory helper-sanitized >"$log/sanitized" 2>&1 || { cat "$log/sanitized"; exit 1; }
@@ -48,7 +74,7 @@ count "$log/sanitized"
 
 lane() { # NAME COMMAND...: runs the integration and attack tests
   local name=$1; shift
-  step "integration and attack tests: $name"
+  step "tests: $name"
   local status=0 before=$failed
   "$@" >"$log/$name" 2>&1 || status=$?
   grep -E '^\s*(✖|not ok)' "$log/$name" | head -40 || true
@@ -64,9 +90,11 @@ lane() { # NAME COMMAND...: runs the integration and attack tests
 }
 suite=('test/integration/**/*.test.ts' 'test/attack/**/*.test.ts')
 node=$PWD/$bin/node
+# Two files at a time: much of each is waiting, and each looks at what is its own alone.
+flags=(--test --test-concurrency=2 --test-timeout=600000)
 if [ "$(id -u)" = 0 ]; then
-  VITRINE_TEST_LANE=root lane root "$node" --test --test-concurrency=1 --test-timeout=600000 "${suite[@]}"
-  lane conformance "$node" --test --test-concurrency=1 --test-timeout=600000 'test/conformance/**/*.test.ts'
+  VITRINE_TEST_LANE=root lane root "$node" "${flags[@]}" "${suite[@]}"
+  lane conformance "$node" "${flags[@]}" 'test/conformance/**/*.test.ts'
   # The unprivileged lane works on a copy that its user may read, whatever the mode of the checkout's parents is.
   copy=$(mktemp -d /tmp/vitrine-user-XXXXXX)
   mkdir -p "$copy/dist" "$copy/build" "$copy/node_modules"
@@ -79,17 +107,15 @@ if [ "$(id -u)" = 0 ]; then
   lane user setpriv --reuid vitrine-test --regid vitrine-test --init-groups env -i \
     PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" HOME=/home/vitrine-test LANG=C.UTF-8 \
     XDG_RUNTIME_DIR="/tmp/vitrine-xdg-$uid" VITRINE_TEST_LANE=user \
-    bash -c "cd '$copy' && exec '$copy/$bin/node' --test --test-concurrency=1 --test-timeout=600000 'test/integration/**/*.test.ts' 'test/attack/**/*.test.ts'"
+    bash -c 'cd "$1" && shift && exec "$@"' lane "$copy" "$copy/$bin/node" "${flags[@]}" "${suite[@]}"
   rm -rf "$copy"
 else
-  VITRINE_TEST_LANE=user lane user "$node" --test --test-concurrency=1 --test-timeout=600000 "${suite[@]}"
+  VITRINE_TEST_LANE=user lane user "$node" "${flags[@]}" "${suite[@]}"
   echo "the root lane was not run: not root"
 fi
 
-step "the machines of test/vm"
-scripts/vm-image.sh
 lane vm "$node" test/vm/run.ts
 
 if [ -s "$log/failures" ]; then step "what failed"; head -150 "$log/failures"; fi
-printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+printf '\n%d passed, %d failed, %d skipped, in %d s\n' "$passed" "$failed" "$skipped" "$SECONDS"
 [ "$failed" = 0 ]
