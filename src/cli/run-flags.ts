@@ -1,6 +1,7 @@
 /** The flags of `run` and `explain run`, in docker's and podman's words: for the parser, help, completion and the man page. */
 import type { OptionTable, OptionValues } from "./framework/command.ts";
 import { firstLimitOptionTable, limitOptionTable } from "./limit-flags.ts";
+import { registryOptions } from "./remote/options.ts";
 
 const process_ = "Process";
 const filesystem = "Filesystem";
@@ -495,6 +496,8 @@ export const runOptionTable = {
     hidden: true,
     help: "nothing is done for a systemd inside",
   },
+
+  ...registryOptions,
 
   // words of docker and podman that this release cannot serve: a clear error, not an unknown flag
   publish: {

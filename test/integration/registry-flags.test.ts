@@ -180,6 +180,59 @@ describe("pull and inspect", () => {
   });
 });
 
+describe("run and create", () => {
+  it("take what pull takes to reach the registry", () => {
+    const name = `${guarded.address}/me/run:1`;
+    ok(["push", "-q", "--creds", "me:secret", "probe:1", name]);
+    for (const verb of ["run", "create"]) {
+      fails([verb, "-q", "--network", "none", name, "/probe"], /wants to know who you are/);
+      fails([verb, "-q", "--tls-verify", "--creds", "me:secret", name, "/probe"], /does not speak TLS/);
+    }
+    const id = ok([
+      "create",
+      "-q",
+      "--network",
+      "none",
+      "--tls-verify=false",
+      "--creds",
+      "me:secret",
+      name,
+      "/probe",
+    ]);
+    ok(["rm", id]);
+    assert.equal(world.run(["image", "exists", name]).status, 0);
+  });
+});
+
+describe("sync", () => {
+  it("goes from a registry to a directory and on to another registry, as skopeo does", () => {
+    for (const tag of ["1", "2"]) ok(["push", "-q", "probe:1", `${open.address}/lib/app:${tag}`]);
+    const carried = path.join(world.directory, "carried");
+    const from = ["sync", "-q", "--scoped", "--src", "docker", "--dest", "dir"];
+    ok([...from, `${open.address}/lib/app`, carried]);
+    assert.deepEqual(fs.readdirSync(path.join(carried, open.address, "lib")).sort(), ["app:1", "app:2"]);
+    const to = ["sync", "-q", "--src", "dir", "--dest", "docker", "--dest-creds", "me:secret"];
+    ok([...to, "--append-suffix", "-copy", carried, `${guarded.address}/mirror`]);
+    const tags = ["tags", "--creds", "me:secret", "--sort", "name", `${guarded.address}/mirror/app`];
+    assert.equal(ok(tags), "1-copy\n2-copy");
+    ok([
+      "sync",
+      "-q",
+      "--src",
+      "docker",
+      "--dest-creds",
+      "me:secret",
+      `${open.address}/lib/app:2`,
+      `docker://${guarded.address}/one`,
+    ]);
+    assert.equal(ok(["tags", "--creds", "me:secret", `${guarded.address}/one/app`]), "2");
+    fails([...to, path.join(world.directory, "users"), `${guarded.address}/mirror`], /no image below/);
+    fails(["sync", "-q", "--src", "dir", carried, "dir:x"], /is copied to a registry/);
+    const skopeo = spawnSync("skopeo", ["inspect", `dir:${carried}/${open.address}/lib/app:1`]);
+    if (skopeo.error === undefined) assert.equal(skopeo.status, 0, skopeo.stderr.toString());
+  });
+});
+
 describe("the registry's commands", () => {
   it("do not take a wrong directory for an empty registry, nor a key for another's", () => {
     const nowhere = path.join(world.directory, "nowhere");

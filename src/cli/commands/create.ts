@@ -28,6 +28,8 @@ export const command = defineCommand({
     const resolveImage = pullingResolver(context, {
       policy: parsePullPolicy(options.pull ?? "missing"),
       quiet: wanted.quiet === true,
+      flags: options,
+      given,
     });
     const { run } = await prepareRun(wanted, { ...runDeps(context), resolveImage }, { starts: false });
     if (!wanted.quiet) {

@@ -46,6 +46,8 @@ export const command = defineCommand({
       resolveImage: pullingResolver(context, {
         policy: parsePullPolicy(options.pull ?? "missing"),
         quiet: wanted.quiet === true,
+        flags: options,
+        given,
       }),
       beforeLongWork: () => {
         if (canReadAgain([...options["env-file"], ...options["label-file"]])) context.restart?.();

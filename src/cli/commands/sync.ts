@@ -5,10 +5,11 @@ import { openRegistryClient, type RegistryClient } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
 import { failureOf } from "../framework/failure.ts";
-import { registryOptions, withClient } from "../remote/client.ts";
+import { flagsOfSide, registryOptions, sideOptions, withClient } from "../remote/client.ts";
 import { openPlace, type Place } from "../remote/places.ts";
-import { sendImage } from "../remote/send.ts";
+import { type SendFlags, sendImage, sendOptions } from "../remote/send.ts";
 import { readSyncList, type SyncRegistry } from "../remote/sync-list.ts";
+import { imagesBelow, listOfName } from "../remote/sync-source.ts";
 import { compareTags } from "../remote/tag-list.ts";
 import { withWorld } from "../remote/world.ts";
 import { version } from "../version.ts";
@@ -18,43 +19,104 @@ export const command = defineCommand({
     a directory, dir:DIR or oci:DIR. What is there already is not copied again.
 
     The list, by registry: 'images' has tags, patterns ("3.*") or digests (none: all tags); 'images-by-tag-regex' an expression;
-    'images-by-semver' a range such as ">= 3.12, < 4". 'credentials', 'tls-verify' and 'cert-dir' are for that registry.`,
+    'images-by-semver' a range such as ">= 3.12, < 4". 'credentials', 'tls-verify' and 'cert-dir' are for that registry.
+
+    Without a list: --src docker copies HOST/NAME with all its tags, or HOST/NAME:TAG; --src dir what an earlier sync wrote below a
+    directory. --dest says what kind of place DESTINATION is, in place of its transport.`,
   options: {
     all: { type: "boolean", short: "a", help: "all platforms of each image" },
+    src: {
+      type: "string",
+      short: "s",
+      value: "KIND",
+      choices: ["yaml", "docker", "dir"],
+      default: "yaml",
+      help: "what the first argument is: a list, a name in a registry, a directory",
+    },
+    dest: {
+      type: "string",
+      short: "d",
+      value: "KIND",
+      choices: ["docker", "dir", "oci"],
+      help: "what kind of place the second one is",
+    },
+    format: sendOptions.format,
+    "preserve-digests": sendOptions["preserve-digests"],
+    "append-suffix": { type: "string", value: "TEXT", help: "end every tag at the destination with this" },
+    "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     scoped: { type: "boolean", help: "keep the registry's name and path below the destination" },
     "dry-run": { type: "boolean", help: "say what would be copied" },
     "keep-going": { type: "boolean", help: "copy the rest after a failure; the exit status tells" },
     quiet: { type: "boolean", short: "q", help: "show no progress" },
     ...registryOptions,
+    ...sideOptions("src"),
+    ...sideOptions("dest"),
   },
-  positionals: [{ name: "LIST", completion: "file" }, { name: "DESTINATION" }],
+  positionals: [{ name: "SOURCE", completion: "file" }, { name: "DESTINATION" }],
   examples: [
     { command: "vitrine sync mirror.yaml docker://localhost:5000/mirror", does: "into a registry" },
     { command: "vitrine sync --dry-run mirror.yaml oci:./mirror", does: "only look" },
+    {
+      command: "vitrine sync --src dir --dest docker /media/usb localhost:5000/mirror",
+      does: "from what was carried over",
+    },
   ],
   async run({ options, positionals, given, context }) {
-    const list = await readSyncList(positionals[0]!);
-    const target = parseTarget(positionals[1]!);
+    const [text, destination] = positionals as [string, string];
+    const target = parseTarget(options.dest === undefined ? destination : ofKind(options.dest, destination));
     let failed = 0;
-    await withClient(context, options, given, async (client) => {
-      for (const entry of list) {
-        await withSource(entry, client, context, async (source) => {
-          for (const reference of await referencesOf(entry, source)) {
-            try {
-              const place = placeBelow(target, reference, options.scoped);
-              await copyOne(source, client, context, reference, place, options);
-            } catch (error) {
-              if (!options["keep-going"]) throw error;
-              failed += 1;
-              context.err(`${printable(formatReference(reference))}: ${failureOf(error, false).text}`);
-            }
-          }
-        });
+    const each = async (label: string, copy: () => Promise<void>): Promise<void> => {
+      try {
+        await copy();
+      } catch (error) {
+        if (!options["keep-going"]) throw error;
+        failed += 1;
+        context.err(`${printable(label)}: ${failureOf(error, false).text}`);
       }
+    };
+    const [from, to] = [flagsOfSide("src", options, given), flagsOfSide("dest", options, given)];
+    await withClient(context, to.flags, to.given, async (writer) => {
+      if (options.src === "dir") {
+        for (const { directory, name } of imagesBelow(text, options.scoped)) {
+          const place = placeNamed(target, name, options["append-suffix"]);
+          await each(directory, () => copyDirectory(directory, writer, context, place, options));
+        }
+        return;
+      }
+      const list = options.src === "docker" ? [listOfName(text)] : await readSyncList(text);
+      const own = from.own.length > 0 || to.own.length > 0;
+      await withReader(own, context, from, writer, async (reader) => {
+        for (const entry of list) {
+          await withSource(entry, reader, context, async (source) => {
+            for (const reference of await referencesOf(entry, source)) {
+              await each(formatReference(reference), () => {
+                const place = placeBelow(target, reference, options.scoped, options["append-suffix"]);
+                return copyOne(source, writer, context, reference, place, options);
+              });
+            }
+          });
+        }
+      });
     });
     return failed === 0 ? 0 : 1;
   },
 });
+
+function withReader(
+  own: boolean,
+  context: Context,
+  { flags, given }: ReturnType<typeof flagsOfSide>,
+  shared: RegistryClient,
+  body: (client: RegistryClient) => Promise<void>,
+): Promise<void> {
+  return own ? withClient(context, flags, given, body) : body(shared);
+}
+
+/** `localhost:5000/x` of `--dest docker` as `docker://localhost:5000/x`. */
+function ofKind(kind: string, text: string): string {
+  const transport = kind === "docker" ? "docker://" : `${kind}:`;
+  return text.startsWith(transport) ? text : `${transport}${text}`;
+}
 
 type Target =
   | { readonly kind: "docker"; readonly prefix: string }
@@ -73,11 +135,11 @@ function parseTarget(text: string): Target {
 }
 
 /** As skopeo: the last component of the name below the destination, or with --scoped all of it. */
-function placeBelow(target: Target, reference: ImageReference, scoped: boolean): Place {
-  const name = scoped
-    ? `${reference.domain.replace(":", "_")}/${reference.path}`
-    : reference.path.split("/").at(-1)!;
-  const label = reference.tag ?? reference.digest!.replace(":", "-");
+function placeBelow(target: Target, reference: ImageReference, scoped: boolean, suffix: string = ""): Place {
+  // A directory may have a colon in its name, a repository and oci: may not.
+  const host = target.kind === "dir" ? reference.domain : reference.domain.replace(":", "_");
+  const name = scoped ? `${host}/${reference.path}` : reference.path.split("/").at(-1)!;
+  const label = `${reference.tag ?? reference.digest!.replace(":", "-")}${suffix}`;
   if (target.kind === "docker") {
     const { domain, path: prefix } = parseReference(`${target.prefix}/${name}`);
     return { transport: "docker", reference: { domain, path: prefix, tag: label.slice(0, 128) } };
@@ -86,6 +148,36 @@ function placeBelow(target: Target, reference: ImageReference, scoped: boolean):
   return target.kind === "dir"
     ? { transport: "dir", path: `${directory}:${label}` }
     : { transport: "oci", path: directory, name: label };
+}
+
+/** The place of `NAME[:TAG]`, as a directory of an earlier sync is called. Error: `sync-target-invalid`. */
+function placeNamed(target: Target, name: string, suffix: string = ""): Place {
+  if (target.kind !== "docker") {
+    throw new VitrineError("invalid", "a directory is copied to a registry", {
+      code: "sync-target-invalid",
+      operand: "--dest",
+      hint: "--dest docker, or 'vitrine copy dir:… …' for one image",
+    });
+  }
+  const clean = name.replace(/^([^/]+):([0-9]+)\//, "$1_$2/");
+  const { domain, path: prefix, tag = "latest" } = parseReference(`${target.prefix}/${clean}`);
+  return { transport: "docker", reference: { domain, path: prefix, tag: `${tag}${suffix}` } };
+}
+
+async function copyDirectory(
+  directory: string,
+  client: RegistryClient,
+  context: Context,
+  place: Place,
+  options: CopyFlags,
+): Promise<void> {
+  if (!options["dry-run"]) {
+    await withWorld(context, client, async (world) => {
+      const opened = await openPlace({ transport: "dir", path: directory }, world);
+      await sendImage(opened, place, world, sendFlags(options));
+    });
+  }
+  context.out(`${printable(directory)}\n`);
 }
 
 /** A client with what the list says of the registry, where it says something. */
@@ -137,7 +229,7 @@ async function copyOne(
   context: Context,
   reference: ImageReference,
   place: Place,
-  options: { readonly all: boolean; readonly "dry-run": boolean; readonly quiet: boolean },
+  options: CopyFlags,
 ): Promise<void> {
   const label = printable(formatReference(reference));
   if (options["dry-run"]) {
@@ -157,16 +249,28 @@ async function copyOne(
       from === to
         ? await openPlace({ transport: "docker", reference }, world)
         : { source: remote, remote, close: async () => {} };
-    await sendImage(opened, place, world, {
-      all: options.all,
-      quiet: options.quiet,
-      platform: undefined,
-      format: undefined,
-      "compression-format": undefined,
-      "compression-level": undefined,
-      "force-compression": false,
-      "preserve-digests": false,
-    });
+    await sendImage(opened, place, world, sendFlags(options));
   });
   context.out(`${label}\n`);
+}
+
+interface CopyFlags {
+  readonly all: boolean;
+  readonly "dry-run": boolean;
+  readonly quiet: boolean;
+  readonly format: string | undefined;
+  readonly "preserve-digests": boolean;
+}
+
+function sendFlags({ all, quiet, format, "preserve-digests": preserve }: CopyFlags): SendFlags {
+  return {
+    all,
+    quiet,
+    format,
+    platform: undefined,
+    "compression-format": undefined,
+    "compression-level": undefined,
+    "force-compression": false,
+    "preserve-digests": preserve,
+  };
 }
