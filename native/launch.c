@@ -14,9 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { HEADER_BYTES = 256, NAMES_AT = 32, RECORD_BYTES_MAX = 512 * 1024, SEEN_SLOTS = 512 };
+enum { HEADER_BYTES = 256, NAMES_AT = 32, RECORD_BYTES_MAX = 512 * 1024, SEEN_SLOTS = 512, SEEN_BYTES = 8, WAITS_MAX = 64 };
 enum { STATE_CANDIDATE, STATE_CONFIRMED, STATE_USED };
 
 /* The value of `--name VALUE` or `--name=VALUE`; NULL where it is another word. */
@@ -60,24 +61,49 @@ static bool is_ours(int fd, struct stat *st) {
 
 /* --- how often a start came without a record --- */
 
-/* The count of this start, this one included; 0: not known. A table of eight bytes each, which may lose count. */
-static unsigned count_start(int launches, const struct launch_key *key, bool begin) {
+struct seen {
+  int fd;
+  off_t at;
+};
+
+static struct seen open_seen(int launches, const struct launch_key *key) {
   struct stat st;
-  uint8_t slot[8] = {0};
-  unsigned count = 0;
-  off_t at = (off_t)(strtoul(key->name + 60, NULL, 16) % SEEN_SLOTS * sizeof slot);
-  int fd = openat(launches, "seen", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-  if (fd < 0) return 0;
-  if (is_ours(fd, &st) && pread(fd, slot, sizeof slot, at) >= 0) {
-    bool same = memcmp(slot, key->name, 7) == 0;
-    count = begin ? 1 : same ? slot[7] + 1u : 1;
-    if (count > 255) count = 255;
-    memcpy(slot, key->name, 7);
-    slot[7] = (uint8_t)count;
-    if (pwrite(fd, slot, sizeof slot, at) != sizeof slot) count = 0;
+  struct seen seen = {.fd = openat(launches, "seen", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)};
+  seen.at = (off_t)(strtoul(key->name + 60, NULL, 16) % SEEN_SLOTS * SEEN_BYTES);
+  if (seen.fd >= 0 && !is_ours(seen.fd, &st)) {
+    close(seen.fd);
+    seen.fd = -1;
   }
-  close(fd);
+  return seen;
+}
+
+/* The count of this start, this one included; 0: not known. A table of eight bytes each. */
+static unsigned count_start(struct seen seen, const struct launch_key *key, bool begin) {
+  uint8_t slot[SEEN_BYTES] = {0};
+  /* Of many at once each has a count of its own. Behind the table: what is held there is never held for long. */
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SEEN_BYTES * SEEN_SLOTS + seen.at, .l_len = 1};
+  bool locked = seen.fd >= 0 && fcntl(seen.fd, F_OFD_SETLKW, &lock) == 0;
+  if (!locked || pread(seen.fd, slot, sizeof slot, seen.at) < 0) return 0;
+  bool same = memcmp(slot, key->name, 7) == 0;
+  unsigned count = begin ? 1 : same ? slot[7] + 1u : 1;
+  if (count > 255) count = 255;
+  memcpy(slot, key->name, 7);
+  slot[7] = (uint8_t)count;
+  if (pwrite(seen.fd, slot, sizeof slot, seen.at) != sizeof slot) count = 0;
+  lock.l_type = F_UNLCK;
+  fcntl(seen.fd, F_OFD_SETLK, &lock);
   return count;
+}
+
+/*
+ * Who takes notes holds a lock of its counter, by a descriptor that the engine inherits and that ends when it becomes the helper.
+ * `type` F_RDLCK: takes it. F_WRLCK: whether nobody has it.
+ */
+static bool lock_seen(struct seen seen, short type) {
+  struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = seen.at, .l_len = SEEN_BYTES};
+  if (seen.fd < 0) return true;
+  if (type == F_RDLCK) return fcntl(seen.fd, F_OFD_SETLK, &lock) == 0 && fcntl(seen.fd, F_SETFD, 0) == 0;
+  return fcntl(seen.fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK;
 }
 
 /* Two starts in a row must give the same record: the 2nd and 3rd, 4th and 5th, 8th and 9th, … without one. */
@@ -131,14 +157,14 @@ static const uint8_t *read_record(int launches, const char *name, size_t *size) 
 }
 
 /* At its first use the count begins anew: what changes once is not punished for it. */
-static void mark_used(int launches, const struct launch_key *key) {
+static void mark_used(int launches, struct seen seen, const struct launch_key *key) {
   static const uint8_t state[4] = {STATE_USED};
   struct stat st;
   int fd = openat(launches, key->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return;
   if (!is_ours(fd, &st) || pwrite(fd, state, sizeof state, 8) != sizeof state) unlinkat(launches, key->name, 0);
   close(fd);
-  count_start(launches, key, true);
+  count_start(seen, key, true);
 }
 
 /* A line for each: its kind as a digit, and the value. */
@@ -274,22 +300,42 @@ static bool is_repeatable(struct launch_start *start, bool runtime, const char *
   return *told != NULL || strcmp(*verb, "run") == 0;
 }
 
-/* Becomes the helper where there is a record that serves. True: the engine is to be asked for another. */
-static bool try_record(int launches, const struct launch_start *start, const struct launch_key *key) {
+/* There is no record that counts; it does not hold; it would, if only the engine had once seen such values. */
+enum tried { TRIED_NONE, TRIED_ANOTHER, TRIED_NEWS };
+
+/* Becomes the helper where there is a record that serves. */
+static enum tried try_record(int launches, struct seen seen, const struct launch_start *start, const struct launch_key *key) {
   size_t size;
   const uint8_t *record = read_record(launches, key->name, &size);
   int state = record == NULL ? -1 : check_header(record, size, start->id);
   if (state < STATE_CONFIRMED) {
     launch_tell(record == NULL ? "there is none" : "it is not confirmed", key->name);
-    return false;
+    return TRIED_NONE;
   }
   const uint8_t *body = record + HEADER_BYTES;
   if (!launch_is_whole(body, size - HEADER_BYTES, start)) {
     launch_tell("it is damaged", key->name);
-    return false;
+    return TRIED_ANOTHER;
   }
-  if (state == STATE_CONFIRMED) mark_used(launches, key);
-  return launch_walk(body, size - HEADER_BYTES, start);
+  if (state == STATE_CONFIRMED) mark_used(launches, seen, key);
+  return launch_walk(body, size - HEADER_BYTES, start) ? TRIED_NEWS : TRIED_ANOTHER;
+}
+
+static bool is_confirmed(int launches, const struct launch_start *start, const struct launch_key *key) {
+  size_t size;
+  const uint8_t *record = read_record(launches, key->name, &size);
+  return record != NULL && check_header(record, size, start->id) >= STATE_CONFIRMED;
+}
+
+/* While others take notes of starts like this one, as where many come at once: true when they have a record. */
+static bool await_record(int launches, struct seen seen, const struct launch_start *start, const struct launch_key *key) {
+  enum { TURNS = 150 };
+  const struct timespec turn = {.tv_nsec = 2 * 1000 * 1000};
+  for (int i = 0; i < TURNS && !lock_seen(seen, F_WRLCK); i++) {
+    if (is_confirmed(launches, start, key)) return true;
+    nanosleep(&turn, NULL);
+  }
+  return is_confirmed(launches, start, key);
 }
 
 size_t launch_or_ask(const struct launch_start *given, bool runtime, char *variables[LAUNCH_VARIABLES]) {
@@ -306,8 +352,18 @@ size_t launch_or_ask(const struct launch_start *given, bool runtime, char *varia
   if (!launch_runroot(chosen, runroot, sizeof runroot)) return 0;
   int launches = open_launches(runroot);
   if (launches < 0 || !launch_key_of(&start, &key)) return 0;
-  bool wants_another = try_record(launches, &start, &key);
-  unsigned count = count_start(launches, &key, false);
+  struct seen seen = open_seen(launches, &key);
+  enum tried tried = try_record(launches, seen, &start, &key);
+  unsigned count = count_start(seen, &key, false);
+  /* The third start may note beside the second: two are needed. */
+  if (tried == TRIED_NONE && count > 3 && count <= WAITS_MAX && await_record(launches, seen, &start, &key)) {
+    launch_tell("waited for it", NULL);
+    tried = try_record(launches, seen, &start, &key);
+  }
   close(launches);
-  return wants_another || is_asked(count) ? ask(runroot, key.name, told, &captures, variables) : 0;
+  bool is_wanted = is_asked(count) || tried == TRIED_NEWS;
+  /* Two that note at once are enough. */
+  if (!is_wanted || (count > 3 && !lock_seen(seen, F_WRLCK))) return 0;
+  lock_seen(seen, F_RDLCK);
+  return ask(runroot, key.name, told, &captures, variables);
 }

@@ -1,6 +1,6 @@
 /** Containers that have nothing in common but their kind, as engines make them: bundle, config.json, files and digits of their own. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -345,6 +345,42 @@ asRoot("exec with a process.json of its own, in a directory of its own", () => {
   assert.ok(!withoutEngine(world, () => exec(6)));
   assert.ok(withoutEngine(world, exec));
 });
+
+asRoot(
+  "of many at once two are noted, the others wait for these or go on; no descriptor of it is left open",
+  async () => {
+    const told = path.join(world.directory, "told");
+    const all = Array.from({ length: 12 }, () => make());
+    const done = all.map(
+      (made) =>
+        new Promise<number | null>((resolve) => {
+          const fd = fs.openSync("/dev/null", "r+");
+          const child = spawn(runtime, ["--root", root, ...linesOf(made)], {
+            stdio: [fd, fd, fd],
+            env: { ...world.env, VITRINE_LAUNCH_RECORD: told },
+            cwd: made.bundle,
+          });
+          child.on("exit", resolve);
+          fs.closeSync(fd);
+        }),
+    );
+    assert.deepEqual(
+      await Promise.all(done),
+      all.map(() => 0),
+    );
+    const kept = fs.readFileSync(told, "utf8").match(/kept: (?:a candidate|confirmed)/g) ?? [];
+    assert.ok(kept.length >= 2 && kept.length <= 4, fs.readFileSync(told, "utf8"));
+    for (const { id } of all) {
+      const { pid } = JSON.parse(call(["state", id]).text) as { pid: number };
+      const open = fs.readdirSync(`/proc/${pid}/fd`).map((one) => fs.readlinkSync(`/proc/${pid}/fd/${one}`));
+      assert.ok(!open.some((file) => file.includes("launches")), open.join());
+    }
+    const inode = fs.statSync(path.join(launches(world), "seen")).ino;
+    assert.ok(!fs.readFileSync("/proc/locks", "utf8").includes(`:${inode} `), "nobody notes any more");
+    warm(() => create(make()));
+    for (const { id } of all) assert.equal(call(["delete", "--force", id]).status, 0);
+  },
+);
 
 // --- exec in containers that are new ---
 

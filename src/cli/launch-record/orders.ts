@@ -73,12 +73,15 @@ export function placesOf({ canonical }: Order): string {
 }
 
 /** The same list elsewhere: in JSON, or as a plan's strings or ops (src/kernel/encode.ts). */
-export function findOrder(text: string, { list }: Order, reasons: Reasons): readonly OrderedList[] {
+export function findOrder(
+  text: string,
+  { list }: Order,
+  reasons: Reasons,
+  listsOf: (text: string) => readonly OrderedList[],
+): readonly OrderedList[] {
   if (!text.startsWith("VPLN")) {
     const wanted = JSON.stringify(list.items.map(({ value }) => value));
-    return orderedLists(text, reasons).filter(
-      ({ items }) => JSON.stringify(items.map(({ value }) => value)) === wanted,
-    );
+    return listsOf(text).filter(({ items }) => JSON.stringify(items.map(({ value }) => value)) === wanted);
   }
   return list.items.every(isVariable)
     ? variablesIn(text, list)

@@ -95,6 +95,12 @@ export function slotFinder(values: Values): SlotFinder {
       throw new Error("temporary names differ in length");
     temporaryLength = end - start;
   };
+  /** Each order looks at the same text. */
+  let last: { readonly text: string; readonly lists: readonly OrderedList[] } | undefined;
+  const listsOf = (text: string): readonly OrderedList[] => {
+    if (last?.text !== text) last = { text, lists: orderedLists(text, values.reasons) };
+    return last.lists;
+  };
   const capture = (one: Capture): number => {
     captures.push(one);
     words = wordsOf(values, captures);
@@ -110,11 +116,11 @@ export function slotFinder(values: Values): SlotFinder {
       items: canonical.map((at) => split(list.items[at]!.raw, find(list.items[at]!.raw))),
     },
   });
-  const findKnown = (text: string) => findWords(text, words.found, words);
-  const findAll = (text: string) => findWords(text, words.all, words);
+  const findKnown = (text: string) => findWords(text, words.found);
+  const findAll = (text: string) => findWords(text, words.all);
   const knownIn = (text: string): Found[] => {
     const lists = orders.flatMap((order) =>
-      findOrder(text, order, values.reasons).map((list) => orderPart(order, list)),
+      findOrder(text, order, values.reasons, listsOf).map((list) => orderPart(order, list)),
     );
     return apart([...lists, ...findAll(text)]);
   };
@@ -137,7 +143,7 @@ export function slotFinder(values: Values): SlotFinder {
     return found;
   };
   const listsIn = (text: string): Found[] =>
-    orderedLists(text, values.reasons).flatMap((list) => {
+    listsOf(text).flatMap((list) => {
       const order = orderOf(list, captures.length);
       // The same list once more, in the same order: it could not be told which of the two a plan has.
       const isKnown = orders.some(
@@ -178,13 +184,21 @@ function namesOf({ list, canonical }: Order): string {
   return JSON.stringify(canonical.map((at) => list.items[at]!.value));
 }
 
+/** What is looked for in a text, the first of the list where two begin at one place. Short programs run without a compiler: to look for plain text is ten times as fast there as one large pattern. */
 interface Words {
-  /** In what is written and in paths; in what is found. */
-  readonly all: RegExp;
-  readonly found: RegExp;
-  readonly parts: ReadonlyMap<string, Found["part"]>;
-  /** By their captures' indices. */
-  readonly pids: ReadonlyMap<number, string>;
+  /** In what is found; what is written has more. */
+  readonly found: readonly Look[];
+  readonly all: readonly Look[];
+}
+
+/** All places in a text where it stands. */
+type Look = (text: string) => readonly Hit[];
+
+interface Hit {
+  /** Until its end nothing else is looked for. */
+  readonly start: number;
+  readonly end: number;
+  readonly parts: readonly Found[];
 }
 
 function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonly Capture[]): Words {
@@ -200,62 +214,110 @@ function wordsOf({ id, name, pid, startTime, parent }: Values, captures: readonl
   }
   for (const [word, slot] of slots) if (word !== undefined) parts.set(word, { kind: "slot", slot });
   const longestFirst = [...parts.keys()].toSorted((a, b) => b.length - a.length);
-  const pids = new Map(
-    captures.flatMap(({ kind, value }, index) => (kind === captureKinds.pid ? [[index, value]] : [])),
-  );
-  // Somebody chose it: it may be any word.
-  const names = captures.flatMap(({ kind, value }, index) =>
-    kind === captureKinds.name
-      ? [`"name":"(?<chosen${index}>${escaped(value)})"`, `/names/(?<called${index}>${escaped(value)})$`]
-      : [],
-  );
-  const processes = Array.from(pids, ([index, one]) => `(?<=/proc)(?<process${index}>/+${one})(?=/)`);
-  // What was made up is found anywhere; what somebody chose may be part of a word.
-  const plain = longestFirst.map((word) => (isMadeUp(word, short, name) ? escaped(word) : alone(word)));
-  const patterns = [
-    ...plain,
-    `"pid":(?<ownPid>${pid}),"startTime":"(?<ownStart>${startTime})"`,
-    `(?<temporary>\\.${pid}-${startTime}-\\d+-[0-9a-f]+\\.tmp)`,
-    `(?<ownPid3>${pid}) (?<ownStart3>${startTime}) pid:\\[`,
-    `/proc/(?<ownPid4>${pid})/`,
-    ...processes,
-    ...names,
-    // Nowhere else: somebody may have written the number of this shell.
-    `^/proc/(?<parent>${parent})/limits$`,
-    `"created":(?<milliseconds>\\d{13})\\b`,
-    // All of a file: when a container was started.
-    `^(?<milliseconds2>\\d{13})$`,
-    `"timeNano":(?<nanoseconds>\\d{19})\\b`,
-    `"created": ?"(?<date>\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z)"`,
+  const found = [
+    // What was made up is found anywhere; what somebody chose may be part of a word.
+    ...longestFirst.map((word) => lookForWord(word, parts.get(word)!, !isMadeUp(word, short, name))),
+    ...captures.flatMap(({ kind, value }, index) => {
+      if (kind === captureKinds.pid) return [lookForProcess(value, index)];
+      return kind === captureKinds.name ? lookForName(value, { kind: "captured", index }) : [];
+    }),
   ];
-  // Nothing matches an empty list.
-  const found = new RegExp([...plain, ...processes, ...names, "(?!)"].join("|"), "dg");
-  return { all: new RegExp(patterns.join("|"), "dg"), found, parts, pids };
+  const own = `${pid}-${startTime}-`;
+  return {
+    found,
+    all: [
+      ...found,
+      lookFor(
+        `"pid":${pid},"startTime":"${startTime}"`,
+        /"pid":(?<pid>\d+),"startTime":"(?<startTime>\d+)"/dy,
+      ),
+      lookFor(`.${own}`, /(?<temporary>\.\d+-\d+-\d+-[0-9a-f]+\.tmp)/dy),
+      lookFor(`${pid} ${startTime} pid:[`, /(?<pid>\d+) (?<startTime>\d+) pid:\[/dy),
+      lookFor(`/proc/${pid}/`, /\/proc\/(?<pid>\d+)\//dy),
+      // Nowhere else: somebody may have written the number of this shell.
+      (text) =>
+        text === `/proc/${parent}/limits` ? lookFor("/proc/", /\/proc\/(?<parent>\d+)/dy)(text) : [],
+      lookFor('"created":', /"created":(?<milliseconds>\d{13})\b/dy),
+      // All of a file: when a container was started.
+      (text) => (text.length === 13 ? lookFor("", /(?<milliseconds>\d{13})/dy)(text) : []),
+      lookFor('"timeNano":', /"timeNano":(?<nanoseconds>\d{19})\b/dy),
+      lookFor('"created":', /"created": ?"(?<date>\d{4}-\d\d-\d\dT[\d:.]+Z)"/dy),
+    ],
+  };
 }
 
 function isMadeUp(word: string, short: string | undefined, name: string | undefined): boolean {
   return word === short || word === name || madeUpId.test(word);
 }
 
-function findWords(text: string, pattern: RegExp, { parts, pids }: Words): Found[] {
+function places(text: string, plain: string): readonly number[] {
+  if (plain === "") return [0];
+  const found: number[] = [];
+  for (let at = text.indexOf(plain); at >= 0; at = text.indexOf(plain, at + 1)) found.push(at);
+  return found;
+}
+
+function lookForWord(word: string, part: Found["part"], alone: boolean): Look {
+  return (text) =>
+    places(text, word)
+      .map((start) => ({ start, end: start + word.length, part }))
+      .filter(({ start, end }) => !alone || !(isLetterOrDigit(text[start - 1]) || isLetterOrDigit(text[end])))
+      .map((one) => ({ ...one, parts: [one] }));
+}
+
+function isLetterOrDigit(character: string | undefined): boolean {
+  return character !== undefined && /^[A-Za-z0-9]$/.test(character);
+}
+
+/** `/PID/` after `/proc`, whatever slashes are between. */
+function lookForProcess(pid: string, index: number): Look {
+  return (text) =>
+    places(text, `/${pid}/`).flatMap((last) => {
+      let start = last;
+      while (text[start - 1] === "/") start -= 1;
+      if (!text.slice(0, start).endsWith("/proc")) return [];
+      const end = last + 1 + pid.length;
+      return [{ start, end, parts: [processPart([start, end], index, pid.length)] }];
+    });
+}
+
+/** Somebody chose it: it may be any word. */
+function lookForName(name: string, part: Found["part"]): readonly Look[] {
+  const between = (before: string, after: string, last: boolean): Look => {
+    return (text) =>
+      places(text, `${before}${name}${after}`).flatMap((at) => {
+        const start = at + before.length;
+        const end = start + name.length;
+        return last && end !== text.length
+          ? []
+          : [{ start: at, end: end + after.length, parts: [{ start, end, part }] }];
+      });
+  };
+  return [between('"name":"', '"', false), between("/names/", "", true)];
+}
+
+/** Where the pattern, whose groups are slots, matches at the beginning of a plain text. */
+function lookFor(plain: string, pattern: RegExp): Look {
+  return (text) =>
+    places(text, plain).flatMap((at) => {
+      pattern.lastIndex = at;
+      const match = pattern.exec(text);
+      if (match === null) return [];
+      const parts = Object.entries(match.indices!.groups!).map(([slot, [start, end]]): Found => {
+        return { start, end, part: { kind: "slot", slot: slot as Slot } };
+      });
+      return [{ start: at, end: at + match[0].length, parts }];
+    });
+}
+
+function findWords(text: string, looks: readonly Look[]): Found[] {
   const found: Found[] = [];
-  for (const match of text.matchAll(pattern)) {
-    const part = parts.get(match[0]);
-    if (part !== undefined) found.push({ start: match.index, end: match.index + match[0].length, part });
-    for (const [group, range] of Object.entries(match.indices?.groups ?? {})) {
-      if (range === undefined) continue;
-      if (group.startsWith("chosen") || group.startsWith("called")) {
-        const [start, end] = range;
-        found.push({ start, end, part: { kind: "captured", index: Number(group.slice("chosen".length)) } });
-        continue;
-      }
-      if (group.startsWith("process")) {
-        const index = Number(group.slice("process".length));
-        found.push(processPart(range, index, pids.get(index)!.length));
-        continue;
-      }
-      found.push({ start: range[0], end: range[1], part: { kind: "slot", slot: slotOf(group) } });
-    }
+  let end = 0;
+  // The sort is stable.
+  for (const hit of looks.flatMap((look) => look(text)).sort((left, right) => left.start - right.start)) {
+    if (hit.start < end) continue;
+    end = hit.end;
+    found.push(...hit.parts);
   }
   return found;
 }
@@ -273,20 +335,6 @@ function apart(found: readonly Found[]): Found[] {
   return found.filter(
     (one) => one.part.kind === "order" || !lists.some((list) => list.start < one.end && one.start < list.end),
   );
-}
-
-function slotOf(group: string): Slot {
-  if (group.startsWith("ownPid")) return "pid";
-  if (group.startsWith("milliseconds")) return "milliseconds";
-  return group.startsWith("ownStart") ? "startTime" : (group as Slot);
-}
-
-function escaped(word: string): string {
-  return word.replace(/[.*+?^${}()|[\]\\-]/g, "\\$&");
-}
-
-function alone(word: string): string {
-  return `(?<![A-Za-z0-9])${escaped(word)}(?![A-Za-z0-9])`;
 }
 
 /** Plans count the bytes of their strings: what is put there must be as long as what was there (native/launch_text.c). */
