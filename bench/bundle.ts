@@ -59,8 +59,11 @@ export function bundleFor(bench: Bench, { peer, args }: { peer: string; args: re
   return directory;
 }
 
+/** The number of the first: all have as many digits, as those that engines make have. */
+export const firstOwn = 1001;
+
 /**
- * DIR/1 … DIR/COUNT, as engines make them: each a bundle with a config.json of its own and a process.json for `exec`, and in `id` the id that its container is to
+ * DIR/1001 … (`count` of them), as engines make them: each a bundle with a config.json of its own and a process.json for `exec`, and in `id` the id that its container is to
  * have. DIR/next is the number of the next one, for shells that take one after another.
  */
 export function ownBundles(
@@ -69,7 +72,7 @@ export function ownBundles(
 ): string {
   const text = fs.readFileSync(`${bundleFor(bench, { peer, args })}/config.json`, "utf8");
   const directory = fs.mkdtempSync(`${bench.work}/own-`);
-  for (let number = 1; number <= count; number++) {
+  for (let number = firstOwn; number < firstOwn + count; number++) {
     const bundle = `${directory}/${number}`;
     const id = randomBytes(32).toString("hex");
     const config = JSON.parse(text) as { hostname?: string; annotations?: object; process: object };
@@ -84,7 +87,7 @@ export function ownBundles(
     fs.writeFileSync(`${bundle}/config.json`, JSON.stringify(config));
     fs.writeFileSync(`${bundle}/process.json`, JSON.stringify({ ...config.process, args: ["true"] }));
   }
-  fs.writeFileSync(`${directory}/next`, "1\n");
+  fs.writeFileSync(`${directory}/next`, `${firstOwn}\n`);
   return directory;
 }
 

@@ -4,7 +4,14 @@ import { bundleFor } from "../bundle.ts";
 /** Containers that live: `exec`, `start`, `stop` and `ps`. */
 export const lifecycle: Subject = {
   name: "lifecycle",
-  run: (bench) => [...exec(bench), ...start(bench), ...stop(bench), ...ps(bench, 60), ...ps(bench, 500)],
+  run: (bench) => [
+    ...exec(bench),
+    ...firstExec(bench),
+    ...start(bench),
+    ...stop(bench),
+    ...ps(bench, 60),
+    ...ps(bench, 500),
+  ],
 };
 
 const sleeper = (bench: Bench, name: string) =>
@@ -60,6 +67,44 @@ function exec(bench: Bench): Row[] {
         ],
       },
     ),
+  );
+}
+
+/** Each in a container in which nothing was executed before. */
+function firstExec(bench: Bench): Row[] {
+  const warmup = 5;
+  const runc = bench.peerShell("runc");
+  if (runc === undefined) return [];
+  const bundle = bundleFor(bench, { peer: "runc", args: ["sleep", "1000"] });
+  const rooted = (program: string) => `${program} --root ${bench.work}/first-runc`;
+  const containers = `seq 1000 ${1000 + bench.rounds + warmup}`;
+  const next = (name: string) =>
+    `read n <${bench.work}/next-${name}; echo $((n + 1)) >${bench.work}/next-${name}`;
+  return compare(
+    bench,
+    {
+      rounds: bench.rounds,
+      warmup,
+      before: [
+        `for n in ours runc; do echo 1000 >${bench.work}/next-$n; done`,
+        `for i in $(${containers}); do ${sleeper(bench, "f$i")}; ${rooted(runc)} run -d -b ${bundle} f$i </dev/null >/dev/null 2>&1; done`,
+      ].join("\n"),
+      after: `for i in $(${containers}); do ${bench.vitrine} rm -f f$i; ${rooted(runc)} delete -f f$i; done`,
+    },
+    {
+      what: "`exec CONTAINER true`, the first in its container",
+      ours: ["sh", "-c", `${next("ours")}; ${bench.vitrine} exec f$n true`],
+      peers: [
+        {
+          name: "runc exec",
+          command: [
+            ...bench.peer("runc")!.slice(0, -1),
+            ...["sh", "-c", `${next("runc")}; ${rooted("runc")} exec f$n true`],
+          ],
+          budget: 1.2,
+        },
+      ],
+    },
   );
 }
 

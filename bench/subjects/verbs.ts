@@ -1,5 +1,5 @@
 import { type Bench, type Command, compare, first, type Row, type Subject } from "../bench.ts";
-import { bundleFor, ownBundles, takeNext } from "../bundle.ts";
+import { bundleFor, firstOwn, ownBundles, takeNext } from "../bundle.ts";
 
 /** The verbs that engines call: vitrine-runtime beside runc, and beside crun where it sees cgroup v2 alone. */
 export const verbs: Subject = {
@@ -11,9 +11,12 @@ export const verbs: Subject = {
     ...ownLifecycle(bench, "crun", 1.5),
     ...exec(bench, "runc", 0.5),
     ...exec(bench, "crun"),
-    ...ownExec(bench, "runc", 0.5),
+    ...ownExec(bench, "runc", 0.5, 1),
+    ...ownExec(bench, "runc", 0.5, bench.rounds + warmupOfOwn + 1),
   ],
 };
+
+const warmupOfOwn = 8;
 
 type Peer = "runc" | "crun";
 const cgroupsOf = (peer: Peer) => (peer === "crun" ? "v2" : "host");
@@ -107,19 +110,23 @@ function ownLifecycle(bench: Bench, peer: Peer, budget: number): Row[] {
   );
 }
 
-function ownExec(bench: Bench, peer: Peer, budget: number): Row[] {
-  const warmup = 8;
+/** Of so many containers the next one each time: in one, or each in one in which nothing was executed before. */
+function ownExec(bench: Bench, peer: Peer, budget: number, containers: number): Row[] {
+  const warmup = warmupOfOwn;
   const shell = bench.peerShell(peer);
   if (shell === undefined) return [];
   const make = (runtime: string, name: string) => {
     const directory = ownBundles(bench, { peer, args: ["sleep", "1000"], count: bench.rounds + warmup + 2 });
     const rooted = (program: string) => `${program} --root ${bench.work}/own-${name}`;
-    const id = `$(cat ${directory}/1/id)`;
+    const each = (commands: string) =>
+      `for n in $(seq ${firstOwn} ${firstOwn + containers - 1}); do b=${directory}/$n; read id <$b/id; ${commands}; done`;
     return {
-      begin: `${rooted(runtime)} create -b ${directory}/1 ${id} </dev/null >/dev/null 2>&1; ${rooted(runtime)} start ${id}`,
-      end: `${rooted(runtime)} delete -f ${id}`,
+      begin: each(
+        `${rooted(runtime)} create -b $b $id </dev/null >/dev/null 2>&1; ${rooted(runtime)} start $id`,
+      ),
+      end: each(`${rooted(runtime)} delete -f $id`),
       exec: (program: string) =>
-        `${takeNext(directory)}; read id <${directory}/1/id; ${rooted(program)} exec --process $b/process.json --pid-file $b/pid $id`,
+        `${takeNext(directory)}; ${containers === 1 ? `read id <${directory}/${firstOwn}/id; ` : ""}${rooted(program)} exec --process $b/process.json --pid-file $b/pid $id`,
     };
   };
   const ours = make(bench.runtime, "vitrine");
@@ -134,7 +141,7 @@ function ownExec(bench: Bench, peer: Peer, budget: number): Row[] {
       after: `${ours.end}\n${theirs.end}`,
     },
     {
-      what: `\`vitrine-runtime exec\`, each with its own process.json and pid file${noteOf(peer)}`,
+      what: `\`vitrine-runtime exec\`, each with its own process.json and pid file${containers === 1 ? "" : ", the first in its container"}${noteOf(peer)}`,
       ours: ["sh", "-c", ours.exec(bench.runtime)],
       peers: [{ name: `${peer} exec`, command: inShell(bench.peer(peer), theirs.exec(peer)), budget }],
     },
