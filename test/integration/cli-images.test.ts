@@ -58,7 +58,7 @@ describe("a command line that is wrong", () => {
   });
   it("--debug shows causes, without source text", () => {
     const { stderr } = world.run(["--debug", "inspect", "nothing-here"]);
-    assert.match(stderr, /^debug: .*\[image-not-found\]/m);
+    assert.match(stderr, /^debug: .*\[nothing-found\]/m);
     assert.doesNotMatch(stderr, /^\s*\d+ \| /m);
   });
 });
@@ -277,10 +277,15 @@ describe("images", () => {
     assert.deepEqual(leftInTmp(), []);
   });
 
-  it("prune without a terminal does not ask", () => {
+  it("prune asks, and removes nothing without a yes", () => {
     assert.equal(world.run(["import", "-q", "-", "x"], { input: fs.readFileSync(probe) }).status, 0);
     ok("untag", "x");
-    const pruned = ok("image", "prune");
+    for (const input of ["", "n\n", "maybe\n"]) {
+      const refused = world.run(["image", "prune"], { input });
+      assert.deepEqual([refused.status, refused.stdout], [0, ""]);
+      assert.match(refused.stderr, /^WARNING! [^\n]*\n.*\[y\/N\] $/s);
+    }
+    const pruned = world.run(["image", "prune"], { input: "y\n" }).stdout;
     assert.match(pruned, /^Deleted: sha256:[0-9a-f]{64}\nTotal reclaimed space: [\d.]+MB\n$/);
     assert.match(ok("system", "df"), /^Images +0 +0 +0B/m);
   });

@@ -3,11 +3,10 @@ import { containerFilter } from "../containers/filters.ts";
 import { pruneContainers } from "../containers/prune.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
-import { askLine } from "../framework/stdin.ts";
+import { agreesToRemove } from "../framework/stdin.ts";
 
 export const command = defineCommand({
-  description:
-    "Removes every container that does not run, with everything it wrote. On a terminal it asks first.",
+  description: "Removes every container that does not run, with everything it wrote. It asks first.",
   options: {
     filter: {
       type: "strings",
@@ -20,13 +19,7 @@ export const command = defineCommand({
   async run({ options, context }) {
     const paths = context.paths();
     const matches = containerFilter(options.filter, paths, context.now());
-    if (!options.force && context.stdinIsTerminal) {
-      const answer = askLine(
-        context,
-        "WARNING! This removes all containers that do not run.\nAre you sure you want to continue? [y/N] ",
-      );
-      if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
-    }
+    if (!options.force && !agreesToRemove(context, " all containers that do not run")) return;
     await sweep(context);
     const { ids, bytes } = await pruneContainers(context, matches);
     if (ids.length > 0) context.out(`Deleted Containers:\n${ids.join("\n")}\n\n`);

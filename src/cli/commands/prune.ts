@@ -1,12 +1,12 @@
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
-import { askLine } from "../framework/stdin.ts";
+import { agreesToRemove } from "../framework/stdin.ts";
 import { pruneRequest } from "../images/prune-request.ts";
 import { recordRemovals, removalLines } from "../images/removals.ts";
 
 export const command = defineCommand({
   description: `Removes images without a name, with --all every image that no container uses, and what nothing leads to.
-    On a terminal it asks first.`,
+    It asks first.`,
   options: {
     all: { type: "boolean", short: "a", help: "also images that have a name and no container" },
     filter: {
@@ -19,14 +19,8 @@ export const command = defineCommand({
   positionals: [],
   async run({ options, context }) {
     const request = pruneRequest(options.all, options.filter, context.now());
-    if (!options.force && context.stdinIsTerminal) {
-      const what = options.all ? "all images without a container" : "all images without a name";
-      const answer = askLine(
-        context,
-        `WARNING! This removes ${what}.\nAre you sure you want to continue? [y/N] `,
-      );
-      if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
-    }
+    const what = options.all ? "all images without a container" : "all images without a name";
+    if (!options.force && !agreesToRemove(context, ` ${what}`)) return;
     const store = await context.store();
     const { removals, reclaimedBytes } = await store.prune(request);
     recordRemovals(context.paths(), removals);

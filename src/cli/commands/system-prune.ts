@@ -5,14 +5,14 @@ import { containerFilter } from "../containers/filters.ts";
 import { pruneContainers } from "../containers/prune.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
-import { askLine } from "../framework/stdin.ts";
+import { agreesToRemove } from "../framework/stdin.ts";
 import { pruneRequest } from "../images/prune-request.ts";
 import { recordRemovals, removalLines } from "../images/removals.ts";
 import { volumeFilter } from "../volumes/filters.ts";
 
 export const command = defineCommand({
   description: `Removes containers that do not run, images without a name and what no image leads to; with --all every image that no
-    container uses, with --volumes the volumes without a name that no container has. On a terminal it asks first.`,
+    container uses, with --volumes the volumes without a name that no container has. It asks first.`,
   options: {
     all: { type: "boolean", short: "a", help: "also images that have a name and no container" },
     filter: {
@@ -32,13 +32,8 @@ export const command = defineCommand({
     const containers = containerFilter(options.filter, paths, now);
     const labels = options.filter.filter((filter) => filter.startsWith("label"));
     const volumes = volumeFilter(labels, paths, now);
-    if (!options.force && context.stdinIsTerminal) {
-      const answer = askLine(
-        context,
-        `WARNING! This removes:\n${lines(options.all, options.volumes)}\nAre you sure you want to continue? [y/N] `,
-      );
-      if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
-    }
+    const what = `:\n${lines(options.all, options.volumes)}`;
+    if (!options.force && !agreesToRemove(context, what)) return;
     await sweep(context);
     await sweepUnused(context);
     fs.rmSync(`${paths.runroot}/launches`, { recursive: true, force: true });

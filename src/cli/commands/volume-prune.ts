@@ -2,12 +2,11 @@ import { pruneVolumes, volumeSize } from "../../engine/mod.ts";
 import { sweep, sweepUnused, treeRemover } from "../container-trees.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
-import { askLine } from "../framework/stdin.ts";
+import { agreesToRemove } from "../framework/stdin.ts";
 import { volumeFilter } from "../volumes/filters.ts";
 
 export const command = defineCommand({
-  description: `Removes the volumes without a name that no container has; with --all those with a name too. On a terminal it asks
-    first.`,
+  description: `Removes the volumes without a name that no container has; with --all those with a name too. It asks first.`,
   options: {
     all: { type: "boolean", short: "a", help: "also volumes that were given a name" },
     filter: {
@@ -26,16 +25,8 @@ export const command = defineCommand({
       paths,
       context.now(),
     );
-    if (!options.force && context.stdinIsTerminal) {
-      const which = all
-        ? "all volumes that no container has"
-        : "all volumes without a name that no container has";
-      const answer = askLine(
-        context,
-        `WARNING! This removes ${which}.\nAre you sure you want to continue? [y/N] `,
-      );
-      if (!/^y(?:es)?$/i.test(answer?.trim() ?? "")) return;
-    }
+    const which = `${all ? "all volumes" : "all volumes without a name"} that no container has`;
+    if (!options.force && !agreesToRemove(context, ` ${which}`)) return;
     await sweep(context);
     await sweepUnused(context);
     let bytes = 0;

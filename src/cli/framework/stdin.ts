@@ -54,3 +54,9 @@ export function askLine(context: Context, question: string): string | undefined 
   }
   return Buffer.from(bytes).toString().replace(/\r$/, "");
 }
+
+/** Whether the user says yes, typed or piped; as with docker and podman the end of input is a no. `what` is removed. */
+export function agreesToRemove(context: Context, what: string): boolean {
+  const answer = askLine(context, `WARNING! This removes${what}.\nAre you sure you want to continue? [y/N] `);
+  return /^y(?:es)?$/i.test(answer?.trim() ?? "");
+}
