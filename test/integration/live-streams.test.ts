@@ -35,7 +35,7 @@ test("logs: streams, lines without an end, --tail, --timestamps, --since, --unti
   assert.equal(all.stdout, "one\ntwo\n\x1b[31mlast");
   assert.equal(all.stderr, "bad\n");
   assert.equal(
-    world.run(["logs", "--tail", "1", "talk"]).stdout + world.run(["logs", "-n", "--tail=0", "talk"]).stdout,
+    world.run(["logs", "--tail", "1", "talk"]).stdout + world.run(["logs", "-n", "0", "talk"]).stdout,
     "\x1b[31mlast",
   );
   assert.match(world.run(["logs", "-t", "talk"]).stdout, /^\d{4}-\d\d-\d\dT[\d:]+\.\d{9}Z one\n/);
@@ -73,6 +73,23 @@ test("a great deal of output is logged whole, and rotation keeps what it is told
   vitrine("wait", none);
   assert.equal(vitrine("logs", none), "");
   vitrine("rm", none);
+});
+
+test("logs of several: each line with its container, followed until all have ended", () => {
+  const ids = ["left", "right"].map((name) =>
+    vitrine("run", "-d", "--name", name, "probe", "sh", "-c", `echo ${name}; sleep 0.3; echo ${name} >&2`),
+  );
+  const followed = world.run(["logs", "-f", "left", "right"]);
+  const [left, right] = ids.map((id) => id.slice(0, 12));
+  assert.deepEqual(followed.stdout.trimEnd().split("\n").sort(), [`${left} left`, `${right} right`].sort());
+  assert.deepEqual(followed.stderr.trimEnd().split("\n").sort(), [`${left} left`, `${right} right`].sort());
+  assert.equal(world.run(["logs", "--names", "left"]).stdout, "left left\n");
+  assert.match(world.run(["logs", "-t", "right"]).stdout, /^\d{4}-\S+Z right\n$/);
+  vitrine("rm", "left", "right");
+  vitrine("create", "--name", "unborn", "probe", "true");
+  const nothing = world.run(["logs", "-f", "unborn"]);
+  assert.deepEqual([nothing.status, nothing.stdout, nothing.stderr], [0, "", ""]);
+  vitrine("rm", "unborn");
 });
 
 test("logs --follow ends with the container", async () => {

@@ -16,9 +16,14 @@ import { type Context, OutputClosed } from "../framework/context.ts";
 import { untilTime } from "../images/filters.ts";
 
 export const command = defineCommand({
-  description: "Shows what containers in the background printed: stdout on stdout, stderr on stderr.",
+  description: `Shows what containers in the background printed: stdout on stdout, stderr on stderr. Of several each line begins
+    with the container's id.`,
   options: {
-    color: { type: "boolean", hidden: true, help: "accepted for compatibility: there is one container's" },
+    color: {
+      type: "boolean",
+      hidden: true,
+      help: "accepted for compatibility: lines keep their own colours",
+    },
     details: {
       type: "boolean",
       hidden: true,
@@ -26,43 +31,61 @@ export const command = defineCommand({
     },
     follow: { type: "boolean", short: "f", help: "go on until the container ends" },
     latest: { type: "boolean", short: "l", help: "of the newest container" },
-    names: { type: "boolean", short: "n", hidden: true, help: "accepted for compatibility" },
+    names: { type: "boolean", help: "begin each line with the container's name" },
     since: {
       type: "string",
       value: "TIME",
       help: "from a time (2026-01-31T12:00:00Z) or a duration ago (10m)",
     },
-    tail: { type: "string", value: "LINES", default: "all", help: "only the last LINES" },
+    tail: { type: "string", short: "n", value: "LINES", default: "all", help: "only the last LINES" },
     timestamps: { type: "boolean", short: "t", help: "show the time of each line" },
     until: { type: "string", value: "TIME", help: "up to a time, or a duration ago" },
   },
-  positionals: [{ name: "CONTAINER", optional: true, completion: "container" }],
-  examples: [{ command: "vitrine logs -f --tail 10 web", does: "the last lines, and what follows" }],
+  positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],
+  examples: [
+    { command: "vitrine logs -f --tail 10 web", does: "the last lines, and what follows" },
+    { command: "vitrine logs -f --names web db", does: "of both, as it comes" },
+  ],
   async run({ options, positionals, context }) {
     const tail = lineCount(options.tail);
     const since = timeOf("--since", options.since, context);
     const until = timeOf("--until", options.until, context);
     await sweepNamed(context, positionals);
     const paths = context.paths();
-    const [name = ""] = chosenNames(context, positionals, options);
-    const container = findContainer(paths, name);
-    const file = logFile(paths, container.id);
+    const names = chosenNames(context, positionals, options);
     const wanted = (entry: LogEntry): boolean => {
       const time = logTime(entry);
       return time >= since && time <= until;
     };
-    const print = printer(options.timestamps);
-    printOlder(file, tail, wanted, print);
-    const reader = new LogReader(file);
+    const chosen = names.map((name) => findContainer(paths, name));
+    const sources = chosen.map((container): Source => {
+      const label = options.names
+        ? `${container.name} `
+        : names.length > 1
+          ? `${container.id.slice(0, 12)} `
+          : "";
+      const file = logFile(paths, container.id);
+      return { container, file, reader: new LogReader(file), print: printer(label, options.timestamps) };
+    });
     try {
-      const entries = [...reader.read()].filter(wanted);
-      for (const entry of lastLines(entries, tail)) print(entry);
-      if (options.follow) await follow(container, reader, { wanted, print, until }, context);
+      for (const { file, reader, print } of sources) {
+        printOlder(file, tail, wanted, print);
+        for (const entry of lastLines([...reader.read()].filter(wanted), tail)) print(entry);
+      }
+      if (options.follow) await follow(sources, { wanted, until }, context);
     } finally {
-      reader.close();
+      for (const { reader } of sources) reader.close();
     }
   },
 });
+
+/** A container whose log is shown. */
+interface Source {
+  readonly container: Container;
+  readonly file: string;
+  readonly reader: LogReader;
+  readonly print: (entry: LogEntry) => void;
+}
 
 /** `all` or a number; a negative one is all, as with docker. Error: `invalid-flag-value`. */
 function lineCount(text: string): number {
@@ -120,11 +143,11 @@ function lastLines(entries: readonly LogEntry[], count: number): readonly LogEnt
   return entries.slice(start);
 }
 
-/** Prints one entry after the other; a time stands at the beginning of a line alone. */
-function printer(withTime: boolean): (entry: LogEntry) => void {
+/** Prints one entry after the other; label and time stand at the beginning of a line alone. */
+function printer(label: string, withTime: boolean): (entry: LogEntry) => void {
   const within = { stdout: false, stderr: false };
   return ({ time, stream, text, whole }) => {
-    const prefix = withTime && !within[stream] ? `${time} ` : "";
+    const prefix = within[stream] ? "" : label + (withTime ? `${time} ` : "");
     within[stream] = !whole;
     const bytes = Buffer.concat([Buffer.from(prefix), text, Buffer.from(whole ? "\n" : "")]);
     if (!writeAll(stream === "stdout" ? 1 : 2, bytes)) throw new OutputClosed();
@@ -133,30 +156,28 @@ function printer(withTime: boolean): (entry: LogEntry) => void {
 
 const lookMilliseconds = 100;
 
+/** Until all have ended. */
 async function follow(
-  container: Container,
-  reader: LogReader,
-  {
-    wanted,
-    print,
-    until,
-  }: {
-    readonly wanted: (entry: LogEntry) => boolean;
-    readonly print: (entry: LogEntry) => void;
-    readonly until: bigint;
-  },
+  sources: readonly Source[],
+  { wanted, until }: { readonly wanted: (entry: LogEntry) => boolean; readonly until: bigint },
   context: Context,
 ): Promise<void> {
   const paths = context.paths();
   let wake: () => void = () => undefined;
-  const watcher = fs.watch(logFile(paths, container.id), { persistent: false }, () => wake());
-  watcher.on("error", () => undefined);
+  // One that was never started has no log.
+  const watchers = sources.flatMap(({ file }) => {
+    if (!fs.existsSync(file)) return [];
+    return [fs.watch(file, { persistent: false }, () => wake()).on("error", () => undefined)];
+  });
   try {
-    for (;;) {
-      // Looked at before the log is: what a monitor wrote last is then read below.
-      const lives = monitorLives(paths, container);
-      for (const entry of reader.read()) if (wanted(entry)) print(entry);
-      if (!lives || BigInt(context.now()) * 1_000_000n > until) return;
+    for (let open = sources; ; ) {
+      // Looked at before the logs are: what a monitor wrote last is then read below.
+      const live = open.filter(({ container }) => monitorLives(paths, container));
+      for (const { reader, print } of open) {
+        for (const entry of reader.read()) if (wanted(entry)) print(entry);
+      }
+      if (live.length === 0 || BigInt(context.now()) * 1_000_000n > until) return;
+      open = live;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, lookMilliseconds);
         wake = () => {
@@ -166,6 +187,6 @@ async function follow(
       });
     }
   } finally {
-    watcher.close();
+    for (const watcher of watchers) watcher.close();
   }
 }
