@@ -134,6 +134,7 @@ test("what is no reference is refused, and the message is safe to print", () => 
 
 test("a wrong name comes with the right one", () => {
   assert.throws(() => parseReference("docker/Docker:1"), { hint: 'did you mean "docker/docker:1"?' });
+  assert.throws(() => parseReference("Alpine:3"), { hint: 'did you mean "alpine:3"?' });
   assert.throws(() => parseReference("docker://alpine"), { hint: 'leave docker:// out: "alpine"' });
 });
 

@@ -142,15 +142,15 @@ function checkName(text: string, domain: string, path: string): void {
       `repository name must not be more than ${longestPath} characters`,
     );
   }
+  const shown = path.startsWith(officialPrefix) ? path.slice(officialPrefix.length) : path;
   if (path.toLowerCase() !== path && pathGrammar.test(path.toLowerCase())) {
     throw problem(
       "reference-uppercase",
       text,
-      `repository name ${quoted(path)} must be lowercase`,
-      `did you mean ${quoted(text.replace(path, path.toLowerCase()))}?`,
+      `repository name ${quoted(shown)} must be lowercase`,
+      `did you mean ${quoted(text.replace(shown, shown.toLowerCase()))}?`,
     );
   }
-  const shown = path.startsWith(officialPrefix) ? path.slice(officialPrefix.length) : path;
   if (!pathGrammar.test(path)) {
     throw problem(
       "reference-invalid",
