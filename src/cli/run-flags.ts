@@ -331,6 +331,7 @@ export const runOptionTable = {
   },
   "no-hosts": { type: "boolean", section: network, help: "make no /etc/hosts" },
   "no-hostname": { type: "boolean", section: network, help: "make no /etc/hostname" },
+  expose: { type: "strings", value: "PORT", section: network, help: "note that the program listens there" },
   "add-host": { type: "strings", value: "NAME:ADDRESS", section: network, help: "add a line to /etc/hosts" },
   dns: {
     type: "strings",

@@ -15,6 +15,7 @@ import {
   parseDnsWord,
   parseEntrypoint,
   parseEnvironment,
+  parseExpose,
   parseHealth,
   parseHostname,
   parseInteger,
@@ -133,6 +134,8 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     readOnlyTmpfs: flags["read-only-tmpfs"],
     imageVolumes: imageVolumesOf(flags["image-volume"]),
     shmSize: map(flags["shm-size"], (text) => parseBytes("--shm-size", text)),
+
+    expose: flags.expose.flatMap(parseExpose),
 
     hostsFile: !flags["no-hosts"],
     hostnameFile: !flags["no-hostname"],

@@ -88,7 +88,7 @@ export interface LaunchInput {
   /** As the container's record has them. */
   readonly about: Pick<
     Container,
-    "image" | "labels" | "stopSignal" | "stopSignalChosen" | "stopTimeoutSeconds"
+    "image" | "labels" | "stopSignal" | "stopSignalChosen" | "stopTimeoutSeconds" | "asked"
   >;
   readonly ids: StoreIds;
   readonly config: RuntimeConfig;

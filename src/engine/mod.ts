@@ -1,6 +1,7 @@
 /** The door of `engine/`: containers as users know them. */
 
 export { askHealth } from "./containers/ask-health.ts";
+export type { AskedFor } from "./containers/asked.ts";
 export { changeContainer, leaveToMonitor, renameContainer } from "./containers/change.ts";
 export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
@@ -89,6 +90,7 @@ export {
   parseDeviceRule,
   parseDns,
   parseDnsWord,
+  parseExpose,
   parseSecurityOptions,
 } from "./flags/security.ts";
 export {

@@ -308,6 +308,9 @@ export interface RunOptions {
   readonly imageVolumes: "anonymous" | "tmpfs" | "ignore";
   readonly shmSize?: bigint;
 
+  /** `--expose`, as `80/tcp`. */
+  readonly expose?: readonly string[];
+
   // network files
   readonly hostsFile: boolean;
   readonly hostnameFile: boolean;

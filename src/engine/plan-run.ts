@@ -2,11 +2,13 @@
  * Everything that `run` decides, as one value: nothing is written and nothing is started, so that `explain run`
  * shows what `run` does.
  */
+
 import { readBeneath } from "../base/mod.ts";
 import type { HostFacts, Plan, SeccompFilter } from "../kernel/mod.ts";
 import type { RuntimeConfig } from "../oci/mod.ts";
 import type { RootMount } from "../runtime/mod.ts";
 import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
+import { askedFor } from "./containers/asked.ts";
 import { containerDirectory, type EnginePaths, listContainers, runDirectory } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
 import { parseDetachKeys, standardDetachKeys } from "./flags/streams.ts";
@@ -164,12 +166,14 @@ export async function planRun(
   };
   const labels: Record<string, string> = { ...image?.Labels };
   for (const [key, { value }] of options.labels) labels[key] = value;
+  const askedOf = askedFor(options, image);
   const about = {
     image: options.image,
     labels,
     stopSignal: specification.stopSignal,
     ...(specification.stopSignalChosen ? { stopSignalChosen: true as const } : {}),
     stopTimeoutSeconds: options.stopTimeout ?? defaults.stopTimeoutSeconds.value,
+    ...(askedOf === undefined ? {} : { asked: askedOf }),
   };
   const planned = await planLaunch(
     { ...identity, about, ids: idChoice.ids, config, origins, launch, manner },

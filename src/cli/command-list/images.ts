@@ -61,7 +61,7 @@ export const history: CommandEntry = {
 export const inspect: CommandEntry = {
   name: "inspect",
   group: "Images",
-  summary: "Show all that is known of containers and images",
+  summary: "Show all that is known of containers, images and volumes",
   load: () => import("../commands/inspect.ts"),
 };
 

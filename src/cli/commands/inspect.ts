@@ -1,5 +1,5 @@
 import { printable, VitrineError, writeAll } from "../../base/mod.ts";
-import { findContainer } from "../../engine/mod.ts";
+import { findContainer, findVolume } from "../../engine/mod.ts";
 import { hostPlatform, parsePlatform } from "../../image/mod.ts";
 import type { StoredImage } from "../../store/mod.ts";
 import { chosenNames } from "../containers/each.ts";
@@ -11,8 +11,8 @@ import { type RegistryFlags, registryOptions } from "../remote/options.ts";
 import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({
-  description: `Prints what is known of containers and images as a JSON array, or with --format one line each. A name that both
-    have means the container. docker://NAME is read from its registry, oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR
+  description: `Prints what is known of containers, images and volumes as a JSON array, or with --format one line each. Of those
+    that have the name, the first in this order is meant. docker://NAME is read from its registry, oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR
     (paths that begin with '.' or '/') from there; no layer is fetched.`,
   options: {
     format: {
@@ -26,8 +26,9 @@ export const command = defineCommand({
     size: { type: "boolean", short: "s", help: "add what a container wrote, and its size with its image" },
     type: {
       type: "string",
+      short: "t",
       value: "TYPE",
-      choices: ["all", "container", "image"],
+      choices: ["all", "container", "image", "volume"],
       default: "all",
       help: "what to look for",
     },
@@ -140,16 +141,38 @@ async function looker(
     const { inspectImage } = await import("../images/inspect.ts");
     return inspectImage(await findImage(name, options, context));
   };
-  if (type === "container") return container;
-  if (type === "image") return image;
+  const volume = async (name: string): Promise<unknown> => {
+    const { inspectVolume } = await import("../volumes/view.ts");
+    return inspectVolume(context.paths(), findVolume(context.paths(), name));
+  };
+  switch (type) {
+    case "container":
+      return container;
+    case "image":
+      return image;
+    case "volume":
+      return volume;
+  }
   return async (name) => {
     if (elsewhere.test(name)) return image(name);
-    try {
-      return await container(name);
-    } catch (error) {
-      const missing = error instanceof VitrineError && error.code === "container-not-found";
-      if (!missing) throw error;
-      return image(name);
+    for (const lookFor of [container, image, volume]) {
+      try {
+        return await lookFor(name);
+      } catch (error) {
+        if (!(error instanceof VitrineError) || !missing.test(error.code)) throw error;
+      }
     }
+    throw nothingFound(name);
   };
+}
+
+/** A volume's name may be none that an image can have. */
+const missing = /^(?:container|image|volume)-not-found$|^reference-/;
+
+function nothingFound(name: string): VitrineError {
+  return new VitrineError("not-found", `there is no container, image or volume ${JSON.stringify(name)}`, {
+    code: "nothing-found",
+    operand: name,
+    hint: "vitrine ps --all, vitrine images and vitrine volume ls list them",
+  });
 }

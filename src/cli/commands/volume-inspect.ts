@@ -1,3 +1,4 @@
+import { VitrineError } from "../../base/mod.ts";
 import { findVolume, listVolumes } from "../../engine/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -24,6 +25,7 @@ export const command = defineCommand({
     const apply =
       options.format === undefined || options.format === "json" ? undefined : compileTemplate(options.format);
     const names = options.all ? listVolumes(paths).map(({ name }) => name) : positionals;
+    if (names.length === 0 && !options.all) throw missingVolume();
     const found: unknown[] = [];
     const complaints: string[] = [];
     const status = await eachVolume({ ...context, err: (text) => complaints.push(text) }, names, (name) => {
@@ -35,3 +37,10 @@ export const command = defineCommand({
     return status;
   },
 });
+
+function missingVolume(): VitrineError {
+  return new VitrineError("invalid", "there is no volume named", {
+    code: "missing-argument",
+    hint: "vitrine volume inspect VOLUME...; --all shows every one",
+  });
+}

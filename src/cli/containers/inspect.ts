@@ -23,6 +23,7 @@ import {
 } from "../../engine/mod.ts";
 import type { Mount, RuntimeConfig } from "../../oci/mod.ts";
 import { stateName } from "./filters.ts";
+import { configAsked, hostAsked, networksField } from "./host-asked.ts";
 import { hostLimits } from "./host-limits.ts";
 import type { ContainerSize } from "./sizes.ts";
 
@@ -80,7 +81,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
     Config: {
       Hostname: config.hostname ?? "",
       Domainname: config.domainname ?? "",
-      User: userText(process?.user),
+      ...configAsked(container, userText(process?.user)),
       AttachStdin: false,
       AttachStdout: false,
       AttachStderr: false,
@@ -88,11 +89,9 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       OpenStdin: launch?.interactive ?? false,
       StdinOnce: (launch?.interactive ?? false) && (launch?.stdinOnce ?? false),
       Env: process?.env ?? [],
-      Cmd: container.command,
       Image: container.image,
       Volumes: volumesField(container),
       WorkingDir: process?.cwd ?? "/",
-      Entrypoint: null,
       OnBuild: null,
       Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
       StopSignal: container.stopSignal,
@@ -105,7 +104,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       IPAddress: "",
       Gateway: "",
       MacAddress: "",
-      Networks: {},
+      Networks: networksField(namespaceMode(config, "network", "none")),
     },
     Dependencies: container.dependsOn ?? [],
     ImageName: container.image,
@@ -206,7 +205,7 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
     Binds: (config.mounts ?? [])
       .filter((mount) => mount.type === "bind" && !mount.source?.includes(container.id))
       .flatMap((mount) => bindText(mount, container) ?? []),
-    ContainerIDFile: "",
+    ContainerIDFile: container.asked?.cidFile ?? "",
     LogConfig: {
       Type: launch?.log.driver === "none" ? "none" : "k8s-file",
       Config:
@@ -230,6 +229,7 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
     OomScoreAdj: config.process?.oomScoreAdj ?? 0,
     ShmSize: shmSize(config),
     Init: launch?.init ?? false,
+    ...hostAsked(container.asked),
     ...hostLimits(config, started?.origins),
     MaskedPaths: config.linux?.maskedPaths ?? [],
     ReadonlyPaths: config.linux?.readonlyPaths ?? [],

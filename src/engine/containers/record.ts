@@ -16,6 +16,7 @@ import {
 import type { ContainerRecord, StoreIds } from "../../store/mod.ts";
 import type { RestartPolicy } from "../options.ts";
 import type { KeptMount } from "../spec/user-mounts.ts";
+import type { AskedFor } from "./asked.ts";
 
 /** The process that holds a container. */
 export interface MonitorProcess {
@@ -60,6 +61,8 @@ export interface Container extends ContainerRecord {
   /** Absolute host paths of its cgroup directories. */
   readonly cgroups: readonly string[];
   readonly files: { readonly config: string; readonly exit: string; readonly pid: string };
+  /** Absent: nothing, or it was made by an earlier release. */
+  readonly asked?: AskedFor;
   /** What flags and the image's VOLUME mount in it; absent: nothing. */
   readonly mounts?: readonly KeptMount[];
 }

@@ -156,6 +156,17 @@ export function parseDns(text: string): string {
   return text;
 }
 
+/** `80`, `8000-8010/udp`: each port as `80/tcp`. */
+export function parseExpose(text: string): readonly string[] {
+  const [, first = "", last = first, protocol = "tcp"] =
+    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  if (first === "" || from < 1 || to < from || to > 65_535) {
+    throw badValue("--expose", text, "expected PORT[-PORT][/tcp|udp|sctp]", "for example --expose 8080");
+  }
+  return Array.from({ length: to - from + 1 }, (_, at) => `${from + at}/${protocol}`);
+}
+
 export function parseDnsWord(flagName: string, text: string): string {
   if (!/^[^\s\0#;]+$/.test(text)) throw badValue(flagName, text, "spaces and comments cannot stand here");
   return text;
