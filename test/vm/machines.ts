@@ -40,6 +40,10 @@ const lanes = ["root", "user"] as const;
 const before = lanes.map((lane) => ({ lane, files: ["test/vm/reboot-before.test.ts"] }));
 const after = lanes.map((lane) => ({ lane, files: ["test/vm/reboot-after.test.ts"] }));
 
+const cutPull = (half: "before" | "after"): readonly Run[] => [
+  { lane: "root", files: [`test/vm/cut-pull-${half}.test.ts`] },
+];
+
 /** What has no peers in the machine, no registry of the network, and does not measure time. */
 const whole = fs
   .readdirSync(path.join(import.meta.dirname, "../integration"))
@@ -82,6 +86,7 @@ export const machines: readonly Machine[] = [
     ],
   },
   { name: "power-cut", init: "bare", boots: [{ runs: before }, { runs: after }] },
+  { name: "power-cut-pull", init: "bare", boots: [{ runs: cutPull("before") }, { runs: cutPull("after") }] },
   {
     name: "selinux",
     init: "bare",
