@@ -46,3 +46,17 @@ test("incomplete and foreign places are refused", () => {
     );
   }
 });
+
+test("a store of another tool is told with the way out of it", () => {
+  for (const [text, hint] of [
+    ["docker-daemon:app:1", /docker save -o image\.tar app:1,/],
+    ["containers-storage:app", /podman save .* app,/],
+    ["ostree:app", /vitrine:NAME/],
+  ] as const) {
+    assert.throws(
+      () => parseTransport(text),
+      (error: unknown) => error instanceof VitrineError && hint.test(error.hint ?? ""),
+      text,
+    );
+  }
+});

@@ -25,6 +25,13 @@ const known = ["docker", "docker-archive", "oci", "oci-archive", "dir"];
 /** Transports of other tools, refused by name rather than taken for an image called so. */
 const foreign = ["docker-daemon", "containers-storage", "ostree", "sif", "tarball", "atomic"];
 
+/** How an image comes out of a store that only its own tool can read. */
+const ways: Readonly<Record<string, (name: string) => string>> = {
+  "docker-daemon": (name) => `docker save -o image.tar ${name}, then docker-archive:image.tar`,
+  "containers-storage": (name) =>
+    `podman save --format oci-archive -o image.tar ${name}, then oci-archive:image.tar`,
+};
+
 /**
  * Parses `TRANSPORT:…`; undefined when the text begins with no transport. `oci:v1` is a transport here: a place where
  * plain references are expected must not call this.
@@ -38,7 +45,8 @@ export function parseTransport(text: string): TransportReference | undefined {
     throw new VitrineError("unsupported", `transport ${transport} is not supported`, {
       code: "transport-unsupported",
       operand: text,
-      hint: `vitrine knows ${known.join(", ")}`,
+      hint:
+        ways[transport]?.(rest) ?? `vitrine knows ${known.join(", ")}, and vitrine:NAME for its own store`,
     });
   }
   switch (transport) {
