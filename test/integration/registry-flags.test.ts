@@ -180,6 +180,19 @@ describe("pull and inspect", () => {
   });
 });
 
+describe("artifact push", () => {
+  it("writes the digest where it is told to", () => {
+    const [file, digestFile] = ["note.txt", "note.digest"].map((name) =>
+      path.join(world.directory, name),
+    ) as [string, string];
+    fs.writeFileSync(file, "note");
+    const digest = ok(["artifact", "push", "-q", "--digestfile", digestFile, `${open.address}/note:1`, file]);
+    assert.equal(fs.readFileSync(digestFile, "utf8"), digest);
+    const told = world.run(["artifact", "push", `${open.address}/note:1`, file]).stderr;
+    assert.match(told, /is there already/);
+  });
+});
+
 describe("run and create", () => {
   it("take what pull takes to reach the registry", () => {
     const name = `${guarded.address}/me/run:1`;

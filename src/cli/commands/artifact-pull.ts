@@ -15,6 +15,7 @@ export const command = defineCommand({
       completion: "directory",
       help: "directory to write to",
     },
+    quiet: { type: "boolean", short: "q", hidden: true, help: "there is no progress to hide" },
     overwrite: { type: "boolean", help: "replace files that are there" },
     ...registryOptions,
   },

@@ -1,4 +1,5 @@
 /** What `artifact push` and `artifact attach` share. */
+import { writeFileAtomically } from "../../base/mod.ts";
 import type { ImageReference } from "../../image/mod.ts";
 import type { Descriptor } from "../../oci/mod.ts";
 import { pushImage, type RegistryClient } from "../../registry/mod.ts";
@@ -20,12 +21,19 @@ export const artifactOptions = {
     aliases: ["type"],
   },
   annotation: { type: "strings", value: "KEY=VALUE", help: "annotation of the artifact" },
+  digestfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    help: "write the digest of what was sent here",
+  },
   quiet: { type: "boolean", short: "q", help: "show no progress" },
 } as const satisfies OptionTable;
 
 export interface ArtifactFlags {
   readonly "artifact-type": string;
   readonly annotation: readonly string[];
+  readonly digestfile: string | undefined;
   readonly quiet: boolean;
 }
 
@@ -62,5 +70,6 @@ export async function pushArtifact(
   } finally {
     board.close();
   }
+  if (flags.digestfile !== undefined) writeFileAtomically(flags.digestfile, source.root.digest);
   context.out(`${source.root.digest}\n`);
 }
