@@ -30,6 +30,7 @@ struct front {
   pid_t monitor; /* gets signals until the program runs; 0: there is no need */
   bool attach; /* stay after CLIENT_READY */
   bool input, pass_signals;
+  bool without_stdout, without_stderr;
   const char *announce;
   size_t announce_size;
   const uint8_t *keys; /* what a user types to detach */

@@ -7,6 +7,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+int op_attach_streams(struct helper *h, const struct args_attach_streams *a) {
+  struct hub *hub = h->monitor == NULL ? NULL : hub_of(h->monitor);
+  if (hub == NULL) return fail_as(h, EINVAL, "only in the monitor");
+  hub->without_stdout = !a->output;
+  hub->without_stderr = !a->errors;
+  hub->signals_kept = !a->signals;
+  return 0;
+}
+
 int op_daemonize(struct helper *h, const struct args_daemonize *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "daemonize comes before clone");
@@ -27,7 +36,8 @@ int op_daemonize(struct helper *h, const struct args_daemonize *a) {
   if (monitor > 0) {
     close(pair[1]);
     struct front front = {.socket = pair[0], .monitor = monitor, .attach = a->attach, .input = a->input,
-                          .pass_signals = true, .announce = a->announce.at, .announce_size = a->announce.length,
+                          .pass_signals = !hub->signals_kept, .without_stdout = hub->without_stdout,
+                          .without_stderr = hub->without_stderr, .announce = a->announce.at, .announce_size = a->announce.length,
                           .keys = a->detach_keys.at, .key_count = a->detach_keys.length};
     _exit(front_run(&front));
   }

@@ -146,6 +146,13 @@ static void read_input(struct session *s) {
   if (s->typed_size > 0) send_typed(s);
 }
 
+/* The container goes on when nobody reads any more: the caller ends as one who is killed by SIGPIPE. */
+static int relay(struct session *s, int fd, size_t size) {
+  if (write_out(fd, s->message + 1, size) || errno != EPIPE) return -1;
+  make_sane(s);
+  return 128 + SIGPIPE;
+}
+
 /* -1: go on; else the exit status. */
 static int read_message(struct session *s) {
   const struct front *front = s->front;
@@ -167,11 +174,9 @@ static int read_message(struct session *s) {
     send_window(s);
     break;
   case CLIENT_STDOUT:
-    if (front->attach) write_out(STDOUT_FILENO, s->message + 1, (size_t)got - 1);
-    break;
+    return front->attach && !front->without_stdout ? relay(s, STDOUT_FILENO, (size_t)got - 1) : -1;
   case CLIENT_STDERR:
-    if (front->attach) write_out(STDERR_FILENO, s->message + 1, (size_t)got - 1);
-    break;
+    return front->attach && !front->without_stderr ? relay(s, STDERR_FILENO, (size_t)got - 1) : -1;
   case CLIENT_EXIT:
     return got == 2 ? s->message[1] : 125;
   default:

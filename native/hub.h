@@ -33,6 +33,7 @@ struct outlet {
 struct hub {
   bool daemon; /* the monitor's own stdio is to be let go once the program runs */
   bool terminal, input_wanted, once;
+  bool without_stdout, without_stderr, signals_kept; /* by the first client */
   int listener;
   struct client clients[HUB_CLIENTS];
   unsigned count;

@@ -130,7 +130,8 @@ enum op_code {
   OP_CLONE_INTO = 123,
   OP_NOTIFY_SOCKET = 124,
   OP_SEND_PIDFD = 125,
-  OP_CODE_MAX = 125
+  OP_ATTACH_STREAMS = 126,
+  OP_CODE_MAX = 126
 };
 
 struct args_join_namespace {
@@ -626,6 +627,11 @@ struct args_send_pidfd {
   struct str socket;
   struct str data;
 };
+struct args_attach_streams {
+  bool output;
+  bool errors;
+  bool signals;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -731,6 +737,7 @@ union op_args {
   struct args_clone_into clone_into;
   struct args_notify_socket notify_socket;
   struct args_send_pidfd send_pidfd;
+  struct args_attach_streams attach_streams;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -837,7 +844,8 @@ union op_args {
   X(bind_node, OP_BIND_NODE, "bindNode") \
   X(clone_into, OP_CLONE_INTO, "cloneInto") \
   X(notify_socket, OP_NOTIFY_SOCKET, "notifySocket") \
-  X(send_pidfd, OP_SEND_PIDFD, "sendPidfd")
+  X(send_pidfd, OP_SEND_PIDFD, "sendPidfd") \
+  X(attach_streams, OP_ATTACH_STREAMS, "attachStreams")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -1310,6 +1318,11 @@ static const struct field fields_send_pidfd[] = {
   {ARG_STR, offsetof(struct args_send_pidfd, socket)},
   {ARG_STR, offsetof(struct args_send_pidfd, data)},
 };
+static const struct field fields_attach_streams[] = {
+  {ARG_BOOL, offsetof(struct args_attach_streams, output)},
+  {ARG_BOOL, offsetof(struct args_attach_streams, errors)},
+  {ARG_BOOL, offsetof(struct args_attach_streams, signals)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1414,6 +1427,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_CLONE_INTO] = {"cloneInto", fields_clone_into, 1},
   [OP_NOTIFY_SOCKET] = {"notifySocket", fields_notify_socket, 2},
   [OP_SEND_PIDFD] = {"sendPidfd", fields_send_pidfd, 2},
+  [OP_ATTACH_STREAMS] = {"attachStreams", fields_attach_streams, 3},
 };
 #endif
 #endif

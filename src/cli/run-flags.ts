@@ -79,6 +79,13 @@ export const runOptionTable = {
     section: container,
     help: "run in the background and print the container's id",
   },
+  attach: {
+    type: "strings",
+    short: "a",
+    value: "STREAM",
+    section: container,
+    help: "have only these of stdin, stdout and stderr",
+  },
   "detach-keys": {
     type: "string",
     value: "KEYS",
@@ -457,14 +464,6 @@ export const runOptionTable = {
   },
 
   // words of docker and podman for what is so anyway, or was given up long ago
-  attach: {
-    type: "strings",
-    short: "a",
-    value: "STREAM",
-    section: later,
-    hidden: true,
-    help: "stdin, stdout, stderr: attached anyway",
-  },
   "disable-content-trust": {
     type: "boolean",
     default: true,

@@ -69,7 +69,6 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     });
   }
   refuseLater(flags);
-  requireWholeAttachment(flags);
   const { directory } = context;
   const restart = map(flags.restart, parseRestartPolicy);
   refuseRestartOfRemoved(restart, flags.rm);
@@ -84,6 +83,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     tty: flags.tty,
     remove: flags.rm,
     detach: flags.detach,
+    attached: attachmentOf(flags),
     restart,
     health: parseHealth(flags),
     detachKeys: map(flags["detach-keys"], parseDetachKeys),
@@ -201,22 +201,21 @@ function cgroupParent(text: string): string {
   return path.replace(/\/+$/, "");
 }
 
-/** Who attaches has both outputs; `-a stdin` alone says what `-i` does. */
-function requireWholeAttachment({ attach, detach, interactive }: RunFlags): void {
-  if (attach.length === 0) return;
+/** Undefined where nothing is left out: -i asks for stdin anyway. */
+function attachmentOf({ attach, detach, interactive }: RunFlags): RunOptions["attached"] {
+  if (attach.length === 0) return undefined;
   if (detach) throw conflict("--attach", "--attach and --detach exclude each other", "leave one of them out");
   const streams = new Set(attach.map((stream) => stream.toLowerCase()));
   for (const stream of streams) {
     if (!["stdin", "stdout", "stderr"].includes(stream))
       throw badValue("--attach", stream, "expected stdin, stdout or stderr");
   }
-  if (!streams.has("stdout") || !streams.has("stderr") || (interactive && !streams.has("stdin"))) {
-    throw unsupportedFlag(
-      "--attach",
-      "only all of a container's streams can be attached to",
-      "send what is not wanted to /dev/null; stdin is attached with --interactive",
-    );
-  }
+  const attached = {
+    input: interactive && streams.has("stdin"),
+    output: streams.has("stdout"),
+    errors: streams.has("stderr"),
+  };
+  return attached.output && attached.errors && attached.input === interactive ? undefined : attached;
 }
 
 /** What comes in later releases. A flag that asks for what is done anyway is accepted. */

@@ -420,14 +420,14 @@ const rows: Readonly<Record<keyof typeof defaults, () => void>> = {
     assert.equal(make(specInput({ stopSignal: "SIGQUIT" })).stopSignal, "SIGQUIT");
   },
   stopTimeoutSeconds: () => assert.equal(defaults.stopTimeoutSeconds.value, 10),
-  logDriver: () => assert.equal(defaults.logDriver.value, "none"),
+  logDriver: () => assert.equal(defaults.logDriver.value, "k8s-file"),
   healthcheck() {
     assert.equal(healthCheckOf(undefined, {}), undefined);
     const { test: _, args: __, onFailure: ___, ...times } = healthCheckOf({ test: ["CMD", "true"] }, {})!;
     assert.deepEqual(times, { ...defaults.healthcheck.value, startPeriod: 0 });
     assert.equal(healthCheckOf({ test: ["CMD", "true"], retries: 7 }, {})?.retries, 7);
   },
-  detachKeys: () => assert.equal(defaults.detachKeys.value, ""),
+  detachKeys: () => assert.equal(defaults.detachKeys.value, "ctrl-p,ctrl-q"),
 };
 
 function bound(more: object = {}): Specification {

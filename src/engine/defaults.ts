@@ -314,9 +314,9 @@ export const defaults = {
   stopTimeoutSeconds: row("both", "--stop-timeout", 10, "then SIGKILL"),
   logDriver: row(
     "own",
-    "",
-    "none" as const,
-    "in the foreground the output goes to the caller; of detached containers a log is kept",
+    "--log-driver",
+    "k8s-file" as const,
+    "of what ends with its command and has no terminal ('run --rm') none is kept: its output is the caller's",
   ),
   healthcheck: row(
     "both",
@@ -324,5 +324,5 @@ export const defaults = {
     { interval: 30e9, timeout: 30e9, startInterval: 5e9, retries: 3 },
     "of a check that the image or --health-cmd names; the monitor runs it (nanoseconds)",
   ),
-  detachKeys: row("own", "", "" as const, "a foreground container cannot be detached from"),
+  detachKeys: row("both", "--detach-keys", "ctrl-p,ctrl-q" as const, "of a container with a terminal"),
 } as const;

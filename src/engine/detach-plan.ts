@@ -1,10 +1,20 @@
 /** A plan whose monitor goes to the background and keeps the container's streams, its log and a socket to attach to. */
 import type { Op, Origin, Plan, PlannedOp } from "../kernel/mod.ts";
 
+/** How the caller stays attached. */
+export interface Attachment {
+  readonly input: boolean;
+  readonly detachKeys: Uint8Array;
+  /** What the caller gets and gives; absent: both outputs, and signals are passed on. */
+  readonly streams?: { readonly output: boolean; readonly errors: boolean; readonly signals: boolean };
+}
+
 export interface Detachment {
+  /** Nobody asked for the background: it is so that the container can go on without its caller. */
+  readonly foreground?: boolean;
   readonly monitorFile: string;
   readonly announce: string;
-  readonly attach?: { readonly input: boolean; readonly detachKeys: Uint8Array } | undefined;
+  readonly attach?: Attachment | undefined;
   readonly terminal: boolean;
   readonly input: boolean;
   readonly once: boolean;
@@ -14,11 +24,16 @@ export interface Detachment {
 }
 
 const byDetach: Origin = { by: "flag", flag: "--detach" };
+const byDefault: Origin = { by: "default" };
 
 /** The streams of the caller (`pipeStreams`) are replaced; all the rest is as in the foreground. */
 export function detachPlan(plan: Plan, detachment: Detachment): Plan {
   const ops = plan.ops.filter(({ op }) => op.op !== "pipeStreams");
-  return withMonitorOps({ ...plan, ops }, detachOps(detachment), byDetach);
+  return withMonitorOps(
+    { ...plan, ops },
+    detachOps(detachment),
+    detachment.foreground === true ? byDefault : byDetach,
+  );
 }
 
 /** After the program that explains a failure is known, before anything is done. */
@@ -32,6 +47,7 @@ export function withMonitorOps(plan: Plan, ops: readonly Op[], origin: Origin): 
 
 function detachOps({ attach, log, socket, ...rest }: Detachment): readonly Op[] {
   return [
+    ...(attach?.streams === undefined ? [] : [{ op: "attachStreams", ...attach.streams } as const]),
     {
       op: "daemonize",
       monitorFile: rest.monitorFile,

@@ -33,7 +33,7 @@ import {
   sharedShmSource,
 } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
-import { detachPlan, withMonitorOps } from "./detach-plan.ts";
+import { type Attachment, detachPlan, withMonitorOps } from "./detach-plan.ts";
 import { extendPlan, type PlanExtras } from "./extend-plan.ts";
 import type { HealthCheck } from "./health.ts";
 import { toHostId, widestIds } from "./id-maps.ts";
@@ -79,7 +79,7 @@ export type Manner =
       /** Printed when the program runs. */
       readonly announce: string;
       /** The caller stays attached. */
-      readonly attach?: { readonly input: boolean; readonly detachKeys: Uint8Array };
+      readonly attach?: Attachment;
     };
 
 export interface LaunchInput {
@@ -226,6 +226,7 @@ function detached(
 ): Plan {
   const { log } = launch;
   return detachPlan(plan, {
+    foreground: manner.attach !== undefined,
     monitorFile: `${runDirectory(paths, id)}/monitor`,
     announce: manner.announce,
     attach: manner.attach,

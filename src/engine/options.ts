@@ -251,6 +251,8 @@ export interface RunOptions {
   readonly remove: boolean;
   /** Runs in the background. */
   readonly detach?: boolean;
+  /** `--attach`, where it does not name all streams. */
+  readonly attached?: { readonly input: boolean; readonly output: boolean; readonly errors: boolean };
   readonly log?: LogOptions;
   readonly restart?: RestartPolicy;
   readonly health?: HealthOptions;

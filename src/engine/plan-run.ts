@@ -11,7 +11,7 @@ import type { Snapshot, Store, StoredImage, StoreIds } from "../store/mod.ts";
 import { askedFor } from "./containers/asked.ts";
 import { containerDirectory, type EnginePaths, listContainers, runDirectory } from "./containers/record.ts";
 import { defaults } from "./defaults.ts";
-import { parseDetachKeys, standardDetachKeys } from "./flags/streams.ts";
+import { parseDetachKeys } from "./flags/streams.ts";
 import { healthCheckOf } from "./health.ts";
 import { callerOpenFiles, hostDevices, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
@@ -221,13 +221,27 @@ function launchMounts(
   };
 }
 
-/** What may be run again outlives the command that started it: the caller is then its first client. */
+/**
+ * The caller is the first client of a container that is kept, may be detached from, or is not all his to hear: its monitor has the
+ * streams and the log. Only what ends with its command and has no terminal is given the caller's own streams.
+ */
 function mannerOf(options: RunOptions, { id }: ContainerIdentity): Manner {
   if (options.detach === true) return { kind: "detached", announce: `${id}\n` };
-  if (options.restart === undefined && options.health?.onFailure !== "restart") return { kind: "foreground" };
+  const { attached, remove, tty, interactive, passSignals } = options;
+  const ends = remove && options.health?.onFailure !== "restart";
+  if (ends && !(tty && interactive) && attached === undefined) return { kind: "foreground" };
   const attach = {
-    input: options.interactive,
-    detachKeys: options.detachKeys ?? parseDetachKeys(standardDetachKeys),
+    input: interactive && attached?.input !== false,
+    detachKeys: options.detachKeys ?? parseDetachKeys(defaults.detachKeys.value),
+    ...(attached === undefined && passSignals
+      ? {}
+      : {
+          streams: {
+            output: attached?.output ?? true,
+            errors: attached?.errors ?? true,
+            signals: passSignals,
+          },
+        }),
   };
   return { kind: "detached", announce: "", attach };
 }

@@ -143,6 +143,7 @@ const describers: Describer = {
     "setsid",
     ...(op.monitorFile === "" ? [] : [`write(${op.monitorFile}, PID STARTTIME)`]),
   ],
+  attachStreams: () => [],
   captureStreams: (op) => [
     op.terminal
       ? "take the container's terminal"

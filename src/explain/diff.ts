@@ -56,6 +56,7 @@ const housekeeping: ReadonlySet<Op["op"]> = new Set([
   "awaitExecute",
   "awaitStart",
   "barrier",
+  "attachStreams",
   "captureStreams",
   "countOom",
   "daemonize",

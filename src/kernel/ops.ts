@@ -171,6 +171,12 @@ export const opTable = {
     doc: "The monitor goes on as a child in a session of its own; the process that was started stays in front of it as its first client. Once the user's program runs, that one prints `announce` and ends with 0; with `attach` it stays, relays the container's streams (with `input` stdin as well) and ends with its exit status, or with 0 when the user types `detachKeys`. A failure before that ends it with the monitor's status. `monitorFile` gets PID STARTTIME of the monitor.",
     args: { monitorFile: "str", announce: "str", attach: "bool", input: "bool", detachKeys: "bytes" },
   },
+  attachStreams: {
+    code: 126,
+    calls: "",
+    doc: "Before `daemonize` with `attach`: whether its caller gets the program's stdout and stderr, and passes signals on; without this op all of it.",
+    args: { output: "bool", errors: "bool", signals: "bool" },
+  },
   captureStreams: {
     code: 25,
     calls: "pipe2",

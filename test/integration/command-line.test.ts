@@ -65,7 +65,7 @@ test("--replace: the container that has the name goes first", () => {
   vitrine("rm", "-a");
 });
 
-test("--attach: all streams, or a clear word", () => {
+test("--attach: the streams that are named", () => {
   const both = world.run([
     "run",
     "--rm",
@@ -86,7 +86,20 @@ test("--attach: all streams, or a clear word", () => {
     },
   );
   assert.equal(input.stdout, "in");
-  refused(125, /only all of a container's streams/, "run", "--rm", "-a", "stdout", "probe", "true");
+  const speaks = ["probe", "sh", "-c", "echo o; echo e >&2; exit 4"];
+  const outputs = (...args: readonly string[]): readonly unknown[] => {
+    const done = world.run(["run", "-q", ...args, ...speaks]);
+    return [done.status, done.stdout, done.stderr];
+  };
+  assert.deepEqual(outputs("--rm", "-a", "stdout"), [4, "o\n", ""]);
+  assert.deepEqual(outputs("--name", "half", "-a", "stderr"), [4, "", "e\n"]);
+  // The log has both.
+  assert.equal(vitrine("logs", "half"), "o");
+  vitrine("rm", "half");
+  const fed = world.run(["run", "--rm", "-i", "-a", "stdin", "-a", "stdout", "probe", "cat"], {
+    input: "in",
+  });
+  assert.deepEqual([fed.stdout, fed.stderr], ["in", ""]);
   refused(125, /exclude each other/, "run", "-d", "-a", "stdout", "-a", "stderr", "probe", "true");
   refused(125, /expected stdin, stdout or stderr/, "run", "-a", "stdlog", "probe", "true");
 });

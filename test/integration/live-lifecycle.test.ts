@@ -106,9 +106,11 @@ test("a volume of the image is filled once", () => {
 
 test("a container of the foreground can be started in the background", async () => {
   assert.equal(world.run(["run", "-q", "--name", "fore", "probe", "sh", "-c", "echo $HOSTNAME"]).status, 0);
+  const hostname = inspect("fore", ".Config.Hostname");
+  assert.equal(vitrine("logs", "fore"), hostname);
   vitrine("start", "fore");
   vitrine("wait", "fore");
-  assert.equal(vitrine("logs", "fore"), inspect("fore", ".Config.Hostname"));
+  assert.equal(vitrine("logs", "fore"), `${hostname}\n${hostname}`);
   vitrine("rm", "fore");
 });
 

@@ -257,6 +257,27 @@ test("a terminal in the background: size, detach keys, and back again", async (t
   vitrine("rm", "term");
 });
 
+test("run -it can be detached from, with --rm as well, and its log is kept", async (t) => {
+  if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
+  const script = 'echo ready; while read line; do echo "got-$line"; done';
+  for (const [flags, keys] of [
+    [[], "\x10\x11"],
+    [["--rm", "--detach-keys", "ctrl-a,x"], "\x01x"],
+  ] as const) {
+    const left = await onTerminal(
+      ["run", "-it", ...flags, "--name", "left", "probe", "sh", "-c", script],
+      [
+        ["ready", "one\n"],
+        ["got-one", keys],
+      ],
+    );
+    assert.equal(left.status, 0, left.text);
+    assert.equal(vitrine("inspect", "-f", "{{.State.Running}}", "left"), "true");
+    assert.match(world.run(["logs", "left"]).stdout.replaceAll("\r", ""), /ready\n[\s\S]*got-one\n/);
+    vitrine("rm", "-f", "left");
+  }
+});
+
 test("exec -it has a terminal of the container's, of the caller's size", async (t) => {
   if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
   detached(["--name", "shell"], ...idle);

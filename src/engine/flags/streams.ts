@@ -3,9 +3,6 @@ import type { LogOptions } from "../options.ts";
 import { badValue, unsupportedFlag } from "./bad-flag.ts";
 import { parseBytes } from "./sizes.ts";
 
-/** Docker's and podman's. */
-export const standardDetachKeys = "ctrl-p,ctrl-q";
-
 /** `ctrl-p,ctrl-q` or `a,b`: the bytes that a user types. Empty: none. */
 export function parseDetachKeys(text: string): Uint8Array {
   if (text === "") return new Uint8Array();
