@@ -229,6 +229,21 @@ test("container prune removes what does not run", () => {
   vitrine("rm", "-f", "stays");
 });
 
+test("ps: labels and networks as docker shows them", () => {
+  vitrine("create", "--name", "l1", "-l", "k=v", "-l", "bare", "probe", "true");
+  vitrine("create", "--name", "l2", "--network", "host", "probe", "true");
+  const line = (name: string, format: string): string =>
+    vitrine("ps", "-a", "--filter", `name=${name}`, "--format", format);
+  assert.equal(line("l1", '{{.Labels}}|{{.Label "k"}}|{{index .Labels "k"}}'), "k=v,bare=|v|v");
+  const row = JSON.parse(line("l1", "{{json .}}")) as Readonly<Record<string, unknown>>;
+  assert.deepEqual([row["Labels"], row["LocalVolumes"], row["Networks"]], ["k=v,bare=", "0", "none"]);
+  assert.equal(line("l2", '{{.Networks}}{{.Label "k"}}'), "host");
+  assert.equal(vitrine("ps", "-aq", "--filter", "network=host", "--format", "{{.Names}}").length, 12);
+  assert.equal(vitrine("ps", "-a", "--filter", "network=none", "--format", "{{.Names}}"), "l1");
+  assert.equal(world.run(["ps", "-a", "--format", "{{.Label}}"]).status, 125);
+  vitrine("rm", "l1", "l2");
+});
+
 test("ps: filters, sizes, the newest", () => {
   detached(["--name", "f1", "-l", "k=v"], waits);
   vitrine("create", "--name", "f2", "probe", "true");

@@ -12,12 +12,13 @@ import {
 } from "../../engine/mod.ts";
 import { requireKnownFormat, sweep } from "../container-trees.ts";
 import { containerFilter, stateName } from "../containers/filters.ts";
+import { networkOf } from "../containers/network.ts";
 import { type ContainerSize, containerSizes, sizeText } from "../containers/sizes.ts";
 import { goTime, humanAgo, humanDuration } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
-import { renderRows } from "../template/mod.ts";
+import { labelMap, labelOf, renderRows } from "../template/mod.ts";
 
 const headings = {
   ID: "CONTAINER ID",
@@ -48,12 +49,12 @@ export const command = defineCommand({
       type: "strings",
       short: "f",
       value: "KEY=VALUE",
-      help: "only those with id=, name=, label=, status=, health=, restart-policy=, exited=, ancestor=, volume=, before=, since= or until=",
+      help: "only those with id=, name=, label=, status=, health=, restart-policy=, exited=, ancestor=, volume=, network=, before=, since= or until=",
     },
     format: {
       type: "string",
       value: "FORMAT",
-      help: "'json', or a Go template with .ID .Image .ImageID .Command .Created .CreatedAt .Status .State .Names .Pid .ExitCode .Labels",
+      help: "'json', or a Go template with .ID .Image .ImageID .Command .Created .CreatedAt .Status .State .Names .Pid .ExitCode .Labels .Networks .Mounts, {{.Label \"KEY\"}}",
     },
     last: {
       type: "number",
@@ -111,7 +112,7 @@ export const command = defineCommand({
     }
     context.out(
       renderRows(
-        rows.map((row) => view(row, now, options["no-trunc"])),
+        rows.map((row) => view(row, now, options["no-trunc"], context.paths())),
         { headings, standard: options.size ? `${standard}\t{{.Size}}` : standard },
         { format: options.format, heading: !options.noheading, forTerminal: context.stdoutIsTerminal },
       ),
@@ -172,7 +173,7 @@ async function survey(context: Context): Promise<Survey> {
 const longestCommand = 20;
 
 /** What a template sees; the fields of docker and podman. What the table does not show is worked out when it is asked for. */
-function view(row: Row, now: number, whole: boolean) {
+function view(row: Row, now: number, whole: boolean, paths: EnginePaths) {
   const { container, state } = row;
   const command = printable(container.command.join(" "));
   return {
@@ -195,19 +196,22 @@ function view(row: Row, now: number, whole: boolean) {
     Ports: "",
     Size: row.size === undefined ? "" : sizeText(row.size),
     get LocalVolumes() {
-      return (container.mounts ?? []).filter(({ kind }) => kind === "volume").length;
+      return String((container.mounts ?? []).filter(({ kind }) => kind === "volume").length);
     },
     get Mounts() {
       return mountsText(container, whole);
     },
-    Networks: "",
+    get Networks() {
+      return networkOf(paths, container);
+    },
     State: stateName(state),
     Names: container.name,
     Pid: state.status === "running" ? state.pid : 0,
     ExitCode: state.status === "exited" || state.status === "restarting" ? state.code : 0,
     get Labels() {
-      return Object.assign(Object.create(null), container.labels) as Record<string, string>;
+      return labelMap(container.labels);
     },
+    Label: (...keys: readonly unknown[]) => labelOf(container.labels, keys),
   };
 }
 

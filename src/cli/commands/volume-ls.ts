@@ -5,7 +5,7 @@ import { goTime, humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
-import { renderRows } from "../template/mod.ts";
+import { labelMap, labelOf, renderRows } from "../template/mod.ts";
 import { volumeFilter } from "../volumes/filters.ts";
 import { inspectVolume } from "../volumes/view.ts";
 
@@ -66,7 +66,8 @@ function view(volume: Volume, context: Context) {
   return {
     ...fields,
     CreatedAt: goTime(volume.created),
-    Labels: pairs(volume.labels),
+    Labels: labelMap(volume.labels),
+    Label: (...keys: readonly unknown[]) => labelOf(volume.labels, keys),
     Options: pairs(volume.options),
     get Size() {
       return humanSize(volumeSize(context.paths(), volume), 4);

@@ -10,6 +10,7 @@ import {
 } from "../../engine/mod.ts";
 import { nearest } from "../framework/nearest.ts";
 import { splitLabel, untilTime } from "../images/filters.ts";
+import { networkOf } from "./network.ts";
 
 type Test = (container: Container, state: ContainerState) => boolean;
 
@@ -25,6 +26,7 @@ const known = [
   "exited",
   "ancestor",
   "volume",
+  "network",
   "before",
   "since",
   "until",
@@ -91,6 +93,8 @@ function oneFilter(filter: string, paths: EnginePaths, now: number): { key: stri
       return { key, test: (container) => isOf(container, value) };
     case "volume":
       return { key, test: (container) => hasVolume(container, value) };
+    case "network":
+      return { key, test: (container) => networkOf(paths, container) === value };
     case "before":
     case "since": {
       const { created } = findContainer(paths, value);

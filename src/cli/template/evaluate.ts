@@ -140,8 +140,12 @@ class Evaluation {
   private command(command: CommandNode, dot: unknown, piped: readonly unknown[]): unknown {
     const first = command[0]!;
     if (first.kind !== "function") {
-      if (command.length > 1 || piped.length > 0) throw evaluationError("only a function can take arguments");
-      return this.operand(first, dot);
+      const value = this.operand(first, dot);
+      const given = [...command.slice(1).map((operand) => this.operand(operand, dot)), ...piped];
+      // A method of docker's rows: `{{.Label "team"}}`.
+      if (typeof value === "function") return value(...given);
+      if (given.length > 0) throw evaluationError("only a function can take arguments");
+      return value;
     }
     const lazy = [
       ...command.slice(1).map((operand) => () => this.operand(operand, dot)),

@@ -1,5 +1,6 @@
 /** The functions of a template: Go's predefined ones, and those docker and podman add. */
 import { jsonText } from "../format/json.ts";
+import { printedAs } from "./labels.ts";
 import { goFormat } from "./printf.ts";
 import { evaluationError } from "./problem.ts";
 
@@ -89,8 +90,10 @@ export function truth(value: unknown): boolean {
 export function goText(value: unknown): string {
   if (value === undefined) return "<no value>";
   if (value === null) return "<nil>";
+  if (typeof value === "function") return goText(value());
   if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
   if (typeof value === "object") {
+    if (printedAs in value) return String(value[printedAs]);
     const isMap = Object.getPrototypeOf(value) === null;
     const entries = Object.entries(value);
     if (!isMap) return `{${entries.map(([, element]) => goText(element)).join(" ")}}`;

@@ -5,6 +5,8 @@ import { layTable } from "../format/table.ts";
 import { prepare } from "./evaluate.ts";
 import { type Block, type Operand, parseTemplate } from "./parse.ts";
 
+export { labelMap, labelOf } from "./labels.ts";
+
 const keep = (text: string): string => text;
 const lines = (text: string): string => printable(text, { lines: true });
 

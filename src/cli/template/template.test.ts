@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { compileTemplate, renderRows } from "./mod.ts";
+import { compileTemplate, labelMap, labelOf, renderRows } from "./mod.ts";
 
 const labels = Object.assign(Object.create(null), { "a.b": "one", z: "two" }) as Record<string, string>;
 const data = {
@@ -11,6 +11,7 @@ const data = {
   On: true,
   Off: false,
   Nil: null,
+  Row: { Labels: labelMap(labels), Label: (...keys: readonly unknown[]) => labelOf(labels, keys) },
   Config: { Env: ["A=1", "B=2"], Labels: labels, None: [] },
 };
 
@@ -35,6 +36,11 @@ describe("templates follow text/template", () => {
     ["{{.Name}}: {{.Size}} {{.Ratio}} {{.On}}", "web: 1536 0.5 true"],
     ["{{ .Config.Env }}", "[A=1 B=2]"],
     ["{{.Config.Labels}}", "map[a.b:one z:two]"],
+    [
+      '{{.Row.Labels}} {{.Row.Label "z"}} {{.Row.Label "none"}}|{{index .Row.Labels "a.b"}}',
+      "a.b=one,z=two two |one",
+    ],
+    ["{{json .Row}} {{range $k, $v := .Row.Labels}}{{$k}},{{end}}", '{"Labels":"a.b=one,z=two"} a.b,z,'],
     ["{{.Nil}}", "<nil>"],
     ["{{.Config.Labels.missing}}", "<no value>"],
     ['{{index .Config.Labels "a.b"}} {{index .Config.Env 1}}', "one B=2"],
