@@ -17,6 +17,7 @@ import {
   TemporaryFile,
   VitrineError,
   verified,
+  writeAll,
   writeTar,
 } from "../base/mod.ts";
 import { type Descriptor, type Digest, layerMediaType, requireImage, splitDigest } from "../oci/mod.ts";
@@ -226,15 +227,21 @@ async function fillLayout(images: readonly ImageSource[], target: string): Promi
   syncDirectory(target);
 }
 
-/** Writes a stream to a file that appears complete or not at all. Error: `archive-unwritable`. */
+/**
+ * Writes a stream to a file that appears complete or not at all. What is there and no file (/dev/null, a FIFO) is written to: a
+ * rename would put a file in its place. Error: `archive-unwritable`.
+ */
 export async function writeArchiveFile(stream: ByteStream, target: string): Promise<void> {
   let temporary: TemporaryFile;
   try {
+    const found = fs.statSync(target, { throwIfNoEntry: false });
+    if (found !== undefined && !found.isFile()) return await writeInPlace(stream, target);
     temporary = await TemporaryFile.create(path.dirname(path.resolve(target)), ".vitrine-save");
   } catch (cause) {
     throw new VitrineError("unavailable", `cannot write ${target}: ${errnoOf(cause) ?? "unknown error"}`, {
       code: "archive-unwritable",
       operand: target,
+      hint: "check the path",
       cause,
     });
   }
@@ -243,6 +250,17 @@ export async function writeArchiveFile(stream: ByteStream, target: string): Prom
     await temporary.commit(target);
   } finally {
     await temporary.discard();
+  }
+}
+
+async function writeInPlace(stream: ByteStream, target: string): Promise<void> {
+  const fd = fs.openSync(target, "w");
+  try {
+    for await (const chunk of stream) {
+      if (!writeAll(fd, chunk)) throw Object.assign(new Error("nobody reads it"), { code: "EPIPE" });
+    }
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

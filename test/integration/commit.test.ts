@@ -27,8 +27,9 @@ const tool = (name: string, ...args: readonly string[]): string => {
   assert.equal(done.status, 0, `${name} ${args.join(" ")}: ${done.stderr}`);
   return done.stdout;
 };
+const program = path.join(import.meta.dirname, "../../dist/vitrine");
 const bytesOf = (...args: readonly string[]): Buffer => {
-  const done = spawnSync(path.join(import.meta.dirname, "../../dist/vitrine"), args, {
+  const done = spawnSync(program, args, {
     env: world.env,
     maxBuffer: 256 * 1024 * 1024,
   });
@@ -114,6 +115,26 @@ for (const driver of ["overlay", "copy"]) {
       on("wait", running);
       const file = path.join(world.directory, "export.tar");
       on("export", "-o", file, running);
+      // What is no file is written to, and stays what it is.
+      const piped = spawnSync(
+        "sh",
+        [
+          "-c",
+          '"$@" | cat',
+          "sh",
+          program,
+          "--storage-driver",
+          driver,
+          ...["export", "-o", "/dev/stdout", running],
+        ],
+        {
+          env: world.env,
+          maxBuffer: 256 * 1024 * 1024,
+        },
+      );
+      assert.ok(piped.stdout.equals(first), piped.stderr.toString());
+      const nowhere = world.run(["--storage-driver", driver, "export", "-o", "/nowhere/x", running]);
+      assert.match(nowhere.stderr, /^error: cannot write \/nowhere\/x: ENOENT$/m);
       assert.ok(first.equals(fs.readFileSync(file)), "the running and the ended one differ");
       const names = await namesIn(first);
       assert.ok(names.includes("a/b/c") && names.includes("volume") && names.includes("memory"));

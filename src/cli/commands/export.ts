@@ -1,6 +1,7 @@
 import * as path from "node:path";
-import { TemporaryFile, writeAll } from "../../base/mod.ts";
+import { writeAll } from "../../base/mod.ts";
 import { findContainer, loadFiles } from "../../engine/mod.ts";
+import { writeArchiveFile } from "../../image/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
 import { OutputClosed } from "../framework/context.ts";
@@ -36,18 +37,9 @@ export const command = defineCommand({
       );
       return;
     }
-    // Beside the file until it is whole.
     const target = path.resolve(options.output);
-    const file = await TemporaryFile.create(path.dirname(target), `.${path.basename(target)}`);
-    try {
-      await interruptible((guard) =>
-        exportContainer(container, deps, async (stream) => {
-          await file.write(guard.guard(stream));
-        }),
-      );
-      await file.commit(target, { mode: 0o644 });
-    } finally {
-      await file.discard();
-    }
+    await interruptible((guard) =>
+      exportContainer(container, deps, (stream) => writeArchiveFile(guard.guard(stream), target)),
+    );
   },
 });

@@ -33,7 +33,7 @@ export const command = defineCommand({
       throw new VitrineError("unavailable", `ps: ${listed.error?.message ?? listed.stderr.trim()}`, {
         code: "ps-failed",
         operand: words.join(" "),
-        hint: "check the options, or install ps (package procps)",
+        hint: "what follows the container are options of ps, as -o pid,user,args; it is of package procps",
       });
     }
     const columns = title.trim().split(/\s+/);
