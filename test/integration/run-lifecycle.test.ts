@@ -150,6 +150,10 @@ test("what a killed monitor left is removed by the next command", async () => {
   const kept = await start(["--name", "lost"], "echo ready; sleep 60");
   kept.child.kill("SIGKILL");
   await kept.ended;
+  // The command was only its monitor's client.
+  assert.equal(ps("--all")[0]?.["State"], "running");
+  const monitor = world.run(["inspect", "-f", "{{.State.ConmonPid}}", "lost"]).stdout;
+  process.kill(Number(monitor), "SIGKILL");
   // Its program follows its monitor in a moment.
   await until(() => (ps("--all")[0]?.["State"] === "exited" ? true : undefined), "the program's end");
   assert.deepEqual(
