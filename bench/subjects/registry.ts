@@ -179,7 +179,7 @@ function roundsOf(bench: Bench): number {
   return Math.max(1, Math.min(bench.rounds, 2));
 }
 
-/** The two servers in turn, with clients that cost next to nothing (registry-load.c), on the disk and in memory. */
+/** The two servers in turn, with clients that cost next to nothing (registry-load.c) and with curl, on the disk and in memory. */
 async function servers(bench: Bench, image: DebianImage): Promise<Row[]> {
   const load = `${bench.work}/registry-load`;
   bench.shell(`cc -O2 -o ${load} bench/registry-load.c -lpthread`);
@@ -218,13 +218,14 @@ async function serversAt(
   /** Bytes and requests a second, and what a gigabyte costs the server. */
   const measure = (server: Server, clients: number, words: readonly string[]) => {
     const before = processorSeconds(server.pid);
-    const done = spawnSync(load, [`${server.port}`, `${loadSeconds}`, `${clients}`, ...words], {
-      encoding: "utf8",
-    });
-    if (done.status !== 0) throw new Error(`registry-load: ${done.stderr}`);
-    const [bytes, requests] = done.stdout.split(" ").map(Number) as [number, number];
-    const cost = ((processorSeconds(server.pid) - before) * 1000) / ((bytes * loadSeconds) / 1e9);
-    return { bytes: bytes / 1e6, requests, cost };
+    const begun = performance.now();
+    const [bytes, requests] =
+      words[0] === "curl"
+        ? curl(server, clients)
+        : runLoad([load, `${server.port}`, `${loadSeconds}`, `${clients}`, ...words]);
+    const seconds = words[0] === "curl" ? (performance.now() - begun) / 1000 : loadSeconds;
+    const cost = ((processorSeconds(server.pid) - before) * 1000) / (bytes / 1e9);
+    return { bytes: bytes / 1e6 / seconds, requests: requests / seconds, cost };
   };
   const compared = (what: string, clients: number, words: readonly string[]): void => {
     const pairs = Array.from({ length: roundsOf(bench) + 1 }, () => [
@@ -251,10 +252,27 @@ async function serversAt(
     add(named, "bytes", "MB/s", 2);
     add(`${named}: its processor time for a gigabyte`, "cost", "ms");
   };
+  const size = fs.statSync(image.blobs[0]!).size;
+  const curl = (server: Server, clients: number): readonly [bytes: number, requests: number] => {
+    const times = clients === 1 ? 10 : 1;
+    const call = `curl -sf -o /dev/null "http://127.0.0.1:${server.port}${blob}?[1-${times}]"`;
+    const script = `for n in $(seq ${clients}); do ${call} & all="$all $!"; done; for one in $all; do wait $one || exit 1; done`;
+    if (spawnSync("sh", ["-c", script]).status !== 0) throw new Error("curl did not get the blob");
+    return [size * clients * times, clients * times];
+  };
   for (const clients of [1, 16]) compared("GET of a 145 MB blob", clients, ["get", blob]);
+  for (const clients of [1, 16]) compared("GET of a 145 MB blob by curl", clients, ["curl"]);
   for (const clients of [1, 16]) compared("PUT of 64 MiB blobs", clients, put);
   if (directory === bench.work) compared("GET of a manifest", 16, ["get", "/v2/debian/manifests/1"]);
   return rows;
+}
+
+/** Bytes of bodies and requests in `loadSeconds`, as registry-load.c prints them for a second. */
+function runLoad(command: readonly string[]): readonly [bytes: number, requests: number] {
+  const done = spawnSync(command[0]!, command.slice(1), { encoding: "utf8" });
+  if (done.status !== 0) throw new Error(`registry-load: ${done.stderr}`);
+  const [bytes, requests] = done.stdout.split(" ").map((word) => Number(word) * loadSeconds);
+  return [bytes!, requests!];
 }
 
 /** Of a process and its children. */
