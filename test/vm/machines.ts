@@ -8,7 +8,7 @@ export interface Machine {
   readonly init: "bare" | "systemd";
   /** More words for the kernel. */
   readonly append?: string;
-  /** How long a boot may take; 25. */
+  /** How long a boot may take; 60. */
   readonly minutes?: number;
   /** All fixtures come along. */
   readonly everything?: true;

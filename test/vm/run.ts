@@ -23,7 +23,7 @@ const START_MS = 100_000;
 const STARTS = 3;
 /** A boot that says nothing for so long is lost, and one that is not over after so long. */
 const SILENCE_MS = 330_000;
-const BOOT_MINUTES = 25;
+const BOOT_MINUTES = 60;
 
 async function main(): Promise<void> {
   const chosen = choose(process.argv.slice(2));

@@ -102,6 +102,9 @@ describe("blobs", () => {
   });
 
   it("that drip or stop are given up", async () => {
-    assert.equal((await download(() => ({ body: layer, drip: 40 }))).code, "download-broken");
+    assert.equal(
+      (await download(() => ({ body: layer, drip: 40 }), { timing: { idle: 300 } })).code,
+      "download-broken",
+    );
   });
 });

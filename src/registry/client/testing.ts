@@ -155,9 +155,10 @@ export function openTestClient(options: Partial<ClientOptions> = {}): RegistryCl
     uid: 0,
     systemDirectory: "/nonexistent",
     ...options,
+    // Long, because a machine that is busy is silent at times; what is about silence says how long.
     timing: {
-      connect: 2000,
-      idle: 300,
+      connect: 20_000,
+      idle: 20_000,
       backoff: 2,
       longestPause: 50,
       attempts: 4,

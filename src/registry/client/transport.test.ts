@@ -11,6 +11,8 @@ const manifestAnswer: Answer = {
 };
 const isPing = (asked: Asked): boolean => asked.target === "/v2/";
 
+const impatient = { timing: { idle: 300 } };
+
 /** Gets app:v1 from a server that answers its manifest as given; the ping is always fine. */
 async function pull(answer: (asked: Asked, host: string) => Answer, options = {}) {
   let host = "";
@@ -105,8 +107,8 @@ describe("faults on the way", () => {
   });
 
   it("silence and dripping end", async () => {
-    assert.equal((await pull(() => ({ silent: true }))).code, "registry-timeout");
-    assert.equal((await pull(() => ({ ...manifestAnswer, drip: 50 }))).code, "registry-timeout");
+    assert.equal((await pull(() => ({ silent: true }), impatient)).code, "registry-timeout");
+    assert.equal((await pull(() => ({ ...manifestAnswer, drip: 50 }), impatient)).code, "registry-timeout");
   });
 
   it("garbage is no HTTP, too many headers are refused", async () => {
