@@ -265,6 +265,9 @@ test("system df -v has docker's tables", () => {
   assert.match(text, /^CONTAINER ID +IMAGE +COMMAND +LOCAL VOLUMES +SIZE +CREATED +STATUS +NAMES/m);
   assert.match(text, /^[0-9a-f]{12} +probe +echo a long command… +1 +0B +.* +created +one$/m);
   assert.match(text, /^VOLUME NAME +LINKS +SIZE\nnamed +1 +0B$/m);
+  // One that only was created goes with container prune: it is not in use.
+  const counts = vitrine("system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}").split("\n");
+  assert.ok(counts.includes("Containers 1 0"), counts.join());
   vitrine("rm", "one");
   vitrine("volume", "rm", "named");
 });

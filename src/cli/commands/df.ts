@@ -94,8 +94,9 @@ function volumeRows(paths: EnginePaths) {
   }));
 }
 
+/** As docker; the others are what `container prune` takes. */
 function isActive({ status }: ContainerRow): boolean {
-  return status === "running" || status === "restarting" || status === "created";
+  return status === "running" || status === "restarting";
 }
 
 function sumBytes(rows: readonly { readonly bytes: number }[]): number {
