@@ -186,23 +186,30 @@ test("signals are passed on", async () => {
   }
 });
 
-test("a signal that comes when the program runs and the monitor has not heard of it yet is for the program", async () => {
+test("a signal that comes when the program runs and the monitor has not heard of it yet is for the program", async (t) => {
   const fifo = path.join(bench.directory, "begin");
   spawnSync("mkfifo", [fifo]);
   const child = bench.start(
     container(bench, {
       argv: shell("trap 'echo got QUIT; exit 3' QUIT; echo ready; while :; do sleep 0.02; done"),
-      init: [{ op: "awaitStart", fifo }],
+      init: [
+        { op: "makeMountPoint", path: root("standing"), file: false },
+        { op: "awaitStart", fifo },
+      ],
       monitor: [{ op: "awaitExecute" }],
     }),
   );
+  t.after(() => child.kill("SIGKILL"));
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
   });
   const ended = once(child, "close");
-  // init opens it for reading, and waits for the byte.
   const start = await fs.promises.open(fifo, "w");
+  // init opens it first of all. Here it has met the monitor as often as it must, and waits for the byte.
+  const standing = path.join(bench.rootfs, "standing");
+  await until(() => (fs.existsSync(standing) ? true : undefined), "init to wait");
+  fs.rmdirSync(standing);
   child.kill("SIGSTOP");
   const stopped = () => /\) T /.test(fs.readFileSync(`/proc/${child.pid}/stat`, "latin1"));
   await until(() => (stopped() ? true : undefined), "the monitor to stand still");
