@@ -101,9 +101,11 @@ test("the complaint is the first and the last errors of the log, without their p
     "(00.3)    41: Error (criu/b.c:2): two",
     "(00.4) Error (criu/c.c:3): three",
     "(00.5) Error (criu/d.c:4): four",
+    "(00.6) Error (criu/e.c:5): five",
+    "(00.7) Error (criu/f.c:6): six",
     "",
   ].join("\n");
-  assert.equal(complaintOf(log), "one; …; three; four");
+  assert.equal(complaintOf(log), "one; …; three; four; five; six");
   assert.equal(complaintOf(log.split("\n").slice(0, 3).join("\n")), "one; two");
   assert.equal(complaintOf("(00.1) fine"), "");
 });

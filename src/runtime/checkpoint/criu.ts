@@ -144,12 +144,12 @@ function common(options: CriuOptions, log: string): string[] {
   ];
 }
 
-/** What criu complains of, from its log: the first error is the cause, the last ones say what came of it. Empty: nothing. */
+/** What criu complains of, from its log: the first error or one of the last is the cause, the very last say what came of it. Empty: nothing. */
 export function complaintOf(log: string): string {
   const lines = log.split("\n").flatMap((line) => {
     const found = /^(?:\(\d+\.\d+\))?\s*(?:\d+: )?Error \([^)]*\): (.*)$/.exec(line);
     return found?.[1] === undefined ? [] : [found[1]];
   });
-  const shown = lines.length <= 3 ? lines : [lines[0], "…", ...lines.slice(-2)];
+  const shown = lines.length <= 5 ? lines : [lines[0], "…", ...lines.slice(-4)];
   return shown.join("; ");
 }
