@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
+import { assertRan } from "../support/spawned.ts";
 
 export const repository = path.resolve(import.meta.dirname, "../..");
 export const vitrine = path.join(repository, "dist/vitrine");
@@ -68,7 +69,7 @@ export function makeWorld(name: string): World {
       timeout: options.timeout ?? 120_000,
       maxBuffer: 256 * 1024 * 1024,
     });
-    if (done.error) throw done.error;
+    assertRan(done);
     return {
       status: done.status,
       signal: done.signal,

@@ -6,6 +6,7 @@ import * as path from "node:path";
 import type { Op, WireOp } from "../../src/kernel/mod.ts";
 import * as kernel from "../../src/kernel/mod.ts";
 import { fixtures, helper, isRoot, removeTree } from "../integration/support.ts";
+import { assertRan } from "./spawned.ts";
 
 /** The helper under test: `make helper-asan` and the build for old kernels run the same tests. */
 export const testedHelper = process.env["VITRINE_TEST_HELPER"] ?? helper;
@@ -58,7 +59,7 @@ export class Bench {
       timeout: 120_000,
       maxBuffer: 64 * 1024 * 1024,
     });
-    if (done.error !== undefined) throw done.error;
+    assertRan(done);
     const { status, signal } = done;
     return { status, signal, stdout: done.stdout.toString(), stderr: done.stderr.toString() };
   }
