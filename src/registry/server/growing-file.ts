@@ -36,7 +36,9 @@ export class GrowingFile {
     this.leave();
   }
 
-  open(): BlobReader {
+  /** Undefined once the writer and all readers have left. */
+  open(): BlobReader | undefined {
+    if (this.users === 0) return undefined;
     this.users += 1;
     return {
       size: this.size,

@@ -4,6 +4,7 @@ import { type Descriptor, parseIndex } from "../../oci/mod.ts";
 import { parseNextLink } from "../protocol/links.ts";
 import { paths } from "../protocol/paths.ts";
 import { BoundedCache } from "./bounded-cache.ts";
+import { readUpstream } from "./mirror-upstream.ts";
 
 const mostPages = 1000;
 const pageBytes = 16 * 1024 * 1024;
@@ -49,7 +50,8 @@ export class UpstreamLists {
   async referrers(name: string, digest: string): Promise<readonly Descriptor[]> {
     const found: Descriptor[] = [];
     for await (const page of this.pages(name, paths.referrers(name, digest))) {
-      found.push(...parseIndex(page).index.manifests);
+      const { manifests } = readUpstream("the upstream's list of referrers", () => parseIndex(page).index);
+      found.push(...manifests);
     }
     return found;
   }
@@ -76,7 +78,9 @@ function nextTarget(first: string, link: string | null): string | undefined {
 }
 
 function tagsOf(bytes: Uint8Array): readonly string[] {
-  const value: JsonValue = parseJson(bytes, { maxBytes: pageBytes, name: "tags" });
+  const value: JsonValue = readUpstream("the upstream's list of tags", () =>
+    parseJson(bytes, { maxBytes: pageBytes, name: "tags" }),
+  );
   const tags =
     typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Readonly<Record<string, JsonValue | undefined>>)["tags"]

@@ -5,7 +5,6 @@
  */
 import * as fs from "node:fs/promises";
 import { type Descriptor, type Digest, digestOf, mediaTypes, splitDigest } from "../../oci/mod.ts";
-import { parseChallenges } from "../protocol/challenge.ts";
 import { headerNames } from "../protocol/headers.ts";
 import { paths } from "../protocol/paths.ts";
 import { acceptManifest } from "./accept-manifest.ts";
@@ -14,16 +13,18 @@ import { RegistryError } from "./errors.ts";
 import { GrowingFile } from "./growing-file.ts";
 import type { Metrics } from "./metrics.ts";
 import { UpstreamLists } from "./mirror-lists.ts";
+import {
+  type UpstreamAnswer,
+  UpstreamConnection,
+  type UpstreamOptions,
+  unusable,
+} from "./mirror-upstream.ts";
 import type { Repositories } from "./repositories.ts";
 import type { Upstream } from "./service.ts";
 import type { BlobReader } from "./storage/types.ts";
 import type { Upload, UploadArea } from "./uploads.ts";
 
-export interface MirrorOptions {
-  /** `https://registry-1.docker.io` */
-  readonly url: string;
-  readonly user?: string;
-  readonly password?: string;
+export interface MirrorOptions extends UpstreamOptions {
   /** How long a tag is served without asking again; default 60 seconds. */
   readonly tagSeconds?: number;
 }
@@ -43,8 +44,6 @@ const manifestTypes = [
   mediaTypes.dockerManifestList,
   mediaTypes.dockerManifest,
 ].join(", ");
-/** For an answer's headers; bodies may take as long as they move. */
-const answerMilliseconds = 30_000;
 const rememberedChecks = 100_000;
 
 export function startMirror(options: MirrorOptions, parts: MirrorParts): Upstream {
@@ -55,7 +54,7 @@ class Mirror implements Upstream {
   private readonly options: MirrorOptions;
   private readonly parts: MirrorParts;
   private readonly checks = new BoundedCache<number>(rememberedChecks);
-  private readonly tokens = new BoundedCache<string>(1000);
+  private readonly upstream: UpstreamConnection;
   /** What is being fetched: those who want the same share it. */
   private readonly manifests = new Map<string, Promise<void>>();
   private readonly blobs = new Map<string, Promise<GrowingFile | undefined>>();
@@ -65,6 +64,7 @@ class Mirror implements Upstream {
   constructor(options: MirrorOptions, parts: MirrorParts) {
     this.options = options;
     this.parts = parts;
+    this.upstream = new UpstreamConnection(options);
     this.lists = new UpstreamLists(
       (name, target, mostBytes) => this.document(name, target, mostBytes),
       parts.now,
@@ -85,13 +85,13 @@ class Mirror implements Upstream {
     target: string,
     mostBytes: number,
   ): Promise<{ readonly body: Uint8Array; readonly link: string | null } | undefined> {
-    const answer = await this.ask(name, target, { headers: { Accept: "application/json, */*" } });
+    const answer = await this.upstream.ask(name, target, { accept: "application/json, */*" });
     if (answer.status === 404) {
-      await answer.body?.cancel();
+      await answer.discard();
       return undefined;
     }
-    await requireOk(answer);
-    return { body: await readAll(answer, mostBytes), link: answer.headers.get("link") };
+    await answer.requireOk();
+    return { body: await answer.all(mostBytes), link: answer.headers.get("link") };
   }
 
   async manifest(
@@ -130,9 +130,9 @@ class Mirror implements Upstream {
     local: Digest | undefined,
   ): Promise<void> {
     const target = paths.manifest(name, reference.digest ?? reference.tag!);
-    const accept = { Accept: manifestTypes };
+    const accept = manifestTypes;
     if (local !== undefined) {
-      const head = await this.ask(name, target, { method: "HEAD", headers: accept });
+      const head = await this.upstream.ask(name, target, { method: "HEAD", accept });
       if (head.status === 404) {
         await this.parts.repositories.exclusively(name, () =>
           this.parts.repositories.deleteTag(name, reference.tag!),
@@ -144,13 +144,13 @@ class Mirror implements Upstream {
         return;
       }
     }
-    const answer = await this.ask(name, target, { headers: accept });
+    const answer = await this.upstream.ask(name, target, { accept });
     if (answer.status === 404) {
-      await answer.body?.cancel();
+      await answer.discard();
       return;
     }
-    await requireOk(answer);
-    const bytes = await readAll(answer, this.parts.manifestBytes);
+    await answer.requireOk();
+    const bytes = await answer.all(this.parts.manifestBytes);
     await this.storeManifest(name, reference, bytes, answer.headers.get("content-type") ?? undefined);
   }
 
@@ -173,6 +173,10 @@ class Mirror implements Upstream {
         maxBytes: manifestBytes,
         // Its blobs are fetched when somebody asks for them.
         missingContent: "accept",
+      }).catch((cause: unknown) => {
+        throw cause instanceof RegistryError
+          ? unusable(`the upstream's manifest cannot be read: ${cause.message}`, cause)
+          : cause;
       });
       await repositories.putManifest(
         name,
@@ -186,10 +190,10 @@ class Mirror implements Upstream {
   }
 
   async blobSize(name: string, digest: Digest): Promise<number | undefined> {
-    const answer = await this.ask(name, paths.blob(name, digest), { method: "HEAD" });
+    const answer = await this.upstream.ask(name, paths.blob(name, digest), { method: "HEAD" });
     if (answer.status === 404) return undefined;
-    await requireOk(answer);
-    return contentLength(answer);
+    await answer.requireOk();
+    return this.sizeOf(answer);
   }
 
   async blob(name: string, digest: Digest): Promise<BlobReader | undefined> {
@@ -203,43 +207,56 @@ class Mirror implements Upstream {
         () => this.blobs.delete(key),
       );
     }
-    return (await running)?.open();
+    const file = await running;
+    // It may have come to its end meanwhile: then it is in the storage.
+    return file && (file.open() ?? (await this.parts.repositories.storage.blobs.open(digest)));
   }
 
   private async beginBlob(name: string, digest: Digest, ended: () => void): Promise<GrowingFile | undefined> {
-    const answer = await this.ask(name, paths.blob(name, digest), {});
+    const answer = await this.upstream.ask(name, paths.blob(name, digest));
     if (answer.status === 404) {
-      await answer.body?.cancel();
+      await answer.discard();
       return undefined;
     }
-    await requireOk(answer);
-    const size = contentLength(answer);
-    if (size === undefined || size > this.parts.blobBytes || answer.body === null) {
-      await answer.body?.cancel();
-      throw unusable("the upstream does not tell the blob's size, or it is too large");
-    }
+    await answer.requireOk();
+    const size = await this.sizeOf(answer);
     const upload = await this.parts.uploads.create(name, splitDigest(digest).algorithm);
-    const file = new GrowingFile(await fs.open(upload.path, "r"), size);
+    const begun = Promise.withResolvers<GrowingFile>();
     // Goes on when the one who asked has left: the next one finds it.
-    this.receive(name, digest, upload, answer.body, file)
-      .then(
-        () => file.end(),
-        (error: unknown) => file.end(error),
+    upload
+      .use(
+        () => undefined,
+        async () => {
+          const file = new GrowingFile(await fs.open(upload.path, "r"), size);
+          begun.resolve(file);
+          await this.receive(name, digest, upload, answer, file).then(
+            () => file.end(),
+            (error: unknown) => file.end(error),
+          );
+        },
       )
+      .catch(begun.reject)
       .finally(ended);
-    return file;
+    return begun.promise;
+  }
+
+  private async sizeOf(answer: UpstreamAnswer): Promise<number> {
+    const size = answer.contentLength;
+    if (size !== undefined && size <= this.parts.blobBytes) return size;
+    await answer.discard();
+    throw unusable("the upstream does not tell the blob's size, or it is too large");
   }
 
   private async receive(
     name: string,
     digest: Digest,
     upload: Upload,
-    body: AsyncIterable<Uint8Array>,
+    answer: UpstreamAnswer,
     file: GrowingFile,
   ): Promise<void> {
     const { repositories, metrics } = this.parts;
     try {
-      await upload.append(body, file.size, (bytes) => file.grow(bytes));
+      await upload.append(answer.body(), file.size, (bytes) => file.grow(bytes));
       if (upload.size !== file.size) throw unusable("the upstream's answer ended early");
       const actual = await upload.digest(splitDigest(digest).algorithm);
       if (actual !== digest) throw unusable(`the upstream sent ${actual} for ${digest}`);
@@ -252,99 +269,4 @@ class Mirror implements Upstream {
       await upload.discard();
     }
   }
-
-  /** One request to the upstream, once more with a token when it asks for one. */
-  private async ask(name: string, target: string, init: RequestInit): Promise<Response> {
-    const first = await this.send(target, init, this.tokens.get(name));
-    if (first.status !== 401) return first;
-    await first.body?.cancel();
-    const authorization = await this.authorize(name, first.headers.get("www-authenticate") ?? "");
-    if (authorization === undefined) throw unusable("the upstream does not let us in");
-    this.tokens.set(name, authorization);
-    return this.send(target, init, authorization);
-  }
-
-  private async send(
-    target: string,
-    init: RequestInit,
-    authorization: string | undefined,
-  ): Promise<Response> {
-    const headers: Record<string, string> = {
-      "Accept-Encoding": "identity",
-      "User-Agent": "vitrine-registry",
-      ...(init.headers as Record<string, string> | undefined),
-      ...(authorization !== undefined && { Authorization: authorization }),
-    };
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), answerMilliseconds);
-    try {
-      return await fetch(new URL(target, this.options.url), { ...init, headers, signal: patience.signal });
-    } catch (cause) {
-      throw unusable("the upstream registry cannot be reached", cause);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  private async authorize(name: string, header: string): Promise<string | undefined> {
-    const { user, password } = this.options;
-    const basic =
-      user === undefined ? undefined : `Basic ${Buffer.from(`${user}:${password ?? ""}`).toString("base64")}`;
-    const challenges = parseChallenges(header);
-    const bearer = challenges.find(({ scheme }) => scheme === "bearer")?.parameters;
-    if (bearer === undefined) return challenges.some(({ scheme }) => scheme === "basic") ? basic : undefined;
-    const url = new URL(bearer["realm"] ?? "", this.options.url);
-    if (bearer["service"] !== undefined) url.searchParams.set("service", bearer["service"]);
-    url.searchParams.set("scope", `repository:${name}:pull`);
-    const answer = await fetch(url, {
-      headers: basic === undefined ? {} : { Authorization: basic },
-      signal: AbortSignal.timeout(answerMilliseconds),
-    });
-    if (!answer.ok) return undefined;
-    const body: unknown = await answer.json();
-    const token = tokenOf(body);
-    return token === undefined ? undefined : `Bearer ${token}`;
-  }
-}
-
-function tokenOf(body: unknown): string | undefined {
-  if (typeof body !== "object" || body === null) return undefined;
-  if ("token" in body && typeof body.token === "string") return body.token;
-  return "access_token" in body && typeof body.access_token === "string" ? body.access_token : undefined;
-}
-
-async function requireOk(answer: Response): Promise<void> {
-  if (answer.ok) return;
-  await answer.body?.cancel();
-  if (answer.status === 429) {
-    throw new RegistryError(429, "TOOMANYREQUESTS", {
-      message: "the upstream registry asks for patience",
-      headers: {
-        "Retry-After": /^\d+$/.test(answer.headers.get("retry-after") ?? "")
-          ? answer.headers.get("retry-after")!
-          : "60",
-      },
-    });
-  }
-  throw unusable(`the upstream registry answered ${answer.status}`);
-}
-
-async function readAll(answer: Response, most: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of answer.body ?? []) {
-    bytes += chunk.length;
-    if (bytes > most) throw unusable(`the upstream's answer has more than ${most} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function contentLength(answer: Response): number | undefined {
-  const text = answer.headers.get("content-length");
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-function unusable(message: string, cause?: unknown): RegistryError {
-  return new RegistryError(502, "UNKNOWN", { message, cause });
 }

@@ -25,9 +25,12 @@ const writeBytes = 512 * 1024;
 const hashedAgainBytes = 16 * 1024 * 1024;
 /** After so many the disk begins to work on what it has. */
 const flushBytes = 16 * 1024 * 1024;
+/** So many have their file open; of more, those that nobody uses are closed, and opened and hashed again for their next chunk. */
+const mostOpen = 256;
 
 export class UploadArea {
   private readonly directory: string;
+  /** In the order of their last use. */
   private readonly open = new Map<string, Upload>();
 
   constructor(directory: string) {
@@ -52,7 +55,9 @@ export class UploadArea {
   async find(repository: string, id: string): Promise<Upload | undefined> {
     if (!idGrammar.test(id)) return undefined;
     const upload = this.open.get(id) ?? (await this.reopen(id));
-    return upload?.repository === repository ? upload : undefined;
+    if (upload?.repository !== repository) return undefined;
+    this.remember(upload);
+    return upload;
   }
 
   /** Removes uploads that nothing was added to for `milliseconds`; returns how many. */
@@ -96,10 +101,22 @@ export class UploadArea {
     return this.remember(new Upload(id, header.repository, directory, file, size, header.algorithm));
   }
 
+  /** Notes it as the one that was used last. */
   private remember(upload: Upload): Upload {
+    this.open.delete(upload.id);
+    this.closeUnused(mostOpen - 1);
     this.open.set(upload.id, upload);
     upload.onEnd = () => this.open.delete(upload.id);
     return upload;
+  }
+
+  /** Anybody who may push may begin as many as he likes: they must not take all descriptors there are. */
+  private closeUnused(most: number): void {
+    for (const upload of this.open.values()) {
+      if (this.open.size <= most) return;
+      // The disk tells of a failure once: nobody may go on with what it lost.
+      if (!upload.busy) upload.release().catch(() => upload.discard().catch(() => undefined));
+    }
   }
 }
 
@@ -191,17 +208,15 @@ export class Upload {
   /**
    * Appends a stream. When the stream breaks, what came of it stays: the client may go on from there. When the disk
    * fails, the upload is cut back to what it held before the write that failed.
-   * `onWritten` hears how many bytes are in the file. Error: `upload-too-large` beyond `maxBytes` of the whole.
+   * `onWritten` hears how many bytes are in the file: where somebody waits for them, nothing is gathered while the disk has
+   * nothing to do. Error: `upload-too-large` beyond `maxBytes` of the whole.
    */
-  async append(
-    source: ByteStream,
-    maxBytes: number,
-    onWritten: (bytes: number) => void = () => undefined,
-  ): Promise<void> {
+  async append(source: ByteStream, maxBytes: number, onWritten?: (bytes: number) => void): Promise<void> {
     let gathered: Uint8Array[] = [];
     let length = 0;
     let hashed = this.bytes;
     let writing: Promise<void> = Promise.resolve();
+    let writes = 0;
     // A failure is thrown by the await below, not by nobody.
     const begin = (): void => {
       const chunks = gathered;
@@ -209,7 +224,13 @@ export class Upload {
       const bytes = length;
       gathered = [];
       length = 0;
-      writing = writing.then(() => this.write(chunks, position, bytes)).then(() => onWritten(this.bytes));
+      writes += 1;
+      writing = writing
+        .then(() => this.write(chunks, position, bytes))
+        .then(() => {
+          writes -= 1;
+          onWritten?.(this.bytes);
+        });
       writing.catch(() => undefined);
     };
     try {
@@ -223,7 +244,7 @@ export class Upload {
           if (length >= writeBytes) {
             await writing;
             begin();
-          }
+          } else if (onWritten !== undefined && writes === 0) begin();
         }
       } finally {
         if (length > 0) begin();
