@@ -282,6 +282,26 @@ describe("the policy", () => {
       await assert.rejects(client.pushBlob("small", Buffer.alloc(200)), /403.*DENIED/s);
       await client.pushBlob("large", Buffer.alloc(2000));
     }));
+  it("a quota counts what comes again once", () =>
+    withRegistry({ rules: [{ repositories: "small", quotaBytes: 500 }] }, async (client) => {
+      const { bytes, layer } = await client.pushImage("other", "1");
+      for (const digest of [
+        layer,
+        digestOf(Buffer.from('{"architecture":"amd64","os":"linux","tag":"1"}')),
+      ]) {
+        const mount = `/v2/small/blobs/uploads/?mount=${digest}&from=other`;
+        assert.equal((await client.request("POST", mount)).status, 201);
+      }
+      const statuses: number[] = [];
+      for (const tag of ["1", "2", "3"])
+        statuses.push((await client.pushManifest("small", tag, bytes)).status);
+      assert.deepEqual(statuses, [201, 201, 201]);
+      assert.equal(
+        (await client.request("POST", `/v2/small/blobs/uploads/?mount=${layer}&from=other`)).status,
+        201,
+      );
+      await assert.rejects(client.pushBlob("small", Buffer.alloc(200)), /403.*DENIED/s);
+    }));
 });
 
 describe("collectGarbage", () => {

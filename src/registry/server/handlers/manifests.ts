@@ -133,7 +133,10 @@ export async function putManifest(
       maxBytes: limits.manifestBytes,
       missingContent: policy.missingContent,
     });
-    await requireQuota(service, name, bytes.length);
+    // One that is here takes no more room, whatever tags it gets.
+    if ((await repositories.manifest(name, digest)) === undefined) {
+      await requireQuota(service, name, bytes.length);
+    }
     await repositories.putManifest(name, digest, accepted, tags);
     service.events.emit({
       type: "push",

@@ -74,7 +74,7 @@ async function mountBlob(
         ? (await repositories.blob(from, digest))?.size
         : undefined;
   if (size === undefined) return false;
-  await requireQuota(service, name, size);
+  if ((await repositories.blob(name, digest)) === undefined) await requireQuota(service, name, size);
   // Touched first: from here on a collection leaves the bytes for its grace age, and then the link holds them.
   const { blobs } = repositories.storage;
   if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
