@@ -63,9 +63,7 @@ class Queue {
       return;
     }
     this.events.push(JSON.stringify(toCloudEvent(event, this.options)));
-    this.running ??= this.deliver().finally(() => {
-      this.running = undefined;
-    });
+    this.running ??= this.deliver();
   }
 
   async idle(): Promise<void> {
@@ -80,6 +78,8 @@ class Queue {
     for (let event = this.events.shift(); event !== undefined; event = this.events.shift()) {
       if (!(await this.send(event))) this.dropped();
     }
+    // In the same turn as the last look, so that no event comes between the two.
+    this.running = undefined;
   }
 
   private async send(body: string): Promise<boolean> {
