@@ -51,7 +51,11 @@ describe("passwords", () => {
       const nobody = new TestClient(url);
       for (const target of ["/v2/", "/v2/_catalog", "/v2/a/manifests/x", "/"]) {
         const got = await nobody.get(target);
-        assert.deepEqual([got.status, got.code()], [401, "UNAUTHORIZED"], target);
+        assert.deepEqual(
+          [got.status, got.code()],
+          [401, target === "/" ? undefined : "UNAUTHORIZED"],
+          target,
+        );
         assert.equal(parseChallenges(String(got.headers["www-authenticate"]))[0]?.scheme, "basic");
       }
       assert.equal((await nobody.request("POST", "/v2/a/blobs/uploads/")).status, 401);
@@ -187,6 +191,21 @@ describe("rules", () => {
       );
       const wrong = await new TestClient(url, basic("alice", "x")).get("/token?scope=repository:team/a:pull");
       assert.equal(wrong.status, 401);
+    }));
+  it("show the catalog to a token for it, and ask a browser for a password", () =>
+    withAccess([...rules, { repositories: "**", users: ["alice"], actions: ["list"] }], async ({ url }) => {
+      const nobody = new TestClient(url);
+      const alice = new TestClient(url, basic("alice", "wonder:land"));
+      await alice.pushImage("team/c", "1");
+      await alice.pushImage("home/alice/x", "1");
+      const { token } = (await alice.get("/token?scope=registry:catalog:*")).json() as { token: string };
+      const listed = await new TestClient(url, { Authorization: `Bearer ${token}` }).get("/v2/_catalog");
+      assert.deepEqual(listed.json(), { repositories: ["home/alice/x", "team/c"] });
+      const page = await nobody.get("/");
+      assert.equal(page.status, 401);
+      assert.match(String(page.headers["www-authenticate"]), /^Basic /);
+      assert.match(String(page.headers["content-type"]), /^text\/html/);
+      assert.match((await alice.get("/")).text(), /team\/c/);
     }));
 });
 
@@ -464,6 +483,16 @@ describe("pages", () => {
     for (const bad of ["/r/absent", "/r/team/app/-/absent", "/r/team/app/-/%zz", "/r/../x", "/x"]) {
       assert.equal((await client.get(bad)).status, 404, bad);
     }
+    const bom = (await client.get(`/r/team/app/-/${digestOf(referrer)}`)).text();
+    assert.match(bom, /vitrine artifact pull/);
+    assert.doesNotMatch(bom, /docker pull/);
+    const away = await client.get("/r/team/app/-/v1", { Host: "registry.example" });
+    assert.match(away.text(), /vitrine pull --tls-verify=false registry\.example\/team\/app:v1/);
+    const behind = await client.get("/r/team/app/-/v1", {
+      Host: "registry.example",
+      "X-Forwarded-Proto": "https",
+    });
+    assert.doesNotMatch(behind.text(), /tls-verify/);
     const forged = await client.get("/r/team/app/-/v1", { Host: '"><script>' });
     assert.doesNotMatch(forged.text(), /<script>/);
   });

@@ -111,7 +111,7 @@ export class AuthenticatedAccess implements Access {
       const expected = { keys: [this.own.verification], issuer: ownService, service: ownService, now };
       const claims = verifyToken(token, expected);
       if (typeof claims !== "string") {
-        exchange.identity = { user: claims.subject, grants: claims.access };
+        exchange.identity = { user: claims.subject, grants: claims.access, ours: true };
         return;
       }
       refused = claims;
@@ -145,6 +145,14 @@ export class AuthenticatedAccess implements Access {
     return this.rules.allows(identity.user, repository, action);
   }
 
+  shows(exchange: Exchange, repository: string): boolean {
+    const { identity } = exchange;
+    if (identity?.grants === undefined) return this.allows(exchange, repository, "pull");
+    // A token for the catalog names no repositories. One of ours is for a user whom the rules know; what another service
+    // lets somebody list is all there is.
+    return identity.ours !== true || this.rules.allows(identity.user, repository, "pull");
+  }
+
   refusal(exchange: Exchange, repository: string | undefined, action: Action): RegistryError {
     const { identity } = exchange;
     // With a password the answer stays the same; with a token, or nothing, another one may let it in.
@@ -171,7 +179,9 @@ export class AuthenticatedAccess implements Access {
     error: string | undefined,
   ): string {
     const { token } = this.options;
-    if (token === undefined && this.own === undefined) {
+    // A browser knows no tokens.
+    const isPage = exchange.operation === "page" && this.passwords !== undefined;
+    if ((token === undefined && this.own === undefined) || isPage) {
       return formatChallenge("Basic", { realm: ownService, charset: "UTF-8" });
     }
     const scope = scopeOf(repository, action, exchange);
@@ -185,11 +195,8 @@ export class AuthenticatedAccess implements Access {
 
   private urlOf(exchange: Exchange): string {
     if (this.options.publicUrl !== undefined) return this.options.publicUrl.replace(/\/$/, "");
-    const { socket } = exchange.request;
-    const encrypted = "encrypted" in socket && socket.encrypted === true;
-    const secure = encrypted || exchange.header("x-forwarded-proto") === "https";
     const host = (exchange.header("host") ?? "localhost").replace(/[^A-Za-z0-9.:[\]-]/g, "");
-    return `${secure ? "https" : "http"}://${host}`;
+    return `${exchange.secure ? "https" : "http"}://${host}`;
   }
 
   /** GET /token (Docker's token specification): what of the scopes asked for the rules grant to the one who asks. */

@@ -6,5 +6,6 @@ export const openAccess: Access = {
   open: true,
   authenticate: async () => undefined,
   allows: () => true,
+  shows: () => true,
   refusal: () => new RegistryError(403, "DENIED"),
 };

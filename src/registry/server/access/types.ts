@@ -10,6 +10,8 @@ export interface Identity {
   readonly user: string | undefined;
   /** What a token grants; undefined where the rules decide alone. */
   readonly grants?: readonly AccessScope[];
+  /** Whether the token is one that this server gave out. */
+  readonly ours?: boolean;
 }
 
 export interface Access {
@@ -22,6 +24,8 @@ export interface Access {
   authenticate(exchange: Exchange): Promise<void>;
   /** Whether the one who asks may; never throws. `repository` is undefined for the catalog. */
   allows(exchange: Exchange, repository: string | undefined, action: Action): boolean;
+  /** Whether the catalog, where the one who asks may list it, shows this repository to him; never throws. */
+  shows(exchange: Exchange, repository: string): boolean;
   /** The 401 or 403 for what `allows` refused. */
   refusal(exchange: Exchange, repository: string | undefined, action: Action): Error;
 }

@@ -37,9 +37,7 @@ async function ofUpstream<T>(
 export async function listRepositories(service: Service, exchange: Exchange): Promise<void> {
   const page = readPage(exchange);
   const names = await service.repositories.names();
-  const visible = service.access.open
-    ? names
-    : names.filter((name) => service.access.allows(exchange, name, "pull"));
+  const visible = service.access.open ? names : names.filter((name) => service.access.shows(exchange, name));
   const cut = cutPage(visible, page, service.limits.pageEntries);
   exchange.json(200, nextPage(paths.catalog, page, cut), { repositories: cut.entries });
 }

@@ -68,6 +68,14 @@ export class Exchange {
     return typeof value === "string" ? value : value?.join(", ");
   }
 
+  /** Whether the client speaks TLS, with us or with the proxy before us. */
+  get secure(): boolean {
+    const { socket } = this.request;
+    return (
+      ("encrypted" in socket && socket.encrypted === true) || this.header("x-forwarded-proto") === "https"
+    );
+  }
+
   /** A header for the answer, whichever it will be. */
   setHeader(name: string, value: string): void {
     this.extra ??= {};

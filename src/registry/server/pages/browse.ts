@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { printable } from "../../../base/mod.ts";
 import { formatPlatform } from "../../../image/mod.ts";
 import type { Descriptor, Digest, ParsedIndex, ParsedManifest } from "../../../oci/mod.ts";
-import { parseManifestOrIndex } from "../../../oci/mod.ts";
+import { isConfigMediaType, parseManifestOrIndex } from "../../../oci/mod.ts";
 import { isRepositoryName, parseManifestReference } from "../../protocol/names.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
@@ -30,6 +30,18 @@ const headers = {
 export async function browse(service: Service, exchange: Exchange): Promise<boolean> {
   const place = readPath(exchange.path);
   if (place === undefined) return false;
+  try {
+    const body = await lookAt(service, exchange, place);
+    exchange.send(200, headers, body.text);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    const sorry = page(error.message, html`<p><a href="/">Repositories</a></p><h1>${error.message}</h1>`);
+    exchange.send(error.status, { ...error.headers, ...headers }, sorry.text);
+  }
+  return true;
+}
+
+async function lookAt(service: Service, exchange: Exchange, place: Place): Promise<Html> {
   if (!service.access.open) {
     await service.access.authenticate(exchange);
     const [repository, action] =
@@ -38,9 +50,7 @@ export async function browse(service: Service, exchange: Exchange): Promise<bool
       throw service.access.refusal(exchange, repository, action);
     }
   }
-  const body = await render(service, exchange, place);
-  exchange.send(200, headers, body.text);
-  return true;
+  return render(service, exchange, place);
 }
 
 interface Place {
@@ -74,7 +84,7 @@ async function render(service: Service, exchange: Exchange, place: Place): Promi
 
 async function repositoriesPage(service: Service, exchange: Exchange): Promise<Html> {
   const { repositories, access } = service;
-  const names = (await repositories.names()).filter((name) => access.allows(exchange, name, "pull"));
+  const names = (await repositories.names()).filter((name) => access.shows(exchange, name));
   const after = exchange.query.get("after") ?? "";
   const shown = names.filter((name) => name > after).slice(0, mostRows);
   const rows = await Promise.all(
@@ -86,7 +96,7 @@ async function repositoriesPage(service: Service, exchange: Exchange): Promise<H
   return page(
     "Repositories",
     html`<h1>Repositories</h1>
-${names.length === 0 ? html`<p>Nothing was pushed yet. Push with <code>skopeo copy IMAGE docker://${hostOf(exchange)}/NAME:TAG</code>.</p>` : html`<table><thead><tr><th>Repository</th><th class="n">Tags</th></tr></thead><tbody>${rows}</tbody></table>`}
+${names.length === 0 ? html`<p>Nothing was pushed yet. Push with <code>vitrine push IMAGE ${hostOf(exchange)}/NAME:TAG</code>.</p>` : html`<table><thead><tr><th>Repository</th><th class="n">Tags</th></tr></thead><tbody>${rows}</tbody></table>`}
 ${more(shown, names, "/")}`,
   );
 }
@@ -138,11 +148,40 @@ async function manifestPage(service: Service, exchange: Exchange, name: string, 
 <dt>Manifest</dt><dd>${size(record.size)}</dd>${document.artifactType === undefined ? "" : html`<dt>Artifact type</dt><dd><code>${printable(document.artifactType)}</code></dd>`}
 ${document.subject === undefined ? "" : html`<dt>Subject</dt><dd><a href="/r/${name}/-/${document.subject.digest}"><code>${short(document.subject.digest)}</code></a></dd>`}</dl>
 <h2>Pull</h2>
-<pre>${["docker pull", "podman pull", "vitrine pull"].map((tool) => `${tool} ${image}\n`).join("")}skopeo copy docker://${image} oci:${name.split("/").at(-1)!}</pre>
+${pullCommands(image, name, parsed, exchange)}
 ${content(name, parsed)}
 ${annotations(document.annotations)}
 ${await referrersOf(service, name, digest)}`,
   );
+}
+
+/** Commands that work as they stand, for what this is. Over plain HTTP most clients must be told. */
+function pullCommands(
+  image: string,
+  name: string,
+  parsed: ParsedManifest | ParsedIndex,
+  exchange: Exchange,
+): Html {
+  const plain = !exchange.secure;
+  const local = /^(localhost|127\.|\[::1\])/.test(image);
+  const unverified = plain ? " --tls-verify=false" : "";
+  const ours = plain && !local ? " --tls-verify=false" : "";
+  const copy = `skopeo copy${parsed.kind === "index" ? " --all" : ""}${plain ? " --src-tls-verify=false" : ""} docker://${image} oci:${name.split("/").at(-1)!}`;
+  if (isArtifact(parsed)) {
+    const oras = `oras pull${plain ? " --plain-http" : ""} ${image}`;
+    return html`<pre>${parsed.kind === "index" ? "" : `vitrine artifact pull${ours} ${image}\n${oras}\n`}${copy}</pre>`;
+  }
+  return html`<pre>docker pull ${image}
+podman pull${unverified} ${image}
+vitrine pull${ours} ${image}
+${copy}</pre>${plain && !local ? html`<p>Docker pulls without https only from the <code>insecure-registries</code> of its daemon.json.</p>` : ""}`;
+}
+
+/** What no engine runs. */
+function isArtifact(parsed: ParsedManifest | ParsedIndex): boolean {
+  if (parsed.kind === "index") return parsed.index.artifactType !== undefined;
+  const { artifactType, config } = parsed.manifest;
+  return artifactType !== undefined || !isConfigMediaType(config.mediaType);
 }
 
 function content(name: string, parsed: ParsedManifest | ParsedIndex): Html {
