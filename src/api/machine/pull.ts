@@ -62,7 +62,9 @@ export async function pullByName(
   const told: string[] = [];
   for (const [at, reference] of candidates.entries()) {
     try {
-      return await pullReference(reference, ends, wishes, watch);
+      const pulled = await pullReference(reference, ends, wishes, watch);
+      await ends.client.remember(text);
+      return pulled;
     } catch (error) {
       if (!(error instanceof VitrineError) || !isAbsence(error)) throw error;
       told.push(error.message);

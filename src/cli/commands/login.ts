@@ -1,6 +1,7 @@
 import { collect, printable, VitrineError } from "../../base/mod.ts";
 import {
   type Credentials,
+  credentialHelpers,
   findCredentials,
   keepCredentials,
   openRegistryClient,
@@ -51,7 +52,9 @@ export const command = defineCommand({
   ],
   async run({ options, positionals, given, context }) {
     const { registry, key } = parseLoginKey(positionals[0] ?? "docker.io");
-    const files = { environment: context.environment, uid: context.uid, authFile: options.authfile };
+    const { environment, uid } = context;
+    const helpers = await credentialHelpers({ environment, uid });
+    const files = { environment, uid, authFile: options.authfile, helpers };
     const name = key === registry ? undefined : key.slice(registry.length + 1);
     if (options["get-login"]) {
       const kept = await findCredentials(registry, name, files);
@@ -61,9 +64,8 @@ export const command = defineCommand({
     }
     const credentials = await readCredentials(options, context);
     const client = openRegistryClient({
-      ...files,
-      // The file to be written need not be there yet.
-      authFile: undefined,
+      environment,
+      uid,
       certificateDirectory: options["cert-dir"],
       tlsVerify: given.has("tls-verify") ? options["tls-verify"] : undefined,
     });
@@ -102,6 +104,13 @@ async function readCredentials(
     const password = Buffer.from(bytes)
       .toString("utf8")
       .replace(/\r?\n$/, "");
+    if (password === "") {
+      throw new VitrineError("invalid", "the password on standard input is empty", {
+        code: "password-missing",
+        operand: "--password-stdin",
+        hint: "did the command before the pipe fail?",
+      });
+    }
     return { kind: "password", user: options.username, password };
   }
   if (options.username === undefined && !context.stdinIsTerminal) {

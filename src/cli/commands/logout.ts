@@ -1,5 +1,5 @@
 import { printable, VitrineError } from "../../base/mod.ts";
-import { dropAllCredentials, dropCredentials } from "../../registry/mod.ts";
+import { credentialHelpers, dropAllCredentials, dropCredentials } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { parseLoginKey } from "../remote/login-key.ts";
 
@@ -12,9 +12,11 @@ export const command = defineCommand({
   },
   positionals: [{ name: "REGISTRY", optional: true }],
   async run({ options, positionals, context }) {
-    const files = { environment: context.environment, uid: context.uid, authFile: options.authfile };
+    const { environment, uid } = context;
+    const helpers = await credentialHelpers({ environment, uid });
+    const files = { environment, uid, authFile: options.authfile, helpers };
     if (options.all) {
-      const keys = dropAllCredentials(files);
+      const keys = await dropAllCredentials(files);
       context.out(keys.map((key) => `Removed credentials for ${printable(key)}\n`).join(""));
       return 0;
     }

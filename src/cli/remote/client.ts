@@ -7,6 +7,7 @@ import {
   type Timing,
 } from "../../registry/mod.ts";
 import type { Context } from "../framework/context.ts";
+import { askLine } from "../framework/stdin.ts";
 import { version } from "../version.ts";
 import type { RegistryFlags } from "./options.ts";
 
@@ -28,6 +29,10 @@ export async function withClient<T>(
     credentials: await readCredentials(flags, context),
     timing: readTiming(flags),
     userAgent: `vitrine/${version}`,
+    ...(context.stdinIsTerminal &&
+      context.stdoutIsTerminal && {
+        choosePlace: (text, places) => choosePlace(context, text, places),
+      }),
     onWarning: (registry, text) => context.log("warn", `${registry} says: ${printable(text)}`),
     onNote: (text) => context.log("info", printable(text)),
   });
@@ -36,6 +41,14 @@ export async function withClient<T>(
   } finally {
     client.close();
   }
+}
+
+/** As podman: a list, and a number. */
+function choosePlace(context: Context, text: string, places: readonly string[]): number | undefined {
+  const list = places.map((place, at) => `  ${at + 1}  ${printable(place)}\n`).join("");
+  context.err(`${printable(text)} names no registry. Which one is it?\n${list}`);
+  const answer = askLine(context, `1 to ${places.length}, nothing to stop: `)?.trim() ?? "";
+  return /^\d{1,3}$/.test(answer) ? Number(answer) - 1 : undefined;
 }
 
 async function readCredentials(

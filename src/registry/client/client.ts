@@ -6,6 +6,7 @@ import { paths } from "../protocol/mod.ts";
 import { Agents } from "./agents.ts";
 import { loadCertificates } from "./certificates.ts";
 import {
+  type ConfigOptions,
   type Endpoint,
   endpointsFor,
   entryFor,
@@ -19,7 +20,7 @@ import { isLoopback } from "./proxy.ts";
 import { quickHead } from "./quick-head.ts";
 import { openRepository } from "./repository.ts";
 import { Session } from "./session.ts";
-import { shortNameCandidates } from "./short-names.ts";
+import { recordAlias, shortNameCandidates } from "./short-names.ts";
 import { registrySource } from "./source.ts";
 import { defaultTiming, Transport } from "./transport.ts";
 import type { ClientOptions, Credentials, RegistryClient, Repository } from "./types.ts";
@@ -37,6 +38,7 @@ class Client implements RegistryClient {
   private readonly transport: Transport;
   private readonly sessions = new Map<string, Session>();
   private readonly warned = new Set<string>();
+  private readonly chosen = new Map<string, ImageReference>();
   private config: Promise<RegistriesConfig> | undefined;
 
   constructor(options: ClientOptions) {
@@ -103,7 +105,26 @@ class Client implements RegistryClient {
   }
 
   async candidates(text: string) {
-    return shortNameCandidates(text, await this.loadConfig());
+    const { choosePlace } = this.options;
+    let asked = false;
+    const choose = (name: string, places: readonly string[]): number | undefined => {
+      asked = true;
+      return choosePlace?.(name, places);
+    };
+    const known = this.chosen.get(text);
+    if (known !== undefined) return [known];
+    const found = shortNameCandidates(
+      text,
+      await this.loadConfig(),
+      choosePlace === undefined ? undefined : choose,
+    );
+    if (asked) this.chosen.set(text, found[0]!);
+    return found;
+  }
+
+  async remember(text: string) {
+    const chosen = this.chosen.get(text);
+    if (chosen !== undefined) await recordAlias(text, chosen, this.configOptions());
   }
 
   async verifyLogin(registry: string, credentials: Credentials) {
@@ -146,12 +167,13 @@ class Client implements RegistryClient {
   }
 
   private loadConfig(): Promise<RegistriesConfig> {
-    this.config ??= loadRegistriesConfig({
-      environment: this.options.environment,
-      uid: this.options.uid,
-      systemDirectory: this.systemDirectory,
-    });
+    this.config ??= loadRegistriesConfig(this.configOptions());
     return this.config;
+  }
+
+  private configOptions(): ConfigOptions {
+    const { environment, uid } = this.options;
+    return { environment, uid, systemDirectory: this.systemDirectory };
   }
 
   /** Tries the places in order; the last one's error is the one that counts. */
@@ -192,7 +214,9 @@ class Client implements RegistryClient {
       const { environment, uid, authFile, credentials } = this.options;
       session = this.newSession(registry, insecure, async (name) => {
         if (credentials === "none") return undefined;
-        return credentials ?? (await findCredentials(registry, name, { environment, uid, authFile }));
+        if (credentials !== undefined) return credentials;
+        const { helpers } = await this.loadConfig();
+        return findCredentials(registry, name, { environment, uid, authFile, helpers });
       });
       this.sessions.set(registry, session);
     }

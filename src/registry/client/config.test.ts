@@ -4,7 +4,8 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { formatReference, parseReference } from "../../image/mod.ts";
-import { endpointsFor, loadRegistriesConfig } from "./config.ts";
+import { openRegistryClient } from "./client.ts";
+import { credentialHelpers, endpointsFor, loadRegistriesConfig } from "./config.ts";
 import { proxyFor } from "./proxy.ts";
 import { shortNameCandidates } from "./short-names.ts";
 import { codeOf, openTestClient, startScripted, testImage } from "./testing.ts";
@@ -85,6 +86,13 @@ location = "cache.local"`,
     assert.deepEqual(named, ["quay.io/team/app:1"]);
   });
 
+  it("says who keeps credentials", async () => {
+    const options = { environment: {}, uid: 0, systemDirectory: path.join(root, "etc") };
+    assert.equal(await credentialHelpers(options), undefined);
+    write("etc/containers/registries.conf", 'credential-helpers = ["containers-auth.json", "secretservice"]');
+    assert.deepEqual(await credentialHelpers(options), ["containers-auth.json", "secretservice"]);
+  });
+
   it("gives short names their meaning", async () => {
     write(
       "etc/containers/registries.conf",
@@ -102,6 +110,46 @@ location = "cache.local"`,
     assert.deepEqual(shortNameCandidates("alpine", { ...config, searched: undefined }).map(formatReference), [
       "docker.io/library/alpine:latest",
     ]);
+  });
+
+  it("asks which registry a short name means, where somebody can be asked, and keeps the answer", async () => {
+    write(
+      "etc/containers/registries.conf",
+      'unqualified-search-registries = ["r.io", "docker.io"]\nshort-name-mode = "enforcing"',
+    );
+    write("home/.cache/containers/short-name-aliases.conf", '[aliases]\n"old" = "o.io/old"\n');
+    const options = {
+      environment: { HOME: path.join(root, "home") },
+      uid: 1000,
+      systemDirectory: path.join(root, "etc"),
+    };
+    const asked: (readonly string[])[] = [];
+    const client = openRegistryClient({
+      ...options,
+      choosePlace: (text, list) => {
+        asked.push([text, ...list]);
+        return asked.length === 1 ? 7 : 1;
+      },
+    });
+    try {
+      assert.equal(await codeOf(client.candidates("app:1")), "short-name-unresolved");
+      const chosen = (await client.candidates("app:1")).map(formatReference);
+      assert.deepEqual(chosen, ["docker.io/library/app:1"]);
+      assert.deepEqual((await client.candidates("app:1")).map(formatReference), chosen);
+      assert.deepEqual(asked, Array(2).fill(["app:1", "r.io/app:1", "docker.io/app:1"]));
+      await client.remember("app:1");
+      await client.remember("r.io/other");
+    } finally {
+      client.close();
+    }
+    const { aliases } = await loadRegistriesConfig(options);
+    assert.deepEqual(
+      [...aliases],
+      [
+        ["old", "o.io/old"],
+        ["app", "docker.io/library/app"],
+      ],
+    );
   });
 
   it("that is wrong is named with its place", async () => {

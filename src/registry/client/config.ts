@@ -33,6 +33,8 @@ export interface RegistriesConfig {
   /** Short name → `host/path`. */
   readonly aliases: ReadonlyMap<string, string>;
   readonly registries: readonly RegistryEntry[];
+  /** Where credentials are looked for and kept: names of helpers, and `authFilesHelper` for the files. Undefined: the files. */
+  readonly helpers?: readonly string[];
 }
 
 /** A place to ask for an image. */
@@ -63,11 +65,19 @@ export async function loadRegistriesConfig(options: ConfigOptions): Promise<Regi
   return merge(parts);
 }
 
+/** `credential-helpers` of registries.conf. Errors: those of `loadRegistriesConfig`. */
+export async function credentialHelpers(
+  options: Omit<ConfigOptions, "systemDirectory"> & { readonly systemDirectory?: string },
+): Promise<readonly string[] | undefined> {
+  return (await loadRegistriesConfig({ systemDirectory: "/etc", ...options })).helpers;
+}
+
 /** The main file, then drop-ins in the order of their names, the user's after the machine's. */
-function configFiles({ environment, systemDirectory }: ConfigOptions): readonly string[] {
+function configFiles(options: ConfigOptions): readonly string[] {
+  const { environment, systemDirectory } = options;
   const named =
     environment["CONTAINERS_REGISTRIES_CONF"] || environment["REGISTRIES_CONFIG_PATH"] || undefined;
-  const { HOME, XDG_CONFIG_HOME, XDG_CACHE_HOME } = environment;
+  const { HOME, XDG_CONFIG_HOME } = environment;
   const config = XDG_CONFIG_HOME || (HOME ? path.join(HOME, ".config") : undefined);
   const own = config === undefined ? undefined : path.join(config, "containers/registries.conf");
   const system = path.join(systemDirectory, "containers/registries.conf");
@@ -78,9 +88,22 @@ function configFiles({ environment, systemDirectory }: ConfigOptions): readonly 
     ...(usesOwn || named !== undefined ? [] : listConf(`${system}.d`)),
     ...(own === undefined || named !== undefined ? [] : listConf(`${own}.d`)),
   ];
-  const cache = XDG_CACHE_HOME || (HOME ? path.join(HOME, ".cache") : undefined);
-  const recorded = cache === undefined ? [] : [path.join(cache, "containers/short-name-aliases.conf")];
-  return [main, ...dropIns, ...recorded];
+  const recorded = aliasFile(options);
+  return [main, ...dropIns, ...(recorded === undefined ? [] : [recorded])];
+}
+
+/** Where podman and we keep what a user chose for a short name; the machine's for root. */
+export function aliasFile({ environment, uid, systemDirectory }: ConfigOptions): string | undefined {
+  const { HOME, XDG_CACHE_HOME } = environment;
+  const own = XDG_CACHE_HOME || (HOME ? path.join(HOME, ".cache") : undefined);
+  const cache = uid === 0 ? path.join(systemDirectory, "../var/cache") : own;
+  return cache === undefined ? undefined : path.join(cache, "containers/short-name-aliases.conf");
+}
+
+/** What is kept there. */
+export async function readAliasFile(file: string): Promise<ReadonlyMap<string, string>> {
+  const text = readIfThere(file);
+  return text === undefined ? new Map() : (await parsePart(text, file)).aliases;
 }
 
 function listConf(directory: string): readonly string[] {
@@ -125,6 +148,7 @@ interface Part {
   readonly mode: ShortNameMode | undefined;
   readonly aliases: ReadonlyMap<string, string>;
   readonly registries: readonly RegistryEntry[];
+  readonly helpers: readonly string[] | undefined;
 }
 
 async function parsePart(text: string, file: string): Promise<Part> {
@@ -151,6 +175,7 @@ async function parsePart(text: string, file: string): Promise<Part> {
     searched: root.at("unqualified-search-registries").texts() ?? oldList(root, "search"),
     mode: (mode || undefined) as ShortNameMode | undefined,
     aliases: readAliases(root.at("aliases")),
+    helpers: root.at("credential-helpers").texts(),
     registries: [...root.at("registry").tables().map(readEntry), ...oldEntries(root)],
   };
 }
@@ -222,6 +247,7 @@ function merge(parts: readonly Part[]): RegistriesConfig {
   const aliases = new Map<string, string>();
   let searched: readonly string[] | undefined;
   let mode: ShortNameMode | undefined;
+  let helpers: readonly string[] | undefined;
   for (const part of parts) {
     for (const entry of part.registries) registries.set(entry.prefix, entry);
     for (const [name, target] of part.aliases) {
@@ -230,8 +256,15 @@ function merge(parts: readonly Part[]): RegistriesConfig {
     }
     searched = part.searched ?? searched;
     mode = part.mode ?? mode;
+    helpers = part.helpers ?? helpers;
   }
-  return { searched, mode: mode ?? "permissive", aliases, registries: [...registries.values()] };
+  return {
+    searched,
+    mode: mode ?? "permissive",
+    aliases,
+    registries: [...registries.values()],
+    ...(helpers !== undefined && helpers.length > 0 && { helpers }),
+  };
 }
 
 /** The entry whose prefix is the longest that leads to the reference. */

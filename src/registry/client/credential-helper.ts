@@ -57,9 +57,21 @@ export async function eraseWithHelper(
   return (await call(helper, "erase", server, environment)) !== undefined;
 }
 
+/** The servers that it has something for. */
+export async function listOfHelper(helper: string, environment: Environment): Promise<readonly string[]> {
+  const output = await call(helper, "list", "", environment);
+  if (output === undefined || output.trim() === "") return [];
+  try {
+    const value = parseJson(Buffer.from(output), { maxBytes: mostOutput, name: helper });
+    return Object.keys((value ?? {}) as object);
+  } catch (cause) {
+    throw failed(helper, "its list is no JSON", cause);
+  }
+}
+
 async function call(
   helper: string,
-  verb: "get" | "store" | "erase",
+  verb: "get" | "store" | "erase" | "list",
   input: string,
   environment: Environment,
 ): Promise<string | undefined> {

@@ -84,6 +84,53 @@ describe("credentials", () => {
     assert.equal(await codeOf(userOf("m.io", "x", more)), "credential-helper-missing");
   });
 
+  it("are looked for, kept and dropped where registries.conf says", async () => {
+    // Keeps each server in a file of its name.
+    const program = `#!/bin/sh
+cd ${home}/kept || exit 1
+case $1 in
+list) printf '{'; for f in *; do [ -f "$f" ] && printf '%s"%s":"u"' "$sep" "$f" && sep=,; done; echo '}' ;;
+store) read -r line; echo "$line" >"$(echo "$line" | sed 's/.*"ServerURL":"\\([^"]*\\)".*/\\1/')" ;;
+*) read -r server; [ -f "$server" ] || { echo credentials not found in native keychain; exit 1; }
+  if [ $1 = get ]; then cat "$server"; else rm "$server"; fi ;;
+esac
+`;
+    fs.mkdirSync(path.join(home, "kept"));
+    fs.chmodSync(write("docker-credential-shelf", program), 0o755);
+    const files = {
+      ...options({ PATH: `${home}:/usr/bin:/bin` }),
+      helpers: ["shelf", "containers-auth.json"],
+    };
+    const find = async (registry: string, name?: string) => {
+      const found = await findCredentials(registry, name, files);
+      return found?.kind === "password" ? found.user : found?.kind;
+    };
+    const kept = (user: string) => ({ kind: "password", user, password: "p" }) as const;
+    assert.equal(await keepCredentials("r.io", kept("shelf"), files), "docker-credential-shelf");
+    // A namespace is nothing that helpers know.
+    const file = path.join(home, "run/containers/auth.json");
+    assert.equal(await keepCredentials("s.io/team", kept("file"), files), file);
+    assert.equal(await find("r.io", "x"), "shelf");
+    assert.equal(await find("s.io", "team/x"), "file");
+    assert.equal(await findCredentials("r.io", "x", { ...files, helpers: undefined }), undefined);
+    assert.equal(await dropCredentials("r.io", files), true);
+    assert.equal(await dropCredentials("r.io", files), false);
+    await keepCredentials("r.io", kept("shelf"), files);
+    write("run/containers/auth.json", { auths: { "s.io": basic("a", "1") }, credsStore: "shelf" });
+    assert.deepEqual([...(await dropAllCredentials(files))].sort(), ["r.io", "s.io"]);
+    assert.deepEqual(fs.readdirSync(path.join(home, "kept")), []);
+    assert.equal(await find("s.io"), undefined);
+  });
+
+  it("under the keys that docker wrote once are dropped too", async () => {
+    write(".docker/config.json", {
+      auths: { "https://c.io/v1/": basic("old", "o"), "d.io": basic("d", "o") },
+    });
+    assert.equal(await dropCredentials("c.io", options()), true);
+    assert.equal(await userOf("c.io"), undefined);
+    assert.equal(await userOf("d.io"), "d:o");
+  });
+
   it("of helpers that would leave PATH are refused", async () => {
     write("run/containers/auth.json", { credHelpers: { "r.io": "../../evil" } });
     assert.equal(await codeOf(userOf("r.io")), "credential-helper-failed");
@@ -110,7 +157,7 @@ describe("credentials", () => {
     assert.equal(await dropCredentials("b.io/team", options()), true);
     assert.equal(await dropCredentials("b.io/team", options()), false);
     assert.equal(await userOf("b.io", "team/x"), undefined);
-    assert.deepEqual(dropAllCredentials(options()), ["a.io"]);
+    assert.deepEqual(await dropAllCredentials(options()), ["a.io"]);
     assert.equal(await userOf("a.io"), undefined);
   });
 });

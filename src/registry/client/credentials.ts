@@ -12,7 +12,7 @@ import {
   VitrineError,
   writeFileAtomically,
 } from "../../base/mod.ts";
-import { eraseWithHelper, getFromHelper, storeWithHelper } from "./credential-helper.ts";
+import { eraseWithHelper, getFromHelper, listOfHelper, storeWithHelper } from "./credential-helper.ts";
 import type { Credentials, Environment } from "./types.ts";
 
 /** Docker Hub has an old address of its own in these files. */
@@ -25,6 +25,16 @@ export interface AuthFileOptions {
   readonly uid: number;
   /** `--authfile`: this file and no other. */
   readonly authFile?: string;
+  /** `credential-helpers` of registries.conf, in order; undefined: the files alone. A file that was named stands before them. */
+  readonly helpers?: readonly string[];
+}
+
+/** What registries.conf calls the files (containers-registries.conf(5), "credential-helpers"). */
+export const authFilesHelper = "containers-auth.json";
+
+/** A helper, or the files. */
+function placesOf({ helpers, authFile }: AuthFileOptions): readonly string[] {
+  return authFile !== undefined || helpers === undefined ? [authFilesHelper] : helpers;
 }
 
 interface AuthFile {
@@ -67,10 +77,25 @@ function mayUse(directory: string): boolean {
 }
 
 /**
- * The credentials for `registry/name`: the longest key of a file that leads to it, file by file.
+ * The credentials for `registry/name`, from the first place that has some; of the files, the longest key that leads to it, file by file.
  * Errors: `auth-file-invalid`, `auth-file-unreadable`, `credential-helper-failed`; `auth-file-missing` for a file that was named.
  */
 export async function findCredentials(
+  registry: string,
+  name: string | undefined,
+  options: AuthFileOptions,
+): Promise<Credentials | undefined> {
+  for (const place of placesOf(options)) {
+    const found =
+      place === authFilesHelper
+        ? await findInFiles(registry, name, options)
+        : await getFromHelper(place, serverName(registry), options.environment);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function findInFiles(
   registry: string,
   name: string | undefined,
   options: AuthFileOptions,
@@ -103,11 +128,14 @@ function legacyEntry(
   auths: Readonly<Record<string, JsonValue | undefined>>,
   key: string,
 ): JsonValue | undefined {
-  const match = Object.keys(auths).find((stored) => {
-    const plain = stored.replace(/^https?:\/\//, "");
-    return plain !== stored && plain.replace(/\/(?:v[12]\/?)?$/, "") === key;
-  });
+  const match = Object.keys(auths).find((stored) => plainKey(stored) === key);
   return match === undefined ? undefined : auths[match];
+}
+
+/** The host of a key that is a URL. */
+function plainKey(stored: string): string | undefined {
+  const plain = stored.replace(/^https?:\/\//, "");
+  return plain === stored ? undefined : plain.replace(/\/(?:v[12]\/?)?$/, "");
 }
 
 /** What Docker's files and helpers call a registry. */
@@ -207,6 +235,13 @@ export async function keepCredentials(
   credentials: Credentials,
   options: AuthFileOptions,
 ): Promise<string> {
+  const registry = key.split("/")[0]!;
+  const [place] = placesOf(options);
+  // Helpers know hosts, no namespaces.
+  if (place !== undefined && place !== authFilesHelper && key === registry && credentials.kind !== "token") {
+    await storeWithHelper(place, serverName(key), credentials, options.environment);
+    return `docker-credential-${place}`;
+  }
   const [file] = authFiles(options);
   if (file === undefined) {
     throw new VitrineError("invalid", "there is no place to keep credentials", {
@@ -215,7 +250,6 @@ export async function keepCredentials(
     });
   }
   const content = readAuthFile(file) ?? {};
-  const registry = key.split("/")[0]!;
   const helper = helperOf({ path: file, content }, registry);
   if (helper !== undefined && key === registry && credentials.kind !== "token") {
     await storeWithHelper(helper, serverName(key), credentials, options.environment);
@@ -243,29 +277,51 @@ function entryOf(credentials: Credentials): JsonValue {
 export async function dropCredentials(key: string, options: AuthFileOptions): Promise<boolean> {
   let found = false;
   const registry = key.split("/")[0]!;
+  for (const place of placesOf(options)) {
+    if (place === authFilesHelper || key !== registry) continue;
+    found = (await eraseWithHelper(place, serverName(key), options.environment)) || found;
+  }
   for (const file of readFiles(options)) {
     const helper = helperOf(file, registry);
     if (helper !== undefined && key === registry) {
       found = (await eraseWithHelper(helper, serverName(key), options.environment)) || found;
     }
-    const { [key]: own, [serverName(key)]: other, ...rest } = object(file.content["auths"]);
-    if (own === undefined && other === undefined) continue;
-    writeAuthFile(file.path, { ...file.content, auths: rest });
+    const auths = object(file.content["auths"]);
+    const rest = Object.entries(auths).filter(
+      ([stored]) => stored !== key && stored !== serverName(key) && plainKey(stored) !== key,
+    );
+    if (rest.length === Object.keys(auths).length) continue;
+    writeAuthFile(file.path, { ...file.content, auths: Object.fromEntries(rest) });
     found = true;
   }
   return found;
 }
 
-/** `logout --all`: empties every file. Returns the keys that were there. */
-export function dropAllCredentials(options: AuthFileOptions): readonly string[] {
+/** `logout --all`: empties every file, and every helper that keeps for them. Returns the keys that were there. */
+export async function dropAllCredentials(options: AuthFileOptions): Promise<readonly string[]> {
+  const { environment } = options;
   const keys: string[] = [];
+  const empty = async (helper: string): Promise<void> => {
+    for (const server of await listOfHelper(helper, environment)) {
+      if (await eraseWithHelper(helper, server, environment)) keys.push(server);
+    }
+  };
+  for (const place of placesOf(options)) if (place !== authFilesHelper) await empty(place);
   for (const file of readFiles(options)) {
+    for (const [registry, helper] of Object.entries(object(file.content["credHelpers"]))) {
+      if (typeof helper !== "string" || helper === "") continue;
+      if ((await getFromHelper(helper, serverName(registry), environment)) === undefined) continue;
+      await eraseWithHelper(helper, serverName(registry), environment);
+      keys.push(registry);
+    }
+    const store = file.content["credsStore"];
+    if (typeof store === "string" && store !== "") await empty(store);
     const auths = Object.keys(object(file.content["auths"]));
     if (auths.length === 0) continue;
     keys.push(...auths);
     writeAuthFile(file.path, { ...file.content, auths: {} });
   }
-  return keys;
+  return [...new Set(keys)];
 }
 
 function writeAuthFile(file: string, content: Readonly<Record<string, JsonValue | undefined>>): void {

@@ -43,6 +43,8 @@ export interface ClientOptions {
   readonly onWarning?: (registry: string, text: string) => void;
   /** What a person who debugs wants to see: a retry, a mirror left out. Untrusted. */
   readonly onNote?: (text: string) => void;
+  /** Who can be asked which of several registries a short name means; without it all are tried, or none. */
+  readonly choosePlace?: (text: string, places: readonly string[]) => number | undefined;
   readonly timing?: Partial<Timing>;
   /** Where registries.conf lies by default; tests have their own. */
   readonly systemDirectory?: string;
@@ -128,6 +130,8 @@ export interface RegistryClient {
   repository(reference: Pick<ImageReference, "domain" | "path">): Promise<Repository>;
   /** What a name without registry may stand for, by registries.conf; the first is tried first. */
   candidates(text: string): Promise<readonly ImageReference[]>;
+  /** Keeps what `choosePlace` said for a text of `candidates`, now that it led to an image. */
+  remember(text: string): Promise<void>;
   /** `/v2/` answers with these credentials. Errors: `registry-unauthorized`, `registry-unsupported`. */
   verifyLogin(registry: string, credentials: Credentials): Promise<LoginOutcome>;
   catalog(registry: string): Promise<readonly string[]>;
