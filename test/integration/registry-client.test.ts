@@ -238,6 +238,27 @@ for (const name of ["docker-registry", "vitrine"]) {
       assert.doesNotMatch(ok(["referrers", `${address}/team/probe:1`]), /spdx/);
     });
 
+    it("keeps directories in artifacts, packed as oras packs them", (t) => {
+      const address = at(t);
+      if (address === undefined) return;
+      const site = inWorld("site");
+      const note = inWorld("note");
+      fs.writeFileSync(note, "text");
+      fs.mkdirSync(path.join(site, "sub"), { recursive: true });
+      fs.writeFileSync(path.join(site, "sub/index.html"), "<p>");
+      fs.symlinkSync("sub/index.html", path.join(site, "start"));
+      ok(["artifact", "push", "-q", `${address}/team/site:1`, site, `${note}:text/plain`]);
+      const manifest = JSON.parse(ok(["inspect", "--raw", `docker://${address}/team/site:1`]));
+      assert.equal(manifest.layers[0].mediaType, "application/vnd.oci.image.layer.v1.tar+gzip");
+      assert.equal(manifest.layers[0].annotations["io.deis.oras.content.unpack"], "true");
+      const out = inWorld("pulled");
+      ok(["artifact", "pull", "-o", out, `${address}/team/site:1`]);
+      assert.equal(fs.readFileSync(path.join(out, path.basename(site), "start"), "utf8"), "<p>");
+      assert.equal(fs.readFileSync(path.join(out, path.basename(note)), "utf8"), "text");
+      const again = world.run(["artifact", "pull", "--overwrite", "-o", out, `${address}/team/site:1`]);
+      assert.match(again.stderr, /is there already/);
+    });
+
     it("syncs by a list, and deletes", (t) => {
       const address = at(t);
       if (address === undefined) return;

@@ -225,7 +225,17 @@ describe("sync", () => {
     ok([...from, `${open.address}/lib/app`, carried]);
     assert.deepEqual(fs.readdirSync(path.join(carried, open.address, "lib")).sort(), ["app:1", "app:2"]);
     const to = ["sync", "-q", "--src", "dir", "--dest", "docker", "--dest-creds", "me:secret"];
-    ok([...to, "--append-suffix", "-copy", carried, `${guarded.address}/mirror`]);
+    const list = path.join(world.directory, "digests");
+    ok([...to, "--append-suffix", "-copy", "--digestfile", list, carried, `${guarded.address}/mirror`]);
+    const lines = fs.readFileSync(list, "utf8").trimEnd().split("\n");
+    assert.equal(lines.length, 2);
+    for (const [at, line] of lines.entries()) {
+      const tag = `${guarded.address}/mirror/app:${at + 1}-copy`;
+      const there = JSON.parse(ok(["inspect", "--creds", "me:secret", `docker://${tag}`])) as {
+        Digest: string;
+      }[];
+      assert.equal(line, `${there[0]!.Digest} docker://${tag}`);
+    }
     const tags = ["tags", "--creds", "me:secret", "--sort", "name", `${guarded.address}/mirror/app`];
     assert.equal(ok(tags), "1-copy\n2-copy");
     ok([

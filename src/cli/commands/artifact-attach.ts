@@ -9,7 +9,7 @@ export const command = defineCommand({
   options: { ...artifactOptions, ...registryOptions },
   positionals: [
     { name: "IMAGE" },
-    { name: "FILE[:TYPE]", optional: true, variadic: true, completion: "file" },
+    { name: "PATH[:TYPE]", optional: true, variadic: true, completion: "file" },
   ],
   examples: [
     {

@@ -1,11 +1,12 @@
 import { printable } from "../../base/mod.ts";
 import { parseReference } from "../../image/mod.ts";
 import { defineCommand } from "../framework/command.ts";
-import { fetchFiles } from "../remote/artifact.ts";
+import { readLayers, writeFiles } from "../remote/artifact-files.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
 
 export const command = defineCommand({
-  description: "Fetches the files of an artifact, verified, and prints their names.",
+  description: `Fetches the files of an artifact, verified, and prints their names. A layer that is a directory (oras's annotation
+    io.deis.oras.content.unpack) is unpacked; nothing that an artifact says leads out of DIR.`,
   options: {
     output: {
       type: "string",
@@ -16,16 +17,18 @@ export const command = defineCommand({
       help: "directory to write to",
     },
     quiet: { type: "boolean", short: "q", hidden: true, help: "there is no progress to hide" },
-    overwrite: { type: "boolean", help: "replace files that are there" },
+    overwrite: { type: "boolean", help: "replace files that are there; directories are not merged" },
     ...registryOptions,
   },
   positionals: [{ name: "NAME" }],
   async run({ options, positionals, given, context }) {
     const reference = parseReference(positionals[0]!.replace(/^docker:\/\//, ""));
     return withClient(context, options, given, async (client) => {
-      const repository = await client.repository(reference);
-      const wanted = reference.digest ?? reference.tag!;
-      const names = await fetchFiles(repository, wanted, options.output, options.overwrite);
+      const source = await client.source(reference);
+      const { all, titled } = await readLayers(source);
+      const names = await writeFiles(source, titled, options.output, options.overwrite);
+      const untitled = all.length - titled.length;
+      if (untitled > 0) context.log("warn", `${untitled} layers have no title and were left out`);
       context.out(names.map((name) => `${printable(name)}\n`).join(""));
       return 0;
     });

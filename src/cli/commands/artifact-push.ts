@@ -4,16 +4,17 @@ import { registryOptions, withClient } from "../remote/client.ts";
 import { artifactOptions, pushArtifact } from "../remote/push-artifact.ts";
 
 export const command = defineCommand({
-  description:
-    "Sends files to a registry as one artifact, and prints its digest. Each file may have a media type after a colon.",
+  description: `Sends files to a registry as one artifact, and prints its digest. Each may have a media type after a colon. A directory
+    is packed as oras does it; 'artifact pull' unpacks it again.`,
   options: { ...artifactOptions, ...registryOptions },
-  positionals: [{ name: "NAME" }, { name: "FILE[:TYPE]", variadic: true, completion: "file" }],
+  positionals: [{ name: "NAME" }, { name: "PATH[:TYPE]", variadic: true, completion: "file" }],
   examples: [
     {
       command:
         "vitrine artifact push -t application/vnd.example.config localhost:5000/config:1 app.yaml:application/yaml",
       does: "one file with its type",
     },
+    { command: "vitrine artifact push localhost:5000/site:1 ./public", does: "a directory" },
   ],
   async run({ options, positionals, given, context }) {
     const [name, ...files] = positionals;

@@ -1,6 +1,7 @@
 import * as path from "node:path";
-import { printable, VitrineError } from "../../base/mod.ts";
+import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts";
 import { formatReference, type ImageReference, parseReference } from "../../image/mod.ts";
+import type { Digest } from "../../oci/mod.ts";
 import { openRegistryClient, type RegistryClient } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -47,6 +48,12 @@ export const command = defineCommand({
     scoped: { type: "boolean", help: "keep the registry's name and path below the destination" },
     "dry-run": { type: "boolean", help: "say what would be copied" },
     "keep-going": { type: "boolean", help: "copy the rest after a failure; the exit status tells" },
+    digestfile: {
+      type: "string",
+      value: "FILE",
+      completion: "file",
+      help: "write a line here for each image: its digest and where it is now",
+    },
     quiet: { type: "boolean", short: "q", help: "show no progress" },
     ...registryOptions,
     ...sideOptions("src"),
@@ -65,9 +72,11 @@ export const command = defineCommand({
     const [text, destination] = positionals as [string, string];
     const target = parseTarget(options.dest === undefined ? destination : ofKind(options.dest, destination));
     let failed = 0;
-    const each = async (label: string, copy: () => Promise<void>): Promise<void> => {
+    const lines: string[] = [];
+    const each = async (label: string, place: Place, copy: () => Promise<Digest | undefined>) => {
       try {
-        await copy();
+        const digest = await copy();
+        if (digest !== undefined) lines.push(`${digest} ${nameOf(place)}\n`);
       } catch (error) {
         if (!options["keep-going"]) throw error;
         failed += 1;
@@ -75,11 +84,11 @@ export const command = defineCommand({
       }
     };
     const [from, to] = [flagsOfSide("src", options, given), flagsOfSide("dest", options, given)];
-    await withClient(context, to.flags, to.given, async (writer) => {
+    const copyAll = async (writer: RegistryClient): Promise<void> => {
       if (options.src === "dir") {
         for (const { directory, name } of imagesBelow(text, options.scoped)) {
           const place = placeNamed(target, name, options["append-suffix"]);
-          await each(directory, () => copyDirectory(directory, writer, context, place, options));
+          await each(directory, place, () => copyDirectory(directory, writer, context, place, options));
         }
         return;
       }
@@ -89,15 +98,21 @@ export const command = defineCommand({
         for (const entry of list) {
           await withSource(entry, reader, context, async (source) => {
             for (const reference of await referencesOf(entry, source)) {
-              await each(formatReference(reference), () => {
-                const place = placeBelow(target, reference, options.scoped, options["append-suffix"]);
-                return copyOne(source, writer, context, reference, place, options);
-              });
+              const place = placeBelow(target, reference, options.scoped, options["append-suffix"]);
+              await each(formatReference(reference), place, () =>
+                copyOne(source, writer, context, reference, place, options),
+              );
             }
           });
         }
       });
-    });
+    };
+    try {
+      await withClient(context, to.flags, to.given, copyAll);
+    } finally {
+      // After a failure too: what was copied is there.
+      if (options.digestfile !== undefined) writeFileAtomically(options.digestfile, lines.join(""));
+    }
     return failed === 0 ? 0 : 1;
   },
 });
@@ -164,20 +179,29 @@ function placeNamed(target: Target, name: string, suffix: string = ""): Place {
   return { transport: "docker", reference: { domain, path: prefix, tag: `${tag}${suffix}` } };
 }
 
+/** As skopeo writes it into --digestfile. */
+function nameOf(place: Place): string {
+  if (place.transport === "docker") return `docker://${formatReference(place.reference)}`;
+  if (place.transport === "oci") return `oci:${place.path}:${place.name}`;
+  return `dir:${"path" in place ? place.path : ""}`;
+}
+
+/** Returns the digest of what is there now; undefined where nothing was to be copied. */
 async function copyDirectory(
   directory: string,
   client: RegistryClient,
   context: Context,
   place: Place,
   options: CopyFlags,
-): Promise<void> {
-  if (!options["dry-run"]) {
-    await withWorld(context, client, async (world) => {
-      const opened = await openPlace({ transport: "dir", path: directory }, world);
-      await sendImage(opened, place, world, sendFlags(options));
-    });
-  }
+): Promise<Digest | undefined> {
+  const copied = options["dry-run"]
+    ? undefined
+    : await withWorld(context, client, async (world) => {
+        const opened = await openPlace({ transport: "dir", path: directory }, world);
+        return sendImage(opened, place, world, sendFlags(options));
+      });
   context.out(`${printable(directory)}\n`);
+  return copied;
 }
 
 /** A client with what the list says of the registry, where it says something. */
@@ -230,28 +254,29 @@ async function copyOne(
   reference: ImageReference,
   place: Place,
   options: CopyFlags,
-): Promise<void> {
+): Promise<Digest | undefined> {
   const label = printable(formatReference(reference));
   if (options["dry-run"]) {
     context.out(`${label}\n`);
-    return;
+    return undefined;
   }
   const remote = await from.source(reference);
   if (place.transport === "docker" && options.all) {
     const there = await to.head(place.reference);
     if (there?.digest === remote.root.digest) {
       if (!options.quiet) context.err(`${label} is there already\n`);
-      return;
+      return there.digest;
     }
   }
-  await withWorld(context, to, async (world) => {
+  const copied = await withWorld(context, to, async (world) => {
     const opened =
       from === to
         ? await openPlace({ transport: "docker", reference }, world)
         : { source: remote, remote, close: async () => {} };
-    await sendImage(opened, place, world, sendFlags(options));
+    return sendImage(opened, place, world, sendFlags(options));
   });
   context.out(`${label}\n`);
+  return copied;
 }
 
 interface CopyFlags {

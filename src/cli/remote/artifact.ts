@@ -1,14 +1,10 @@
-/** Artifacts (image-spec manifest.md, "Guidelines for Artifact Usage"): files as layers, named by their titles, as oras has it. */
+/**
+ * Artifacts (image-spec manifest.md, "Guidelines for Artifact Usage"): files and directories as layers, named by their titles, as
+ * oras has it.
+ */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  createHasher,
-  errnoOf,
-  quoted,
-  readFileStream,
-  TemporaryFile,
-  VitrineError,
-} from "../../base/mod.ts";
+import { createHasher, errnoOf, quoted, readFileStream, VitrineError } from "../../base/mod.ts";
 import { type ImageSource, memoryContent, sourceOf } from "../../image/mod.ts";
 import {
   type Annotations,
@@ -19,32 +15,32 @@ import {
   formatDigest,
   type Manifest,
   mediaTypes,
-  parseManifest,
 } from "../../oci/mod.ts";
-import type { Repository } from "../../registry/mod.ts";
 
-const titleKey = "org.opencontainers.image.title";
+export const titleKey = "org.opencontainers.image.title";
 const createdKey = "org.opencontainers.image.created";
 const defaultType = "application/octet-stream";
 const mediaTypeGrammar = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
 export interface ArtifactWishes {
   readonly artifactType: string;
-  /** `FILE[:MEDIA-TYPE]` */
+  /** `FILE[:MEDIA-TYPE]` or `DIRECTORY[:MEDIA-TYPE]` */
   readonly files: readonly string[];
   readonly annotations: Annotations;
   readonly subject?: Descriptor;
   /** For the annotation `created`; a file of its own so that the same files give the same digest when it is given. */
   readonly created: string;
+  /** For what directories are packed into; it lives as long as the artifact. */
+  readonly temporaryDirectory: () => Promise<string>;
 }
 
-/** Errors: `artifact-file-unreadable`, `artifact-type-invalid`, `artifact-title-twice`. */
+/** Errors: `artifact-file-unreadable`, `artifact-type-invalid`, `artifact-title-twice`, those of `packDirectory`. */
 export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource> {
   requireMediaType(wishes.artifactType);
   const files = new Map<Digest, string>();
   const layers: Descriptor[] = [];
   for (const text of wishes.files) {
-    const layer = await describeFile(text);
+    const layer = await describeFile(text, wishes.temporaryDirectory);
     const title = layer.descriptor.annotations![titleKey];
     if (layers.some((other) => other.annotations![titleKey] === title)) {
       throw new VitrineError("invalid", `two files are called ${quoted(title!)}`, {
@@ -90,14 +86,20 @@ export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource>
 
 async function describeFile(
   text: string,
+  temporaryDirectory: () => Promise<string>,
 ): Promise<{ readonly file: string; readonly descriptor: Descriptor }> {
   const colon = text.lastIndexOf(":");
   const hasType = colon > 0 && mediaTypeGrammar.test(text.slice(colon + 1));
   const file = hasType ? text.slice(0, colon) : text;
+  const mediaType = hasType ? text.slice(colon + 1) : undefined;
+  const title = path.basename(path.resolve(file));
   const hasher = createHasher("sha256");
   let size = 0;
   try {
-    if (!fs.statSync(file).isFile()) throw unreadable(file, "it is no file");
+    const stat = fs.statSync(file);
+    if (stat.isDirectory())
+      return await describeDirectory(file, title, mediaType, await temporaryDirectory());
+    if (!stat.isFile()) throw unreadable(file, "it is no file");
     for await (const chunk of readFileStream(file)) {
       hasher.update(chunk);
       size += chunk.length;
@@ -106,16 +108,31 @@ async function describeFile(
     if (cause instanceof VitrineError) throw cause;
     throw unreadable(file, errnoOf(cause) ?? "unknown error");
   }
-  const mediaType = hasType ? text.slice(colon + 1) : defaultType;
   const digest = formatDigest("sha256", hasher.hex());
-  return { file, descriptor: { mediaType, digest, size, annotations: { [titleKey]: path.basename(file) } } };
+  return {
+    file,
+    descriptor: { mediaType: mediaType ?? defaultType, digest, size, annotations: { [titleKey]: title } },
+  };
+}
+
+async function describeDirectory(
+  directory: string,
+  title: string,
+  mediaType: string | undefined,
+  temporaryDirectory: string,
+): Promise<{ readonly file: string; readonly descriptor: Descriptor }> {
+  const { packDirectory } = await import("./artifact-directory.ts");
+  const { file, descriptor } = await packDirectory(directory, title, temporaryDirectory);
+  const annotations = { ...descriptor.annotations, [titleKey]: title };
+  const named = { ...descriptor, ...(mediaType !== undefined && { mediaType }), annotations };
+  return { file: file.path, descriptor: named };
 }
 
 function unreadable(file: string, what: string): VitrineError {
   return new VitrineError("not-found", `cannot read ${quoted(file)}: ${what}`, {
     code: "artifact-file-unreadable",
     operand: file,
-    hint: "an artifact is made of files: FILE or FILE:MEDIA/TYPE; make an archive of a directory first",
+    hint: "an artifact is made of files and directories: FILE or FILE:MEDIA/TYPE",
   });
 }
 
@@ -139,53 +156,5 @@ export function parseAnnotationFlags(list: readonly string[]): Annotations {
         operand: text,
       });
     }),
-  );
-}
-
-/**
- * Writes the titled layers of an artifact into `directory`; returns the names. A title is a file name, never a path: what an
- * artifact says does not choose a directory. Errors: `artifact-title-unsafe`, `artifact-file-exists`, those of the repository.
- */
-export async function fetchFiles(
-  repository: Repository,
-  reference: string,
-  directory: string,
-  overwrite: boolean,
-): Promise<readonly string[]> {
-  const { descriptor, parsed } = await repository.getManifest(reference);
-  const { manifest } =
-    parsed.kind === "manifest" ? parsed : parseManifest(parsed.bytes, descriptor.mediaType);
-  const wanted = manifest.layers.flatMap((layer) => {
-    const title = layer.annotations?.[titleKey];
-    return title === undefined ? [] : [{ layer, target: path.join(directory, safeTitle(title)) }];
-  });
-  for (const { target } of wanted) {
-    if (!overwrite && fs.existsSync(target)) {
-      throw new VitrineError("exists", `${target} is there already`, {
-        code: "artifact-file-exists",
-        operand: target,
-        hint: "use another --output directory, or --overwrite",
-      });
-    }
-  }
-  fs.mkdirSync(directory, { recursive: true });
-  for (const { layer, target } of wanted) {
-    await using file = await TemporaryFile.create(directory, ".vitrine-artifact");
-    await file.write(repository.openBlob(layer));
-    await file.commit(target, { sync: false });
-  }
-  return wanted.map(({ target }) => target);
-}
-
-function safeTitle(title: string): string {
-  const unsafe = title === "" || title === "." || title === ".." || /[/\0]/.test(title) || title.length > 255;
-  if (!unsafe) return title;
-  throw new VitrineError(
-    "invalid",
-    `a file of the artifact is called ${quoted(title)}, which is no plain name`,
-    {
-      code: "artifact-title-unsafe",
-      operand: title,
-    },
   );
 }

@@ -1,6 +1,6 @@
 /** What `artifact push` and `artifact attach` share. */
 import { writeFileAtomically } from "../../base/mod.ts";
-import type { ImageReference } from "../../image/mod.ts";
+import type { ImageReference, ImageSource } from "../../image/mod.ts";
 import type { Descriptor } from "../../oci/mod.ts";
 import { pushImage, type RegistryClient } from "../../registry/mod.ts";
 import type { OptionTable } from "../framework/command.ts";
@@ -10,6 +10,7 @@ import { makeArtifact, parseAnnotationFlags } from "./artifact.ts";
 import { BlobBoard } from "./blob-board.ts";
 import { outcomes } from "./send.ts";
 import { watchedSource } from "./watched.ts";
+import { withWorld } from "./world.ts";
 
 export const artifactOptions = {
   "artifact-type": {
@@ -47,13 +48,28 @@ export async function pushArtifact(
   flags: ArtifactFlags,
   subject?: Descriptor,
 ): Promise<void> {
-  const source = await makeArtifact({
-    artifactType: flags["artifact-type"],
-    files,
-    annotations: parseAnnotationFlags(flags.annotation),
-    created: new Date(context.now()).toISOString(),
-    ...(subject !== undefined && { subject }),
+  await withWorld(context, client, async ({ temporaryDirectory }) => {
+    const source = await makeArtifact({
+      artifactType: flags["artifact-type"],
+      files,
+      annotations: parseAnnotationFlags(flags.annotation),
+      created: new Date(context.now()).toISOString(),
+      temporaryDirectory,
+      ...(subject !== undefined && { subject }),
+    });
+    await sendArtifact(client, context, reference, tags, source, flags);
   });
+}
+
+/** Prints the digest. */
+export async function sendArtifact(
+  client: RegistryClient,
+  context: Context,
+  reference: Pick<ImageReference, "domain" | "path">,
+  tags: readonly string[],
+  source: ImageSource,
+  flags: Pick<ArtifactFlags, "digestfile" | "quiet">,
+): Promise<void> {
   const repository = await client.repository(reference);
   const board = new BlobBoard({ quiet: flags.quiet });
   try {

@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import type * as tls from "node:tls";
 import { VitrineError } from "../../base/mod.ts";
 import type { Certificates } from "./certificates.ts";
+import { proxyLogin } from "./failures.ts";
 import { proxyFor } from "./proxy.ts";
 import type { Environment } from "./types.ts";
 
@@ -147,7 +148,7 @@ async function tunnelTo(
       clearTimeout(timer);
       if (response.statusCode !== 200) {
         socket.destroy();
-        fail(proxyError(proxy, `refuses ${authority} with status ${response.statusCode}`));
+        fail(proxyRefusal(proxy, authority, response.statusCode));
         return;
       }
       const secure = connect({ ...tlsOptions, socket, ...(isName(host) && { servername: host }) });
@@ -161,7 +162,7 @@ async function tunnelTo(
     asked.once("response", (response) => {
       clearTimeout(timer);
       response.destroy();
-      fail(proxyError(proxy, `refuses ${authority} with status ${response.statusCode}`));
+      fail(proxyRefusal(proxy, authority, response.statusCode));
     });
     asked.end();
     return undefined;
@@ -171,6 +172,16 @@ async function tunnelTo(
 /** Server names are no addresses (RFC 6066 section 3). */
 function isName(host: string | null | undefined): host is string {
   return typeof host === "string" && process.getBuiltinModule("node:net").isIP(host) === 0;
+}
+
+/** A proxy that answers CONNECT with this status makes no tunnel. */
+function proxyRefusal(proxy: URL, authority: string, status: number | undefined): VitrineError {
+  if (status !== 407) return proxyError(proxy, `refuses ${authority} with status ${status}`);
+  return new VitrineError("denied", `proxy ${proxy.host} wants a user name and a password, or others`, {
+    code: "proxy-unauthorized",
+    operand: proxy.host,
+    hint: proxyLogin,
+  });
 }
 
 function proxyError(proxy: URL, what: string, cause?: unknown): VitrineError {

@@ -104,7 +104,7 @@ const bodyBytes = 64 * 1024;
 
 /**
  * An unexpected response as an error; its body is read. `operand` is what was asked for.
- * Codes: `registry-unauthorized`, `registry-denied`, `manifest-unknown`, `blob-unknown`, `registry-not-found`,
+ * Codes: `proxy-unauthorized`, `registry-unauthorized`, `registry-denied`, `manifest-unknown`, `blob-unknown`, `registry-not-found`,
  * `registry-rate-limited`, `registry-unavailable`, `registry-unsupported-operation`, `registry-refused`.
  */
 export async function responseError(
@@ -149,6 +149,13 @@ export async function responseError(
       return denied();
     case 404:
       return make("not-found", unknown, `${host} has no ${operand}: ${tail}`);
+    case 407:
+      return make(
+        "denied",
+        "proxy-unauthorized",
+        `the proxy on the way to ${host} wants a user name and a password, or others`,
+        proxyLogin,
+      );
     case 405:
     case 501:
       return make("unsupported", "registry-unsupported-operation", `${host} does not offer this: ${tail}`);
@@ -160,6 +167,9 @@ export async function responseError(
         : make("invalid", "registry-refused", `${host} refuses ${operand}: ${tail}`);
   }
 }
+
+/** Where a proxy learns who we are. */
+export const proxyLogin = "put them into HTTP_PROXY or HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT";
 
 /** A registry knows us by what we sent, and does not let us in. */
 export function wrongCredentials(host: string, cause: unknown, operand: string = host): VitrineError {
