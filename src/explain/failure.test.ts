@@ -238,3 +238,10 @@ test("a failure outside the plan is the helper's", () => {
   assert.equal(error.code, "helper-failed");
   assert.equal(exitCode, 125);
 });
+
+test("a container that ended while something entered it is no container whose directory is gone", () => {
+  const ended = failed({ op: "setRoot", path: host("/proc/000042/root") }, ENOENT);
+  assert.deepEqual([ended.code, ended.kind], ["container-not-running", "invalid"]);
+  const gone = failed({ op: "setRoot", path: host("/var/lib/vitrine/c/root") }, ENOENT);
+  assert.deepEqual([gone.code, gone.kind], ["root-missing", "not-found"]);
+});

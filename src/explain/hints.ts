@@ -227,6 +227,15 @@ function rest(op: Op, errno: string): Finding {
       return of("cannot bring the loopback interface up", denied, "loopback-failed", doctor);
     case "setRoot":
     case "setWork":
+      // A program that enters a container finds its root by what runs in it, which may end at any moment.
+      if (/^\/proc\/+\d+\/root$/.test(op.path.path) && (errno === "ENOENT" || errno === "ESRCH")) {
+        return of(
+          "cannot enter the container: it has ended",
+          "invalid",
+          "container-not-running",
+          "see why with 'vitrine ps -a' and 'vitrine logs CONTAINER'",
+        );
+      }
       return of(
         `cannot open ${placeText(op.path)}`,
         errno === "ENOENT" ? "not-found" : denied,
