@@ -1,7 +1,7 @@
 /** `exec`: a further program in a container that runs, as a plan for the helper. */
 import * as fs from "node:fs";
 import { ofContainer, readBeneath, temporaryName, VitrineError } from "../base/mod.ts";
-import { capabilityNames, encodePlan } from "../kernel/mod.ts";
+import { capabilityNames, encodePlan, type Plan } from "../kernel/mod.ts";
 import { type Process, parseRuntimeConfig, type RuntimeConfig } from "../oci/mod.ts";
 import {
   bornAmong,
@@ -30,6 +30,8 @@ export interface ExecOptions {
   readonly tty: boolean;
   /** Returns when the program runs; what it prints is lost, as with docker. */
   readonly detach: boolean;
+  /** With a terminal and input: what is typed to leave the program running. Empty: it cannot be left. */
+  readonly detachKeys: Uint8Array;
   readonly environment: readonly EnvironmentChange[];
   readonly user?: string | undefined;
   readonly workdir?: string | undefined;
@@ -85,15 +87,7 @@ export async function prepareExec(
   const watched = withMonitorOps(compiled, [recordOp(paths, container, "exec_", { execID })], {
     by: "default",
   });
-  const plan = options.detach
-    ? detachPlan(watched, {
-        monitorFile: "",
-        announce: "",
-        terminal: options.tty,
-        input: options.interactive,
-        once: false,
-      })
-    : watched;
+  const plan = inManner(watched, options);
   if (isScopePath(config.linux?.cgroupsPath)) {
     const { joinMonitorScope } = await import("./containers/scope.ts");
     await joinMonitorScope(id, config, deps);
@@ -105,6 +99,20 @@ export async function prepareExec(
   recordContainerEvent(paths, container, `exec_create: ${command}`, { execID });
   recordContainerEvent(paths, container, `exec_start: ${command}`, { execID });
   return { planFile: `${own}/plan`, discard: () => fs.rmSync(own, { recursive: true, force: true }) };
+}
+
+/** What can be left, or begins in the background, has a monitor of its own: the caller is its client, or nobody is. */
+function inManner(plan: Plan, { detach, tty, interactive, detachKeys }: ExecOptions): Plan {
+  const leavable = tty && interactive && detachKeys.length > 0;
+  if (!detach && !leavable) return plan;
+  return detachPlan(plan, {
+    monitorFile: "",
+    announce: "",
+    terminal: tty,
+    input: interactive,
+    once: !detach,
+    ...(detach ? {} : { foreground: true, attach: { input: true, detachKeys } }),
+  });
 }
 
 export function readConfig(paths: EnginePaths, id: string): RuntimeConfig {

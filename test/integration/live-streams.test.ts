@@ -291,6 +291,49 @@ test("exec -it has a terminal of the container's, of the caller's size", async (
   vitrine("rm", "-f", "shell");
 });
 
+test("exec -it can be left, and its program goes on; --detach-keys '' leaves all keys to it", async (t) => {
+  if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
+  detached(["--name", "shell"], ...idle);
+  await logged("shell", "ready");
+  const script = 'echo ready; while read line; do echo "got-$line"; done';
+  const programs = () => vitrine("top", "shell").split("\n").filter((line) => line.includes("got-")).length;
+  for (const [flags, keys] of [
+    [[], "\x10\x11"],
+    [["--detach-keys", "ctrl-a,x"], "\x01x"],
+  ] as const) {
+    const before = programs();
+    const left = await onTerminal(
+      ["exec", "-it", ...flags, "shell", "sh", "-c", script],
+      [
+        ["ready", "one\n"],
+        ["got-one", keys],
+      ],
+    );
+    assert.equal(left.status, 0, left.text);
+    assert.equal(programs(), before + 1, "it still runs");
+  }
+  // A terminal's ctrl-p ctrl-q: in raw mode they reach the program.
+  const raw = "stty raw -echo; echo ready; dd bs=1 count=2 2>/dev/null | od -An -tx1; stty sane; exit 6";
+  const kept = await onTerminal(
+    ["exec", "-it", "--detach-keys", "", "shell", "sh", "-c", raw],
+    [["ready", "\x10\x11"]],
+  );
+  assert.equal(kept.status, 6, kept.text);
+  assert.match(kept.text, /10 11/);
+  assert.match(world.run(["exec", "--detach-keys", "nonsense", "shell", "true"]).stderr, /--detach-keys/);
+  const id = vitrine("inspect", "-f", "{{.Id}}", "shell");
+  vitrine("rm", "-f", "shell");
+  assert.ok(!fs.existsSync(path.join(world.runroot, "containers", id)), "those that were left went with it");
+});
+
+test("exec --cidfile: in the container whose id is in a file", () => {
+  const file = path.join(world.directory, "cid");
+  detached(["--name", "filed", "--cidfile", file], ...idle);
+  assert.equal(vitrine("exec", "--cidfile", file, "echo", "here"), "here");
+  assert.equal(world.run(["exec", "--cidfile", `${file}.none`, "true"]).status, 125);
+  vitrine("rm", "-f", "filed");
+});
+
 test("nothing that we hold open reaches the container", {
   skip: !isRoot && "descriptors of others",
 }, async () => {

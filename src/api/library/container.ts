@@ -117,6 +117,7 @@ export class Container {
         interactive: input,
         tty,
         detach: false,
+        detachKeys: new Uint8Array(),
         environment: Object.entries(env).flatMap(([name, value]) =>
           parseEnvironment("--env", `${name}=${value}`, {}),
         ),

@@ -1,7 +1,8 @@
 import { isTerminal, ofContainer, VitrineError } from "../../base/mod.ts";
-import { findContainer, parseEnvironment, prepareExec, readEnvironmentFile } from "../../engine/mod.ts";
+import { findContainer, parseDetachKeys, parseEnvironment, prepareExec, readEnvironmentFile } from "../../engine/mod.ts";
 import { becomeHelper } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
+import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { runDeps } from "../run-deps.ts";
@@ -11,12 +12,13 @@ export const command = defineCommand({
   description: `Runs a further command in a container that runs. The exit status is the command's; 125 when vitrine itself
     fails, 126 when the command cannot be run, 127 when it is not there.`,
   options: {
+    cidfile: { ...choiceOptions.cidfile, type: "string", help: "in the container whose id is in this file" },
     detach: { type: "boolean", short: "d", help: "return when it runs" },
     "detach-keys": {
       type: "string",
       value: "KEYS",
-      hidden: true,
-      help: "ignored: exec is not detached from",
+      default: "ctrl-p,ctrl-q",
+      help: "what is typed on a terminal to leave the program running",
     },
     env: { type: "strings", short: "e", value: "NAME[=VALUE]", help: "set an environment variable" },
     "env-file": {
@@ -27,6 +29,7 @@ export const command = defineCommand({
     },
     interactive: { type: "boolean", short: "i", help: "pass stdin on" },
     latest: { type: "boolean", short: "l", help: "in the newest container" },
+    "no-session": { type: "boolean", hidden: true, help: "ignored: there is no session to record" },
     privileged: { type: "boolean", help: "all capabilities, no seccomp" },
     tty: { type: "boolean", short: "t", help: "give the program a terminal" },
     user: {
@@ -51,9 +54,14 @@ export const command = defineCommand({
   stopAtFirstPositional: true,
   examples: [{ command: "vitrine exec -it web sh", does: "a shell beside what runs there" }],
   async run({ options, positionals, context }) {
-    const words = options.latest
-      ? [...chosenNames(context, [], { latest: true }), ...positionals]
-      : positionals;
+    const { latest, cidfile } = options;
+    const words =
+      latest || cidfile !== undefined
+        ? [
+            ...chosenNames(context, [], { latest, ...(cidfile === undefined ? {} : { cidfile: [cidfile] }) }),
+            ...positionals,
+          ]
+        : positionals;
     const [name = "", ...args] = words;
     if (args.length === 0) {
       throw new VitrineError("invalid", "there is no command to run", {
@@ -69,6 +77,7 @@ export const command = defineCommand({
         hint: "leave -t out where stdin is a pipe or a file",
       });
     }
+    const detachKeys = parseDetachKeys(options["detach-keys"]);
     await sweep(context, 8);
     // Of its record only what is the same for each like it decides anything here (docs/launch-record.md).
     const container = ofContainer(() => findContainer(context.paths(), name));
@@ -79,6 +88,7 @@ export const command = defineCommand({
         interactive: options.interactive,
         tty: options.tty,
         detach: options.detach,
+        detachKeys,
         environment: [
           ...options["env-file"].flatMap((file) => readEnvironmentFile(file, context.environment)),
           ...options.env.flatMap((text) => parseEnvironment("--env", text, context.environment)),
