@@ -157,7 +157,8 @@ static int relay(struct session *s, int fd, size_t size) {
 static int read_message(struct session *s) {
   const struct front *front = s->front;
   ssize_t got = recv(front->socket, s->message, 1 + CLIENT_BYTES, 0);
-  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return -1;
+  /* The monitor ended without taking all that was typed: the kernel says so once, before what the monitor said last. */
+  if (got < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNRESET)) return -1;
   if (got <= 0) {
     make_sane(s);
     complain("vitrine: the container's monitor is gone");

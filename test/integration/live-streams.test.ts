@@ -188,6 +188,31 @@ test("all who attach see the same", async () => {
   vitrine("rm", "both");
 });
 
+test("a program that ends without reading its input: its last words and its status arrive all the same", async () => {
+  const script = "stty raw -echo; echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo last; exit 4";
+  detached(["-it", "--name", "deaf"], "sh", "-c", script);
+  await logged("deaf", "ready");
+  const file = path.join(world.directory, "typed");
+  // More than the terminal and the monitor's buffer take: the rest waits in the socket.
+  const size = 192 << 10;
+  fs.writeFileSync(file, "x".repeat(size));
+  const input = fs.openSync(file, "r");
+  const client = spawn(program, ["attach", "deaf"], { env: world.env, stdio: [input, "pipe", "inherit"] });
+  fs.closeSync(input);
+  let text = "";
+  client.stdout?.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const ended = new Promise<number | null>((resolve) => client.on("close", resolve));
+  const sent = () =>
+    Number(/pos:\s+(\d+)/.exec(fs.readFileSync(`/proc/${client.pid}/fdinfo/0`, "utf8"))?.[1]);
+  await until(() => (sent() === size ? true : undefined), "all the input to be sent");
+  client.kill("SIGSTOP");
+  vitrine("exec", "deaf", "touch", "/go");
+  assert.equal(vitrine("wait", "deaf"), "4");
+  client.kill("SIGCONT");
+  assert.deepEqual([await ended, text], [4, "last\n"]);
+  vitrine("rm", "deaf");
+});
+
 test("stdin of a container that was created for the foreground ends with ours", () => {
   vitrine("create", "-i", "--name", "count", "probe", "wc", "-c");
   assert.equal(world.run(["start", "-ai", "count"], { input: "12345" }).stdout.trim(), "5");
@@ -296,7 +321,10 @@ test("exec -it can be left, and its program goes on; --detach-keys '' leaves all
   detached(["--name", "shell"], ...idle);
   await logged("shell", "ready");
   const script = 'echo ready; while read line; do echo "got-$line"; done';
-  const programs = () => vitrine("top", "shell").split("\n").filter((line) => line.includes("got-")).length;
+  const programs = () =>
+    vitrine("top", "shell")
+      .split("\n")
+      .filter((line) => line.includes("got-")).length;
   for (const [flags, keys] of [
     [[], "\x10\x11"],
     [["--detach-keys", "ctrl-a,x"], "\x01x"],

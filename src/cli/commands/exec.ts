@@ -1,5 +1,11 @@
 import { isTerminal, ofContainer, VitrineError } from "../../base/mod.ts";
-import { findContainer, parseDetachKeys, parseEnvironment, prepareExec, readEnvironmentFile } from "../../engine/mod.ts";
+import {
+  findContainer,
+  parseDetachKeys,
+  parseEnvironment,
+  prepareExec,
+  readEnvironmentFile,
+} from "../../engine/mod.ts";
 import { becomeHelper } from "../../kernel/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { choiceOptions } from "../containers/choice-options.ts";
