@@ -89,7 +89,7 @@ helper-test: build/helper-test build/inflate-test build/launch-test
 	@VITRINE_FUZZ_SECONDS=5 $(if $(FUZZ_SEED),VITRINE_FUZZ_SEED=$(FUZZ_SEED)) node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
 
 # What inflates, beside zlib: test/fuzz/inflate.ts.
-INFLATE_SOURCES := native/inflate.c native/crc32.c native/sha256.c
+INFLATE_SOURCES := native/inflate.c native/inflate_codes.c native/inflate_block.c native/crc32.c native/sha256.c
 build/inflate-test: native/test/inflate.c $(INFLATE_SOURCES) $(HELPER_HEADERS) native/build.mk
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/inflate.c $(INFLATE_SOURCES)

@@ -25,13 +25,17 @@ function plainBytes(): Buffer {
   const size = random(4) === 0 ? random(300_000) : random(3000);
   const bytes = Buffer.alloc(size);
   const symbols = 1 + random(random(2) === 0 ? 4 : 256);
+  // Each half as frequent as the one before: codes as long as they can be.
+  const skewed = random(4) === 0;
+  const symbol = () =>
+    skewed ? Math.floor(-Math.log2(random(2 ** 30) / 2 ** 30 + 2 ** -30) * 4) : random(symbols);
   for (let at = 0; at < size; ) {
     const run = Math.min(size - at, 1 + random(600));
     const distance = 1 + random(random(3) === 0 ? 40_000 : 20);
     if (at >= distance && random(2) === 0) {
       for (let i = 0; i < run; i++) bytes[at + i] = bytes[at + i - distance]!;
     } else {
-      for (let i = 0; i < run; i++) bytes[at + i] = random(symbols);
+      for (let i = 0; i < run; i++) bytes[at + i] = symbol();
     }
     at += run;
   }
