@@ -304,6 +304,15 @@ describe("the policy", () => {
     }));
 });
 
+it("says why it cannot listen", async () => {
+  await using taken = await startRegistry();
+  await assert.rejects(startRegistry({ port: taken.port }), {
+    code: "address-in-use",
+    message: `cannot listen on ${taken.address}: something else listens there`,
+  });
+  await assert.rejects(startRegistry({ host: "absent.invalid" }), { code: "address-unusable" });
+});
+
 describe("collectGarbage", () => {
   const grace = { graceMilliseconds: hour };
   /** A registry with a clock of its own. */

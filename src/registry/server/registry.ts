@@ -1,8 +1,9 @@
 /** The server: options → a listening registry that stops gracefully. */
 
+import { lookup } from "node:dns/promises";
 import * as fs from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, isIP, type Socket } from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
 import { limits, VitrineError } from "../../base/mod.ts";
@@ -309,20 +310,33 @@ function refuseMalformed(error: Error, socket: Socket): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
-function listen(server: Server, options: RegistryOptions): Promise<void> {
+async function listen(server: Server, options: RegistryOptions): Promise<void> {
   const { host = "127.0.0.1", port = 0 } = options;
-  return new Promise((resolve, reject) => {
+  const place = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  // bun says anything but this of a name that does not exist.
+  const unknown = isIP(host) === 0 ? await lookup(host).then(() => undefined, failureOf) : undefined;
+  await new Promise<void>((resolve, reject) => {
     const refused = (cause: Error & { readonly code?: string }): void => {
       const taken = cause.code === "EADDRINUSE";
       reject(
-        new VitrineError("unavailable", `cannot listen on ${host}:${port}: ${cause.message}`, {
-          code: taken ? "address-in-use" : "address-unusable",
-          operand: `${host}:${port}`,
-          hint: taken ? "choose another port with --addr" : "check --addr; ports below 1024 need privileges",
-          cause,
-        }),
+        new VitrineError(
+          "unavailable",
+          `cannot listen on ${place}: ${listenFailures[cause.code ?? ""] ?? cause.message}`,
+          {
+            code: taken ? "address-in-use" : "address-unusable",
+            operand: place,
+            hint: taken
+              ? "choose another port with --addr"
+              : "check --addr; ports below 1024 need privileges",
+            cause,
+          },
+        ),
       );
     };
+    if (unknown !== undefined) {
+      refused(unknown);
+      return;
+    }
     server.once("error", refused);
     server.listen({ host, port, backlog: 1024 }, () => {
       server.off("error", refused);
@@ -330,3 +344,16 @@ function listen(server: Server, options: RegistryOptions): Promise<void> {
     });
   });
 }
+
+function failureOf(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+/** The runtimes have words of their own. */
+const listenFailures: Readonly<Record<string, string>> = {
+  EADDRINUSE: "something else listens there",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "permission denied",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the name cannot be looked up now",
+};
