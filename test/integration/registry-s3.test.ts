@@ -18,8 +18,9 @@ import {
 } from "../../src/registry/mod.ts";
 import { storageSuite } from "../../src/registry/server/storage/suite.ts";
 import { TestClient } from "../../src/registry/server/testing.ts";
+import { serve } from "../support/served.ts";
 import { startSwift, swiftPrograms } from "../support/swift.ts";
-import { cannotRun, findProgram } from "./support.ts";
+import { cannotRun, findProgram, makeWorld } from "./support.ts";
 
 const named = process.env["S3_ENDPOINT"];
 const missing = swiftPrograms.filter((name) => findProgram(name) === undefined);
@@ -98,6 +99,35 @@ if (named === undefined && missing.length > 0) {
       assert.deepEqual([report.links, report.blobs], [1, 1]);
       assert.deepEqual((await checkStorage(storage)).problems, []);
       assert.equal((await client.get("/v2/a/b/manifests/1")).status, 200);
+    });
+    it("is served, checked and collected by the command", async () => {
+      prefixes += 1;
+      await using world = makeWorld("s3");
+      const config = path.join(world.directory, "registry.json");
+      const { prefix } = options();
+      fs.writeFileSync(config, JSON.stringify({ s3: { endpoint, bucket, prefix: `/${prefix}/` } }));
+      Object.assign(world.env, {
+        AWS_ACCESS_KEY_ID: credentials.accessKey,
+        AWS_SECRET_ACCESS_KEY: credentials.secretKey,
+      });
+      {
+        await using registry = await serve(world, ["--config", config]);
+        const client = new TestClient(`http://${registry.address}`);
+        await client.pushImage("a/b", "1");
+        await client.pushBlob("a/b", "nobody names it");
+      }
+      const checked = world.run(["registry", "check", "--config", config]);
+      assert.equal(
+        checked.stdout,
+        "1 repositories, 1 tags, 1 manifests, 4 blobs, 528B: clean\n",
+        checked.stderr,
+      );
+      const collected = world.run(["registry", "gc", "--config", config, "--grace-hours", "0"]);
+      assert.match(collected.stdout, /^0 tags, 0 manifests, 1 unused blobs of repositories; 1 blobs freed/);
+      const refused = world.run(["registry", "check", "--config", config], {
+        env: { AWS_ACCESS_KEY_ID: undefined },
+      });
+      assert.match(refused.stderr, /AWS_ACCESS_KEY_ID/);
     });
     it("says what is wrong with bucket and address", async () => {
       await assert.rejects(openS3Storage({ ...options(), bucket: "absent" }), { code: "s3-failed" });

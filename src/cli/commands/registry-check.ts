@@ -1,9 +1,9 @@
 import { printable } from "../../base/mod.ts";
-import { checkStorage, openFilesystemStorage } from "../../registry/mod.ts";
+import { checkStorage } from "../../registry/mod.ts";
 import { humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { existingRegistryRoot } from "./registry-serve.ts";
+import { openStorage, readConfig } from "./registry-serve.ts";
 
 export const command = defineCommand({
   description: `Checks that a registry's storage is whole: every blob is what its digest says, and every tag, manifest and blob of a
@@ -17,6 +17,12 @@ something is damaged.`,
       help: "the registry's directory",
       completion: "directory",
     },
+    config: {
+      type: "string",
+      value: "FILE",
+      help: "the registry's file, where it keeps content in an object store",
+      completion: "file",
+    },
     quick: { type: "boolean", help: "compare sizes only, do not read the blobs" },
     format: {
       type: "string",
@@ -27,9 +33,12 @@ something is damaged.`,
     },
   },
   positionals: [],
-  examples: [{ command: "vitrine registry check --root /srv/registry", does: "read and verify everything" }],
+  examples: [
+    { command: "vitrine registry check --root /srv/registry", does: "read and verify everything" },
+    { command: "vitrine registry check --config registry.yaml", does: "the same of an object store" },
+  ],
   async run({ options, context }) {
-    await using storage = await openFilesystemStorage(existingRegistryRoot(context, options.root));
+    await using storage = await openStorage(context, options.root, await readConfig(options.config));
     const report = await checkStorage(storage, { deep: !options.quick });
     if (options.format === "json") {
       context.out(`${jsonText(report, 2)}\n`);

@@ -1,15 +1,8 @@
-import * as fs from "node:fs";
 import { printable } from "../../base/mod.ts";
-import {
-  collectGarbage,
-  openFilesystemStorage,
-  Policy,
-  parseServeConfig,
-  Repositories,
-} from "../../registry/mod.ts";
+import { collectGarbage, Policy, Repositories } from "../../registry/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { describeCollection, existingRegistryRoot } from "./registry-serve.ts";
+import { describeCollection, openStorage, readConfig } from "./registry-serve.ts";
 
 const hourMilliseconds = 3600 * 1000;
 
@@ -24,7 +17,12 @@ one that runs does the same by itself every day, and at SIGUSR2.`,
       help: "the registry's directory",
       completion: "directory",
     },
-    config: { type: "string", value: "FILE", help: "the retention rules", completion: "file" },
+    config: {
+      type: "string",
+      value: "FILE",
+      help: "the registry's file: retention rules, the object store",
+      completion: "file",
+    },
     "grace-hours": { type: "number", default: 24, help: "leave what is younger" },
     "dry-run": { type: "boolean", help: "only tell what would go" },
     format: {
@@ -38,18 +36,15 @@ one that runs does the same by itself every day, and at SIGUSR2.`,
   positionals: [],
   examples: [{ command: "vitrine registry gc --dry-run", does: "tell what would be removed" }],
   async run({ options, context }) {
-    const config =
-      options.config === undefined
-        ? {}
-        : await parseServeConfig(fs.readFileSync(options.config, "utf8"), options.config);
-    await using storage = await openFilesystemStorage(
-      existingRegistryRoot(context, options.root ?? config.root),
-    );
+    const config = await readConfig(options.config);
+    await using storage = await openStorage(context, options.root, config);
     const repositories = new Repositories(storage);
-    storage.serveIndex({
-      repositories: () => repositories.names(),
-      descriptors: (name) => repositories.tagDescriptors(name),
-    });
+    if ("serveIndex" in storage) {
+      storage.serveIndex({
+        repositories: () => repositories.names(),
+        descriptors: (name) => repositories.tagDescriptors(name),
+      });
+    }
     const report = await collectGarbage({
       repositories,
       policy: new Policy(config),

@@ -1,8 +1,14 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { printable, VitrineError } from "../../base/mod.ts";
-import type { CollectReport, ServeConfig } from "../../registry/mod.ts";
-import { parseServeConfig, serveRegistry } from "../../registry/mod.ts";
+import { printable, quoted, VitrineError } from "../../base/mod.ts";
+import type { CollectReport, FilesystemStorage, RegistryStorage, ServeConfig } from "../../registry/mod.ts";
+import {
+  isUpstreamUrl,
+  openConfiguredS3,
+  openFilesystemStorage,
+  parseServeConfig,
+  serveRegistry,
+} from "../../registry/mod.ts";
 import { humanSize } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -74,7 +80,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
     { command: "vitrine registry serve --store", does: "the images of 'vitrine images', for others to pull" },
   ],
   async run({ options, context }) {
-    const file = options.config === undefined ? {} : await readConfig(options.config);
+    const file = await readConfig(options.config);
     const config: ServeConfig = {
       ...file,
       ...(options.addr !== undefined && { addr: options.addr }),
@@ -129,10 +135,6 @@ async function ownStore(context: Context, config: ServeConfig, root: string | un
   return { directory: path.join(store.root, "oci"), temporaryDirectory: store.temporaryDirectory() };
 }
 
-async function readConfig(file: string): Promise<ServeConfig> {
-  return parseServeConfig(fs.readFileSync(file, "utf8"), file);
-}
-
 /** ROOT/registry, unless it was named. */
 export function registryRoot(context: Context, named: string | undefined): string {
   if (named !== undefined) return path.resolve(named);
@@ -140,15 +142,32 @@ export function registryRoot(context: Context, named: string | undefined): strin
   return path.join(root, "registry");
 }
 
-/** For those who look at what is there: nothing is made. Error: `registry-not-found`. */
-export function existingRegistryRoot(context: Context, named: string | undefined): string {
+/** For those who look at what is there: nothing is made. Error: `registry-not-found`; the system's where one may not look. */
+function existingRegistryRoot(context: Context, named: string | undefined): string {
   const root = registryRoot(context, named);
-  if (fs.existsSync(path.join(root, "oci-layout"))) return root;
+  if (fs.statSync(path.join(root, "oci-layout"), { throwIfNoEntry: false }) !== undefined) return root;
   throw new VitrineError("not-found", `there is no registry in ${printable(root)}`, {
     code: "registry-not-found",
     operand: root,
     hint: "name its directory with --root DIR, as 'vitrine registry serve' has it",
   });
+}
+
+/** The storage of a registry that does not run: its directory, or the object store of its config. */
+export async function openStorage(
+  context: Context,
+  named: string | undefined,
+  config: ServeConfig,
+): Promise<FilesystemStorage | RegistryStorage> {
+  const root = named ?? config.root;
+  if (config.s3 === undefined) return openFilesystemStorage(existingRegistryRoot(context, root));
+  const credentials = s3Credentials(context.environment);
+  return openConfiguredS3(config.s3, credentials, registryRoot(context, root));
+}
+
+/** The file of --config; nothing without. */
+export async function readConfig(file: string | undefined): Promise<ServeConfig> {
+  return file === undefined ? {} : parseServeConfig(fs.readFileSync(file, "utf8"), file);
 }
 
 /** The names that every tool for S3 reads. */
@@ -168,12 +187,16 @@ function tlsOf(certificate: string | undefined, key: string | undefined): Pick<S
 }
 
 function checkUrl(text: string): string {
-  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text;
-  throw new VitrineError("invalid", `--mirror: ${JSON.stringify(text)} is not an http or https URL`, {
-    code: "flag-invalid",
-    operand: "--mirror",
-    hint: "for example --mirror https://registry-1.docker.io",
-  });
+  if (isUpstreamUrl(text)) return text;
+  throw new VitrineError(
+    "invalid",
+    `--mirror: ${text.includes("@") ? "this" : quoted(text)} is not the http or https URL of a registry`,
+    {
+      code: "flag-invalid",
+      operand: "--mirror",
+      hint: "for example --mirror https://registry-1.docker.io; a user and a password go into the file of --config",
+    },
+  );
 }
 
 function authOf(values: readonly string[]): NonNullable<ServeConfig["auth"]> {

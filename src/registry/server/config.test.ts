@@ -45,6 +45,9 @@ mirror: {url: "https://registry-1.docker.io", tagSeconds: 30}
       ],
       ["webhooks: [{url: 'file:///etc/passwd'}]", "/webhooks/0/url"],
       ["mirror: {url: nowhere}", "/mirror/url"],
+      ["mirror: {url: 'https://host/path'}", "/mirror/url"],
+      ["mirror: {url: 'https://user:secret@host'}", "/mirror/url"],
+      ["s3: {endpoint: 'http://h', bucket: b, prefix: 'a//b'}", "/s3/prefix"],
       ["rules: [{repositories: a, quotaBytes: -1}]", "/rules/0/quotaBytes"],
       ["[]", ""],
     ]) {
@@ -56,6 +59,17 @@ mirror: {url: "https://registry-1.docker.io", tagSeconds: 30}
     }
     await assert.rejects(parseServeConfig("a: [", "f"), { code: "registry-config-invalid" });
   });
+});
+
+it("a prefix in the bucket may have slashes around it", async () => {
+  for (const prefix of ["a/b", "/a/b/", "a/b/"]) {
+    const { s3 } = await parseServeConfig(`s3: {endpoint: "http://h", bucket: b, prefix: "${prefix}"}`, "f");
+    assert.equal(s3?.prefix, "a/b");
+  }
+  assert.equal(
+    (await parseServeConfig('s3: {endpoint: "http://h", bucket: b, prefix: "/"}', "f")).s3?.prefix,
+    "",
+  );
 });
 
 describe("parseAddress", () => {

@@ -105,7 +105,7 @@ function readConfig(root: Field): ServeConfig {
     page: flag,
     mirror: maybe((field) =>
       object<NonNullable<ServeConfig["mirror"]>>(field, {
-        url: readUrl,
+        url: readUpstream,
         user: maybe(text),
         passwordFile: maybe(text),
         tagSeconds: count,
@@ -116,7 +116,7 @@ function readConfig(root: Field): ServeConfig {
         endpoint: readUrl,
         bucket: text,
         region: maybe(text),
-        prefix: maybe(text),
+        prefix: maybe(readPrefix),
         pathStyle: flag,
         exclusive: flag,
       }),
@@ -178,6 +178,28 @@ function readWebhook(field: Field): Webhook {
       inner.array((event) => event.oneOf<RegistryEvent["type"]>(["push", "pull", "delete", "mount"])),
     ),
   });
+}
+
+/** Slashes around it change nothing. */
+function readPrefix(field: Field): string {
+  const prefix = field.filled().replace(/^\/+|\/+$/g, "");
+  const isKey = prefix.split("/").every((name) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name));
+  return prefix === "" || isKey ? prefix : field.fail("may hold letters, digits, '.', '_', '-' and '/'");
+}
+
+/** An upstream: its API is at the root, and its password does not stand in the URL. */
+function readUpstream(field: Field): string {
+  const url = readUrl(field);
+  return isUpstreamUrl(url)
+    ? url
+    : field.fail("must be https://HOST or https://HOST:PORT; 'user' and 'passwordFile' log in");
+}
+
+/** Whether a registry can be at this URL: no path, no query, no user. */
+export function isUpstreamUrl(text: string): boolean {
+  if (!/^https?:\/\/[^\s/]/.test(text) || !URL.canParse(text)) return false;
+  const { pathname, search, hash, username, password } = new URL(text);
+  return pathname === "/" && search === "" && hash === "" && username === "" && password === "";
 }
 
 function readUrl(field: Field): string {

@@ -104,6 +104,9 @@ async function readKeyPair(files: {
       throw new VitrineError("invalid", `${file} holds no ${what} that can be read (PEM)`, {
         code: `tls-${what}-invalid`,
         operand: file,
+        hint: /ENCRYPTED/.test(what === "key" ? key : "")
+          ? `it has a passphrase; write it without: openssl pkey -in ${file} -out KEY`
+          : `look at it: openssl ${what === "key" ? "pkey -noout" : "x509 -noout -subject"} -in ${file}`,
         cause,
       });
     }
@@ -129,7 +132,15 @@ async function openStorage(options: ServeOptions): Promise<RegistryStorage | und
     const { openLayoutStorage } = await import("./storage/layout.ts");
     return openLayoutStorage(layout.directory, layout.temporaryDirectory);
   }
-  if (s3 === undefined) return undefined;
+  return s3 && openConfiguredS3(s3, credentials, options.root);
+}
+
+/** The object store of a config; uploads under way are kept in `root`. Errors: `s3-credentials-missing`; those of `openS3Storage`. */
+export async function openConfiguredS3(
+  s3: NonNullable<ServeConfig["s3"]>,
+  credentials: S3Credentials | undefined,
+  root: string,
+): Promise<RegistryStorage> {
   if (credentials === undefined) {
     throw new VitrineError("invalid", "the object store's credentials are missing", {
       code: "s3-credentials-missing",
@@ -137,9 +148,9 @@ async function openStorage(options: ServeOptions): Promise<RegistryStorage | und
       hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     });
   }
-  makePrivateDirectory(options.root);
+  makePrivateDirectory(root);
   const { openS3Storage } = await import("./storage/s3/storage.ts");
-  return openS3Storage({ ...s3, credentials, uploadDirectory: path.join(options.root, "uploads") });
+  return openS3Storage({ ...s3, credentials, uploadDirectory: path.join(root, "uploads") });
 }
 
 function collector(registry: Registry, options: ServeOptions): () => Promise<CollectReport> {

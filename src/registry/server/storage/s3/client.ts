@@ -283,7 +283,11 @@ function failure(answer: http.IncomingMessage, key: string, body?: Uint8Array): 
     {
       code: denied ? "s3-denied" : "s3-failed",
       operand: key,
-      hint: denied ? "check the credentials, the region and the bucket's policy" : undefined,
+      hint: denied
+        ? "check the credentials, the region and the bucket's policy"
+        : code === "NoSuchBucket"
+          ? "make the bucket first"
+          : undefined,
     },
   );
 }
