@@ -158,6 +158,8 @@ export const loadVolumeArchives = () => import("./volumes/archive.ts");
 
 /** The files of containers, for the commands that need them: cp, diff, export, commit. */
 export const loadFiles = () => import("./files/files.ts");
+/** What `top` tells of processes. */
+export const loadDescriptors = () => import("./containers/descriptors.ts");
 export { policyText } from "./supervision.ts";
 
 /** For `system check`. */

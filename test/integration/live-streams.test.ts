@@ -258,6 +258,37 @@ async function onTerminal(args: readonly string[], typed: readonly (readonly [st
   return { status: await ended, text };
 }
 
+test("top with podman's descriptors: ids and names as the container has them, and the host's", async () => {
+  detached(["--name", "told", "-u", "user", "--cap-drop", "all"], ...idle);
+  await logged("told", "ready");
+  const rows = (...words: readonly string[]) =>
+    vitrine("top", ...words)
+      .split("\n")
+      .map((line) => line.trim().split(/\s{2,}/));
+  const pid = vitrine("inspect", "-f", "{{.State.Pid}}", "told");
+  const outside = fs.statSync(`/proc/${pid}`).uid;
+  assert.deepEqual(rows("told", "pid", "hpid", "ppid", "user", "uid", "group")[1], [
+    "1",
+    pid,
+    "0",
+    "user",
+    "1000",
+    "user",
+  ]);
+  assert.deepEqual(rows("-l", "pid,huid", "%c", "capeff", "capbnd", "seccomp", "tty")[1], [
+    "1",
+    String(outside),
+    "sh",
+    "none",
+    "none",
+    "filter",
+    "?",
+  ]);
+  assert.deepEqual(rows("told", "pcpu", "etime", "vsz")[0], ["%CPU", "ELAPSED", "VSZ"]);
+  assert.match(vitrine("top", "told"), /^UID +PID +PPID/);
+  vitrine("rm", "-f", "told");
+});
+
 test("a terminal in the background: size, detach keys, and back again", async (t) => {
   if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
   const script =
