@@ -83,7 +83,7 @@ export interface CgroupPlan {
   readonly directories: readonly string[];
   /** Those, and on v1 the ones that `pause` or `update` may make later. */
   readonly removals: readonly string[];
-  /** v1: the directory of the v2 tree beside it, where init is born: moving there later costs 10 ms. */
+  /** The directory of a v2 tree that init is born in: moving there later waits for an RCU grace period, some 10 ms. */
   readonly born?: string;
   /** Parents to be given values (v1 cpuset) or controllers (v2) once they exist. */
   readonly prepare: readonly CgroupWrite[];
@@ -92,19 +92,38 @@ export interface CgroupPlan {
   readonly deviceProgram?: Uint8Array;
 }
 
-/** Monitor, before clone. */
-export function bearInCgroup(draft: Draft, { born }: CgroupPlan): void {
-  if (born !== undefined) {
-    makeDirectory(draft, born);
-    draft.monitor({ op: "cloneInto", path: { base: "host", path: born } }, pathReason);
+/** Monitor, before clone: what init is born in. On v2 that is its cgroup, with all limits. */
+export function bearInCgroup(draft: Draft, plan: CgroupPlan): void {
+  const { born } = plan;
+  if (born === undefined) {
+    return;
   }
+  if (isBornInAll(plan)) {
+    makeAndLimit(draft, plan);
+  } else {
+    makeDirectory(draft, born);
+  }
+  draft.monitor({ op: "cloneInto", path: { base: "host", path: born } }, pathReason);
+}
+
+/** Beside v1 the v2 tree is one more. */
+function isBornInAll({ born, directories }: CgroupPlan): boolean {
+  return born !== undefined && directories.includes(born);
 }
 
 /** Monitor, while init mounts: makes the cgroup, limits it, puts init into it (or lets it, in `enterCgroup`). */
 export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
-  if (plan.directories.length === 0) {
+  if (plan.directories.length === 0 || isBornInAll(plan)) {
     return;
   }
+  makeAndLimit(draft, plan);
+  const inScope = draft.input.container.cgroup.mode === "v2" && scopeOf(draft) !== undefined;
+  if (!movesItself(draft) && !inScope) {
+    attach(plan, (op) => draft.monitor(op, pathReason));
+  }
+}
+
+function makeAndLimit(draft: Draft, plan: CgroupPlan): void {
   const made: string[] = [];
   startScope(draft);
   vacate(draft, plan);
@@ -122,10 +141,6 @@ export function arrangeCgroup(draft: Draft, plan: CgroupPlan): void {
   }
   writeAll(draft, plan.writes);
   enforceDevices(draft, plan);
-  const inScope = draft.input.container.cgroup.mode === "v2" && scopeOf(draft) !== undefined;
-  if (!movesItself(draft) && !inScope) {
-    attach(plan, (op) => draft.monitor(op, pathReason));
-  }
 }
 
 function scopeOf({ input }: Draft): ScopePlacement | undefined {
@@ -219,7 +234,7 @@ export function enterCgroup(draft: Draft, plan: CgroupPlan): void {
   if (!draft.takeCgroupWait()) {
     return;
   }
-  if (plan.directories.length > 0) {
+  if (plan.directories.length > 0 && !isBornInAll(plan)) {
     draft.barrier({ pointer: "/linux/cgroupsPath", section });
     if (movesItself(draft)) {
       attach(plan, (op) => draft.init(op, pathReason));
@@ -321,8 +336,7 @@ function planV1(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v1" }):
     }
   }
   const unified = unifiedBeside(draft, cgroup);
-  const bornThere =
-    unified !== undefined && draft.namespace("user")?.path === undefined && knowsCloneInto(host);
+  const bornThere = unified !== undefined && mayBeBorn(draft);
   if (unified !== undefined && !bornThere) directories.push(unified);
   const cpusetRoot = hierarchyOf(host, "cpuset")?.mountPoint;
   const cpuset = cpusetRoot === undefined ? undefined : cpusetRoot + cgroup.path;
@@ -348,19 +362,24 @@ function unifiedBeside(
   return there ? unified.mountPoint + path : undefined;
 }
 
-/** Of the directories that a further process of a container is to be in: that of a v2 tree beside v1 it is born in. */
+/** Of the directories that a further process of a container is to be in: that of a v2 tree it is born in. */
 export function bornAmong(
   directories: readonly string[],
   host: HostFacts,
 ): { readonly cgroups: readonly string[]; readonly born?: string } {
-  const { mode, unified } = host.cgroup;
+  const { unified } = host.cgroup;
   const born =
-    mode !== "v2" && unified !== undefined && knowsCloneInto(host)
+    unified !== undefined && knowsCloneInto(host)
       ? directories.find((directory) => directory.startsWith(`${unified.mountPoint}/`))
       : undefined;
   return born === undefined
     ? { cgroups: directories }
     : { cgroups: directories.filter((directory) => directory !== born), born };
+}
+
+/** Whoever starts init from within another user namespace may not write to a cgroup of the host. */
+function mayBeBorn(draft: Draft): boolean {
+  return draft.namespace("user")?.path === undefined && knowsCloneInto(draft.input.host);
 }
 
 /** CLONE_INTO_CGROUP: Linux 5.7. */
@@ -408,8 +427,11 @@ function planV2(draft: Draft, cgroup: CgroupDecision & { readonly mode: "v2" }):
     }
   }
   const rules = hasDeviceProgram(draft) ? rulesOf(draft) : "allow-all";
+  // systemd moves init into its scope.
+  const bornThere = cgroup.scope === undefined && mayBeBorn(draft);
   return {
     directories: [directory],
+    ...(bornThere ? { born: directory } : {}),
     removals: [directory],
     writes,
     prepare: enableControllers(cgroup, [...controllers.keys()], available),

@@ -27,7 +27,8 @@ export function compileRestore(wanted: RestorePlanInput): Plan {
   // criu makes the container's namespaces; itself it needs a mount namespace to mount the root in.
   const config = { ...input.config, linux: { ...linux, namespaces: [{ type: "mount" as const }] } };
   const draft = new Draft({ ...input, config });
-  const cgroup = planCgroup(draft);
+  // criu enters it once the root is mounted.
+  const { born: _born, ...cgroup } = planCgroup(draft);
   const host = (path: string) => ({ base: "host", path }) as const;
 
   explainFailures(draft);
