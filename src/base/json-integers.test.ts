@@ -18,3 +18,15 @@ test("integers beyond 2^53 are exact where asked for", () => {
 test("integers are doubles otherwise", () => {
   assert.deepEqual(parseJson(bytes, { maxBytes: 1000 }), JSON.parse(text));
 });
+
+test("wherever in the text they stand, and however many digits they have", () => {
+  for (let before = 0; before < 40; before++) {
+    for (const digits of ["9007199254740993", "18446744073709551615"]) {
+      const padded = new TextEncoder().encode(`{${" ".repeat(before)}"a":${digits},"b":123456789012345}`);
+      assert.deepEqual(parseJson(padded, { maxBytes: 1000, exactIntegers: true }), {
+        a: BigInt(digits),
+        b: 123456789012345,
+      });
+    }
+  }
+});

@@ -146,3 +146,11 @@ test("text with sorted keys does not depend on insertion order", () => {
 test("a value without a JSON form is an error", () => {
   assert.throws(() => stringifyJson(undefined), hasCode("json-no-form"));
 });
+
+test("depth is counted, not brackets: what is wide may have many", () => {
+  for (const count of [1000, 5000]) {
+    const wide = `[${"[{}],".repeat(count)}[]]`;
+    assert.equal((parse(wide, 3) as unknown[]).length, count + 1);
+    assert.throws(() => parse(wide, 2), hasCode("json-too-deep"));
+  }
+});

@@ -20,19 +20,35 @@ export interface Complaint {
   readonly cause?: unknown;
 }
 
+const elementsMost = 65_536;
+
 export class Field {
   readonly document: DocumentKind;
-  readonly pointer: string;
   readonly value: unknown;
+  readonly #parent: Field | undefined;
+  readonly #name: string | number;
 
-  private constructor(document: DocumentKind, pointer: string, value: unknown) {
+  private constructor(
+    document: DocumentKind,
+    parent: Field | undefined,
+    name: string | number,
+    value: unknown,
+  ) {
     this.document = document;
-    this.pointer = pointer;
+    this.#parent = parent;
+    this.#name = name;
     this.value = value ?? undefined;
   }
 
   static root(document: DocumentKind, value: unknown): Field {
-    return new Field(document, "", value);
+    return new Field(document, undefined, "", value);
+  }
+
+  /** Put together when somebody asks, which only a complaint does: a start reads some hundred fields. */
+  get pointer(): string {
+    if (this.#parent === undefined) return "";
+    const name = typeof this.#name === "number" ? String(this.#name) : escapePointer(this.#name);
+    return `${this.#parent.pointer}/${name}`;
   }
 
   /** Throws: `problem` follows the pointer in the message, the pointer is the error's operand. */
@@ -58,7 +74,7 @@ export class Field {
   at(name: string): Field {
     const members = this.members();
     const value = Object.hasOwn(members, name) ? members[name] : undefined;
-    return new Field(this.document, `${this.pointer}/${escapePointer(name)}`, value);
+    return new Field(this.document, this, name, value);
   }
 
   /** `read(this)`, or undefined where the field is absent. */
@@ -94,6 +110,10 @@ export class Field {
 
   /** An integer of at most 53 bits between the bounds, inclusive. */
   integer(minimum: number, maximum: number): number {
+    const { value } = this;
+    if (Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum) {
+      return (value as number) + 0; // -0 is 0
+    }
     return Number(this.bigint(BigInt(minimum), BigInt(maximum)));
   }
 
@@ -125,12 +145,13 @@ export class Field {
 
   oneOf<T extends string>(allowed: readonly T[]): T {
     const text = this.text();
-    const found = allowed.find((candidate) => candidate === text);
-    return found ?? this.fail(`is ${quoted(text)}, must be one of ${allowed.join(", ")}`);
+    return allowed.includes(text as T)
+      ? (text as T)
+      : this.fail(`is ${quoted(text)}, must be one of ${allowed.join(", ")}`);
   }
 
   /** The elements, `null` ones included (which then read as absent). */
-  elements(most = 65_536): readonly Field[] {
+  elements(most = elementsMost): readonly Field[] {
     const { value } = this;
     if (!Array.isArray(value)) {
       return this.wrongType("an array");
@@ -139,7 +160,7 @@ export class Field {
       return this.fail(`has ${value.length} entries, at most ${most} are allowed`);
     }
     return value.map(
-      (element: unknown, index) => new Field(this.document, `${this.pointer}/${index}`, element),
+      (element: unknown, index) => new Field(this.document, this, index, element),
     );
   }
 
@@ -148,14 +169,30 @@ export class Field {
   }
 
   strings(): readonly string[] {
-    return this.array((element) => element.string());
+    return this.#plainStrings() ?? this.array((element) => element.string());
+  }
+
+  /** Of strings that are not empty. */
+  filledStrings(): readonly string[] {
+    const plain = this.#plainStrings();
+    return plain !== undefined && !plain.includes("") ? plain : this.array((element) => element.filled());
+  }
+
+  /** Without a field for each (a seccomp profile has four hundred); undefined: one of them has something to tell. */
+  #plainStrings(): readonly string[] | undefined {
+    const { value } = this;
+    if (!Array.isArray(value) || value.length > elementsMost) return undefined;
+    for (const element of value) {
+      if (typeof element !== "string" || element.includes("\0")) return undefined;
+    }
+    return [...(value as readonly string[])];
   }
 
   /** The members of an object, in their order. Keys are text of unknown origin. */
   entries(): readonly (readonly [string, Field])[] {
     return Object.entries(this.members()).map(([name, value]) => [
       name,
-      new Field(this.document, `${this.pointer}/${escapePointer(name)}`, value),
+      new Field(this.document, this, name, value),
     ]);
   }
 

@@ -34,7 +34,7 @@ function readMount(reader: ConfigReader, field: Field, namespaces: NamespaceSet)
     destination: field.at("destination").filled(),
     type: field.at("type").optional((type) => type.string()),
     source: field.at("source").optional((source) => source.string()),
-    options: field.at("options").optional((options) => options.array((option) => option.filled())),
+    options: field.at("options").optional((options) => options.filledStrings()),
     uidMappings: field.at("uidMappings").optional(idMappings),
     gidMappings: field.at("gidMappings").optional(idMappings),
   });

@@ -46,7 +46,7 @@ export function readSeccomp(field: Field): LinuxSeccomp {
 }
 
 function readSyscall(field: Field): SeccompSyscall {
-  const names = field.at("names").array((name) => name.filled());
+  const names = field.at("names").filledStrings();
   if (names.length === 0) {
     field.at("names").fail("must name at least one system call", complaint);
   }
