@@ -159,9 +159,7 @@ export class Field {
     if (value.length > most) {
       return this.fail(`has ${value.length} entries, at most ${most} are allowed`);
     }
-    return value.map(
-      (element: unknown, index) => new Field(this.document, this, index, element),
-    );
+    return value.map((element: unknown, index) => new Field(this.document, this, index, element));
   }
 
   array<T>(read: (element: Field) => T, most?: number): readonly T[] {
