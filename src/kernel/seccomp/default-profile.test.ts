@@ -6,10 +6,12 @@ import type { SeccompMachine } from "./abi.ts";
 import { ret } from "./actions.ts";
 import { compileSeccomp } from "./compile.ts";
 import { seccompFilter } from "./default-filter.ts";
+import { compiledFilters } from "./default-filters.gen.ts";
 import { compiledCapabilities, defaultProfile, neverAllowed } from "./default-profile.ts";
 import { parseProfile, resolveProfile } from "./docker-format.ts";
 import { runProgram, verifyProgram } from "./interpreter.ts";
 import type { ResolvedProfile } from "./profile.ts";
+import { profileDigest } from "./profile-digest.ts";
 import { type SyscallTable, syscallNumbers } from "./syscalls.ts";
 
 const EPERM = ret.errno | 1;
@@ -66,6 +68,8 @@ test("the compiled filters are the bytes that compiling gives", async () => {
       const compiled = compileSeccomp(profile, machine);
       assert.deepEqual(compiled.warnings, []);
       assert.deepEqual(await seccompFilter(profile, machine), compiled);
+      const known = compiledFilters[machine].map((one): string => one.profile);
+      assert.ok(known.includes(profileDigest(profile) ?? ""), "it is known: make generate");
       verifyProgram(compiled.program);
     }
   }
