@@ -17,9 +17,21 @@ bool launch_is_letter_or_digit(char byte) {
 
 static bool is_hex(char byte) { return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f'); }
 
-/* With a letter and a digit at least: no number is taken for one, and no word. */
+/* RFC 9562, as engines know a pod by. */
+static size_t uuid_length(const char *at, const char *end) {
+  static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  size_t length = sizeof shape - 1;
+  if ((size_t)(end - at) < length) return 0;
+  for (size_t i = 0; i < length; i++) {
+    if (shape[i] == 'x' ? !is_hex(at[i]) : at[i] != '-') return 0;
+  }
+  return at + length == end || !launch_is_letter_or_digit(at[length]) ? length : 0;
+}
+
+/* Of digits with a letter and a digit at least: no number is taken for them, and no word. */
 size_t launch_hex_length(const char *at, const char *end) {
-  size_t length = 0;
+  size_t length = uuid_length(at, end);
+  if (length > 0) return length;
   bool letter = false;
   bool digit = false;
   for (; at + length < end && is_hex(at[length]); length++) {

@@ -1,7 +1,7 @@
 /** Containers that have nothing in common but their kind, as engines make them: bundle, config.json, files and digits of their own. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, beforeEach, type TestContext, test } from "node:test";
@@ -71,7 +71,11 @@ function make(change: (config: Config, made: Made) => void = () => {}): Made {
   Object.assign(config, {
     root: { path: rootfs },
     hostname: id.slice(0, 12),
-    annotations: { "io.kubernetes.cri-o.Created": date, layer },
+    annotations: {
+      "io.kubernetes.cri-o.Created": date,
+      "io.kubernetes.cri.sandbox-uid": randomUUID(),
+      layer,
+    },
     mounts: [...(config.mounts ?? []), ...inTurn([bind("/etc/hosts"), bind("/etc/names")], 2)],
   });
   config.process = { ...config.process!, env: inTurn(env, 1) };

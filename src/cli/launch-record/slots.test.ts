@@ -148,12 +148,14 @@ test("digits and dates of a container's own file are captured, and no number or 
     template('{"a":"/layers/abcdef012345/x","b":"abcdef012345","c":"2026-01-02T03:04:05.1Z"}'),
     '{"a":"/layers/<new 3>/x","b":"<3>","c":"<new 4>"}',
   );
-  for (const plain of ["123456789012", "abcdefabcdef", "abc123", "xabcdef0123456", "2026-01-02"])
+  const uuid = "01234567-89ab-4def-8123-456789012345";
+  for (const plain of ["123456789012", "abcdefabcdef", "abc123", "xabcdef0123456", "2026-01-02", `x${uuid}`])
     assert.equal(template(plain), plain);
+  assert.equal(template(`"uid":"${uuid}","path":"/pods/${uuid}/x"`), '"uid":"<new 5>","path":"/pods/<5>/x"');
   assert.equal(finder.partsOf(Buffer.from("/abcdef012345")).map(shownPart).join(""), "/<3>");
   assert.deepEqual(
     finder.captures().map(({ kind }) => kind),
-    [1, 2, captureKinds.digits, captureKinds.digits, captureKinds.date],
+    [1, 2, captureKinds.digits, captureKinds.digits, captureKinds.date, captureKinds.digits],
   );
 });
 
