@@ -40,7 +40,10 @@ interface Database {
 
 function openDatabase(DatabaseSync: new (path: string) => Database, path: string): Database {
   try {
-    return new DatabaseSync(path);
+    const database = new DatabaseSync(path);
+    // Nothing is ever written; a journal beside the file would make the lock fail on a full disk, where it is needed to remove things.
+    database.exec("PRAGMA journal_mode = MEMORY");
+    return database;
   } catch (cause) {
     throw unusable(path, cause);
   }

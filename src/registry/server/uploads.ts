@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
+import { getSystemErrorName } from "node:util";
 import {
   type ByteStream,
   createHasher,
@@ -207,14 +208,16 @@ export class Upload {
 
   /**
    * Appends a stream. When the stream breaks, what came of it stays: the client may go on from there. When the disk
-   * fails, the upload is cut back to what it held before the write that failed.
+   * fails, the upload is cut back to what it held before the write that failed; when it is full, to what it held before:
+   * nobody was told of the rest, and it must not keep the disk full.
    * `onWritten` hears how many bytes are in the file: where somebody waits for them, nothing is gathered while the disk has
    * nothing to do. Error: `upload-too-large` beyond `maxBytes` of the whole.
    */
   async append(source: ByteStream, maxBytes: number, onWritten?: (bytes: number) => void): Promise<void> {
     let gathered: Uint8Array[] = [];
     let length = 0;
-    let hashed = this.bytes;
+    const start = this.bytes;
+    let hashed = start;
     let writing: Promise<void> = Promise.resolve();
     let writes = 0;
     // A failure is thrown by the await below, not by nobody.
@@ -251,12 +254,16 @@ export class Upload {
         await writing;
       }
     } catch (error) {
-      if (this.bytes !== hashed) {
-        this.hasher = undefined;
-        await this.file.truncate(this.bytes).catch(() => undefined);
-      }
+      if (isFull(errnoOf(error))) await this.cutBack(start);
+      else if (this.bytes !== hashed) await this.cutBack(this.bytes);
       throw error;
     }
+  }
+
+  private async cutBack(bytes: number): Promise<void> {
+    this.bytes = bytes;
+    this.hasher = undefined;
+    await this.file.truncate(bytes).catch(() => undefined);
   }
 
   /** Whether its next bytes may be written and hashed by another process; see `appendCarried`. */
@@ -267,12 +274,17 @@ export class Upload {
 
   /**
    * Appends what another process writes to the file from `position` on, having hashed all that is before it. Whatever
-   * its report says was written stays.
+   * its report says was written stays; when the disk is full, the upload is cut back to `before` bytes.
    */
   async appendCarried(
+    before: number,
     carry: (file: number, position: number, hash: HashState) => Promise<Report>,
   ): Promise<Report> {
     const report = await carry(this.file.fd, this.bytes, this.carried?.hash ?? beginHash());
+    if (report.error !== 0 && report.ofFile && isFull(getSystemErrorName(-report.error))) {
+      await this.cutBack(before);
+      return report;
+    }
     if (report.count === 0) {
       await this.file.truncate(this.bytes).catch(() => undefined);
       return report;
@@ -340,6 +352,10 @@ export class Upload {
       await this.file.close();
     }
   }
+}
+
+function isFull(errno: string | undefined): boolean {
+  return errno === "ENOSPC" || errno === "EDQUOT";
 }
 
 function tooLarge(maxBytes: number): VitrineError {

@@ -26,11 +26,12 @@ export async function receiveCarried(
   if (!upload.carriable) return false;
   using place = await carrier.take(socket);
   if (place === undefined) return false;
+  const before = upload.size;
   const early = await exchange.takeBody();
   await upload.append(streamOf(early), maxBytes);
   const left = length - exchange.receivedBytes;
   if (left === 0) return true;
-  const report = await upload.appendCarried((file, position, hash) =>
+  const report = await upload.appendCarried(before, (file, position, hash) =>
     place.carry(file, {
       kind: "in",
       position,

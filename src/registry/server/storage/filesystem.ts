@@ -40,7 +40,9 @@ export async function openFilesystemStorage(directory: string): Promise<Filesyst
       fs.mkdirSync(path.resolve(root, directory), { recursive: true });
     }
     const files = new DurableFiles(temporary);
-    await files.write(path.join(root, "oci-layout"), layoutHeaderBytes());
+    // On a full disk what is there can still be served and checked.
+    const header = path.join(root, "oci-layout");
+    if (!fs.existsSync(header)) await files.write(header, layoutHeaderBytes());
     return assemble(root, files, release);
   } catch (error) {
     await release();
@@ -66,8 +68,11 @@ function assemble(root: string, files: DurableFiles, release: () => Promise<void
     tagsChanged: (repository) => view?.changed(repository),
     flushIndex: async () => view?.flush(),
     async [Symbol.asyncDispose]() {
-      await view?.close();
-      await release();
+      try {
+        await view?.close();
+      } finally {
+        await release();
+      }
     },
   };
 }
