@@ -117,9 +117,9 @@ if (named === undefined && missing.length > 0) {
         await client.pushBlob("a/b", "nobody names it");
       }
       const checked = world.run(["registry", "check", "--config", config]);
-      assert.equal(
+      assert.match(
         checked.stdout,
-        "1 repositories, 1 tags, 1 manifests, 4 blobs, 528B: clean\n",
+        /^1 repositories, 1 tags, 1 manifests, 4 blobs, \d+B: clean\n$/,
         checked.stderr,
       );
       const collected = world.run(["registry", "gc", "--config", config, "--grace-hours", "0"]);
