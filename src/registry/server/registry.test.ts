@@ -115,6 +115,41 @@ describe("startRegistry", () => {
       }
     }));
 
+  it("reads no endless body, and answers why", () =>
+    withRegistry({ limits: { manifestBytes: 1000, blobBytes: 1000 } }, async (client, { port }) => {
+      const begun = await client.request("POST", "/v2/a/blobs/uploads/");
+      for (const target of [
+        "PUT /v2/a/manifests/x",
+        `PATCH ${begun.headers.location}`,
+        "POST /v2/a/tags/list",
+        "POST /v2/a/blobs/uploads/",
+      ]) {
+        const piece = Buffer.from(`10000\r\n${"x".repeat(0x10000)}\r\n`);
+        const text = await raw(
+          port,
+          `${target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`,
+          (socket) => {
+            const more = (): void => {
+              while (socket.write(piece));
+            };
+            socket.on("drain", more);
+            socket.once("connect", more);
+          },
+        );
+        assert.match(text, target.endsWith("uploads/") ? /^HTTP\/1.1 202/ : /^HTTP\/1.1 4(13|05)/, target);
+        assert.match(text, /Connection: close/i, target);
+      }
+    }));
+
+  it("understands the whole URL in front, as a proxy sends it", () =>
+    withRegistry({}, async (_, { port }) => {
+      const text = await raw(
+        port,
+        "GET http://registry.example/v2/?x=http://y/z HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+      );
+      assert.match(text, /^HTTP\/1.1 200/);
+    }));
+
   it("stores one blob of two clients that push it at once", () =>
     withRegistry({}, async (client, { service }) => {
       const content = Buffer.alloc(2_000_000, "same");

@@ -52,7 +52,8 @@ export class Exchange {
     // Now: at the end of the request the socket may not know any more.
     this.remote = request.socket?.remoteAddress ?? "";
     this.method = request.method ?? "GET";
-    const target = request.url ?? "/";
+    // A proxy's form (RFC 9112, section 3.2.2) names us in front of the path.
+    const target = (request.url ?? "/").replace(/^https?:\/\/[^/?]*(?=\/)/i, "");
     const question = target.indexOf("?");
     this.path = question === -1 ? target : target.slice(0, question);
     this.search = question === -1 ? "" : target.slice(question + 1);
@@ -113,7 +114,8 @@ export class Exchange {
     this.working = false;
     try {
       waiting = true;
-      for await (const chunk of this.request as AsyncIterable<Uint8Array>) {
+      // Who leaves early, because it is too much, still wants the client to read why: `drain` sees to the rest.
+      for await (const chunk of this.request.iterator({ destroyOnReturn: false })) {
         waiting = false;
         this.receivedBytes += chunk.length;
         yield chunk;
