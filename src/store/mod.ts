@@ -1,4 +1,6 @@
 export { applyOptions } from "./apply.ts";
+export { openArtifacts } from "./artifact-door.ts";
+export type { ArtifactStore, StoredArtifact } from "./artifacts.ts";
 export { probeOverlay } from "./driver.ts";
 export { openStore } from "./store.ts";
 export type * from "./types.ts";

@@ -123,8 +123,40 @@ export const manifestCommands: CommandEntry = {
 export const artifactCommands: CommandEntry = {
   name: "artifact",
   group: "Management",
-  summary: "Keep files in a registry",
+  summary: "Keep files in a registry, or here",
   subcommands: [
+    {
+      name: "add",
+      group: "Registries",
+      summary: "Make an artifact of files",
+      load: () => import("../commands/artifact-add.ts"),
+    },
+    {
+      name: "extract",
+      group: "Registries",
+      summary: "Write the files of an artifact",
+      load: () => import("../commands/artifact-extract.ts"),
+    },
+    {
+      name: "inspect",
+      group: "Registries",
+      summary: "Show an artifact",
+      load: () => import("../commands/artifact-inspect.ts"),
+    },
+    {
+      name: "ls",
+      aliases: ["list"],
+      group: "Registries",
+      summary: "List artifacts",
+      load: () => import("../commands/artifact-ls.ts"),
+    },
+    {
+      name: "rm",
+      aliases: ["remove"],
+      group: "Registries",
+      summary: "Remove artifacts",
+      load: () => import("../commands/artifact-rm.ts"),
+    },
     {
       name: "push",
       group: "Registries",

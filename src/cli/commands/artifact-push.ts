@@ -1,13 +1,19 @@
 import { parseReference } from "../../image/mod.ts";
+import { openArtifacts } from "../../store/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
-import { artifactOptions, pushArtifact } from "../remote/push-artifact.ts";
+import { artifactOptions, pushArtifact, sendArtifact } from "../remote/push-artifact.ts";
 
 export const command = defineCommand({
   description: `Sends files to a registry as one artifact, and prints its digest. Each may have a media type after a colon. A directory
-    is packed as oras does it; 'artifact pull' unpacks it again.`,
+    is packed as oras does it; 'artifact pull' unpacks it again.
+
+    Without a file the artifact of that name in the store is sent, as it is.`,
   options: { ...artifactOptions, ...registryOptions },
-  positionals: [{ name: "NAME" }, { name: "PATH[:TYPE]", variadic: true, completion: "file" }],
+  positionals: [
+    { name: "NAME" },
+    { name: "PATH[:TYPE]", optional: true, variadic: true, completion: "file" },
+  ],
   examples: [
     {
       command:
@@ -21,7 +27,11 @@ export const command = defineCommand({
     const reference = parseReference(name!.replace(/^docker:\/\//, ""));
     const tags = reference.tag === undefined ? [] : [reference.tag];
     return withClient(context, options, given, async (client) => {
-      await pushArtifact(client, context, reference, tags, files, options);
+      if (files.length === 0) {
+        const artifacts = await openArtifacts(context.paths().root);
+        const source = artifacts.source(artifacts.find(name!));
+        await sendArtifact(client, context, reference, tags, source, options);
+      } else await pushArtifact(client, context, reference, tags, files, options);
       return 0;
     });
   },

@@ -18,41 +18,38 @@ import {
 } from "../../oci/mod.ts";
 
 export const titleKey = "org.opencontainers.image.title";
-const createdKey = "org.opencontainers.image.created";
+export const createdKey = "org.opencontainers.image.created";
+const emptyConfig = Buffer.from("{}");
 const defaultType = "application/octet-stream";
 const mediaTypeGrammar = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
-export interface ArtifactWishes {
-  readonly artifactType: string;
+export interface FileWishes {
   /** `FILE[:MEDIA-TYPE]` or `DIRECTORY[:MEDIA-TYPE]` */
   readonly files: readonly string[];
+  /** Of files that say none. */
+  readonly fileType?: string;
+  readonly fileAnnotations?: Annotations;
+  /** For what directories are packed into; it lives as long as the artifact. */
+  readonly temporaryDirectory: () => Promise<string>;
+}
+
+export interface ArtifactWishes extends FileWishes {
+  readonly artifactType: string;
   readonly annotations: Annotations;
   readonly subject?: Descriptor;
   /** For the annotation `created`; a file of its own so that the same files give the same digest when it is given. */
   readonly created: string;
-  /** For what directories are packed into; it lives as long as the artifact. */
-  readonly temporaryDirectory: () => Promise<string>;
 }
 
 /** Errors: `artifact-file-unreadable`, `artifact-type-invalid`, `artifact-title-twice`, those of `packDirectory`. */
 export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource> {
   requireMediaType(wishes.artifactType);
-  const files = new Map<Digest, string>();
-  const layers: Descriptor[] = [];
-  for (const text of wishes.files) {
-    const layer = await describeFile(text, wishes.temporaryDirectory);
-    const title = layer.descriptor.annotations![titleKey];
-    if (layers.some((other) => other.annotations![titleKey] === title)) {
-      throw new VitrineError("invalid", `two files are called ${quoted(title!)}`, {
-        code: "artifact-title-twice",
-        operand: text,
-      });
-    }
-    files.set(layer.descriptor.digest, layer.file);
-    layers.push(layer.descriptor);
-  }
-  const empty = Buffer.from("{}");
-  const config: Descriptor = { mediaType: mediaTypes.empty, digest: digestOf(empty), size: empty.length };
+  const { files, layers } = await describeFiles(wishes, []);
+  const config: Descriptor = {
+    mediaType: mediaTypes.empty,
+    digest: digestOf(emptyConfig),
+    size: emptyConfig.length,
+  };
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
@@ -63,12 +60,57 @@ export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource>
     ...(wishes.subject !== undefined && { subject: wishes.subject }),
     annotations: { [createdKey]: wishes.created, ...wishes.annotations },
   };
+  return artifactSource(manifest, files);
+}
+
+/** An artifact with more files than it had. Errors: see `makeArtifact`. */
+export async function appendToArtifact(
+  before: ImageSource,
+  manifest: Manifest,
+  wishes: FileWishes,
+): Promise<ImageSource> {
+  const old = manifest.layers.filter(({ mediaType }) => mediaType !== mediaTypes.empty);
+  const { files, layers } = await describeFiles(wishes, old);
+  const added = artifactSource({ ...manifest, layers: [...old, ...layers] }, files);
+  const from = (descriptor: Descriptor): ImageSource => (added.has(descriptor) ? added : before);
+  return {
+    root: added.root,
+    names: [],
+    has: (descriptor) => from(descriptor).has(descriptor),
+    readDocument: (descriptor) => from(descriptor).readDocument(descriptor),
+    openBlob: (descriptor) => from(descriptor).openBlob(descriptor),
+  };
+}
+
+/** No two layers of an artifact, those there were included, have one title. */
+async function describeFiles(
+  wishes: FileWishes,
+  before: readonly Descriptor[],
+): Promise<{ readonly files: ReadonlyMap<Digest, string>; readonly layers: readonly Descriptor[] }> {
+  const files = new Map<Digest, string>();
+  const layers: Descriptor[] = [];
+  for (const text of wishes.files) {
+    const { file, descriptor } = await describeFile(text, wishes);
+    const title = descriptor.annotations![titleKey];
+    if ([...before, ...layers].some((other) => other.annotations?.[titleKey] === title)) {
+      throw new VitrineError("invalid", `two files are called ${quoted(title!)}`, {
+        code: "artifact-title-twice",
+        operand: text,
+      });
+    }
+    files.set(descriptor.digest, file);
+    layers.push({ ...descriptor, annotations: { ...wishes.fileAnnotations, ...descriptor.annotations } });
+  }
+  return { files, layers };
+}
+
+function artifactSource(manifest: Manifest, files: ReadonlyMap<Digest, string>): ImageSource {
   const bytes = encodeManifest(manifest);
   const root: Descriptor = { mediaType: mediaTypes.manifest, digest: digestOf(bytes), size: bytes.length };
   const documents = memoryContent(
     new Map<Digest, Uint8Array>([
       [root.digest, bytes],
-      [config.digest, empty],
+      [digestOf(emptyConfig), emptyConfig],
     ]),
   );
   return sourceOf(
@@ -86,12 +128,12 @@ export async function makeArtifact(wishes: ArtifactWishes): Promise<ImageSource>
 
 async function describeFile(
   text: string,
-  temporaryDirectory: () => Promise<string>,
+  { temporaryDirectory, fileType }: FileWishes,
 ): Promise<{ readonly file: string; readonly descriptor: Descriptor }> {
   const colon = text.lastIndexOf(":");
   const hasType = colon > 0 && mediaTypeGrammar.test(text.slice(colon + 1));
   const file = hasType ? text.slice(0, colon) : text;
-  const mediaType = hasType ? text.slice(colon + 1) : undefined;
+  const mediaType = hasType ? text.slice(colon + 1) : fileType;
   const title = path.basename(path.resolve(file));
   const hasher = createHasher("sha256");
   let size = 0;

@@ -12,15 +12,21 @@ export async function withWorld<T>(
   client: RegistryClient,
   body: (world: World) => Promise<T>,
 ): Promise<T> {
+  return withSpool(context, (temporaryDirectory) =>
+    body({ client, store: () => context.store(), temporaryDirectory }),
+  );
+}
+
+/** A directory that is made on the first call and removed at the end. */
+export async function withSpool<T>(
+  { environment }: Pick<Context, "environment">,
+  body: (temporaryDirectory: () => Promise<string>) => Promise<T>,
+): Promise<T> {
   let spool: string | undefined;
   try {
-    return await body({
-      client,
-      store: () => context.store(),
-      temporaryDirectory: async () => {
-        spool ??= fs.mkdtempSync(path.join(context.environment["TMPDIR"] || os.tmpdir(), "vitrine-copy-"));
-        return spool;
-      },
+    return await body(async () => {
+      spool ??= fs.mkdtempSync(path.join(environment["TMPDIR"] || os.tmpdir(), "vitrine-copy-"));
+      return spool;
     });
   } finally {
     if (spool !== undefined) fs.rmSync(spool, { recursive: true, force: true });

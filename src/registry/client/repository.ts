@@ -131,7 +131,15 @@ export function openRepository(options: RepositoryOptions): Repository {
   const putManifest = async (manifest: OutgoingManifest, { tags }: ManifestTarget): Promise<void> => {
     subjectTaken = false;
     let left = tags;
-    if (tags.length > 1 && tags.length <= tagsAtOnce) left = await putTagged(manifest, tags);
+    // A tag alone is filed under sha256 whatever digest the manifest was known by.
+    const otherAlgorithm = !manifest.digest.startsWith("sha256:");
+    if (tags.length > 0 && tags.length <= tagsAtOnce && (tags.length > 1 || otherAlgorithm)) {
+      left = await putTagged(manifest, tags).catch((error: unknown) => {
+        // Registries that know sha256 alone take the tag all the same.
+        if (otherAlgorithm && error instanceof VitrineError && error.kind === "invalid") return tags;
+        throw error;
+      });
+    }
     if (tags.length === 0) noteSubject(await put(manifest, manifest.digest));
     for (const tag of left) noteSubject(await put(manifest, tag));
     if (!subjectTaken) await addReferrer(repository, manifest);
