@@ -119,7 +119,11 @@ class Job {
 
   async document(descriptor: Descriptor): Promise<Descriptor> {
     const parsed = parseManifestOrIndex(await this.source.readDocument(descriptor), descriptor.mediaType);
-    if (parsed.kind === "manifest") return this.keep(descriptor, await this.manifest(parsed));
+    if (parsed.kind === "manifest") {
+      const made = await this.manifest(parsed);
+      // What stays keeps its digest, of whatever algorithm.
+      return made.bytes === parsed.bytes ? descriptor : this.keep(descriptor, made);
+    }
     const format = this.conversion.format ?? parsed.format;
     const manifests: Descriptor[] = [];
     for (const entry of parsed.index.manifests) {

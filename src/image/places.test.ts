@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { after, test } from "node:test";
 import { makeImage, makeIndex, text } from "../../test/support/images.ts";
 import { VitrineError } from "../base/mod.ts";
-import { parseManifest } from "../oci/mod.ts";
+import { digestOf, parseManifest } from "../oci/mod.ts";
 import { addToLayout } from "./add-to-layout.ts";
 import { convertImage } from "./convert.ts";
 import { openDirectory, writeDirectory } from "./directory.ts";
@@ -152,6 +152,12 @@ test("a level compresses anew what has the format already, and plain layers alon
   await everything(packed.source);
   await using untouched = await convertImage(packed.source, { compression: "gzip-plain" }, root);
   assert.equal(untouched.source.root.digest, packed.source.root.digest);
+  // Also where it is not sha256.
+  const document = await packed.source.readDocument(packed.source.root);
+  const other = { ...packed.source.root, digest: digestOf(document, "sha512") };
+  const renamed = { ...packed.source, root: other, readDocument: async () => document };
+  await using kept = await convertImage(renamed, { compression: "gzip-plain" }, root);
+  assert.equal(kept.source.root.digest, other.digest);
   for (const conversion of [{ level: 1 }, { compression: "gzip", level: 1 }] as const) {
     await using fast = await convertImage(packed.source, conversion, root);
     const layers = await layersOf(fast.source);

@@ -49,14 +49,25 @@ export const command = defineCommand({
       for (const argument of positionals) {
         const text = argument.replace(/^docker:\/\//, "");
         if (options.policy === "missing" || options.policy === "never") {
-          const id = await storedId(store, text, wishes, options.policy);
+          const id =
+            options.policy === "never"
+              ? store.resolve(text, wishes.platform).id
+              : idUnlessMissing(store, text, wishes);
           if (id !== undefined) {
             context.out(`${id}\n`);
             continue;
           }
         }
         if (!options["all-tags"]) {
-          pulled.push(await pullByName(text, client, store, context, wishes));
+          const one = await pullByName(text, client, store, context, wishes).catch((error: unknown) => {
+            // As podman: what is here does for whoever asked for something newer only.
+            const id = options.policy === "newer" ? idUnlessMissing(store, text, wishes) : undefined;
+            if (id === undefined || !(error instanceof VitrineError)) throw error;
+            context.log("warn", `${printable(text)} is taken as it is here: ${error.message}`);
+            context.out(`${id}\n`);
+            return undefined;
+          });
+          if (one !== undefined) pulled.push(one);
           continue;
         }
         const [reference] = await client.candidates(text);
@@ -78,19 +89,14 @@ export const command = defineCommand({
   },
 });
 
-/** Error: `image-not-found` for the policy `never`. */
-async function storedId(
-  store: Store,
-  text: string,
-  { platform }: WatchedPullWishes,
-  policy: "missing" | "never",
-): Promise<string | undefined> {
+/** Undefined where it is not here. */
+function idUnlessMissing(store: Store, text: string, { platform }: WatchedPullWishes): string | undefined {
   try {
     return store.resolve(text, platform).id;
   } catch (error) {
     const missing =
       error instanceof VitrineError && ["image-not-found", "platform-not-found"].includes(error.code);
-    if (policy === "missing" && missing) return undefined;
+    if (missing) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { printable } from "../../base/mod.ts";
+import { printable, VitrineError } from "../../base/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
@@ -12,6 +12,7 @@ export const command = defineCommand({
       value: "PATTERN",
       help: "only tags like this: *, ? and [...], or /REGULAR EXPRESSION/; any of several",
     },
+    limit: { type: "number", value: "N", help: "only the first N" },
     last: { type: "number", short: "n", value: "N", help: "only the last N" },
     sort: {
       type: "string",
@@ -34,6 +35,7 @@ export const command = defineCommand({
   async run({ options, positionals, given, context }) {
     const [text, ...more] = positionals;
     const patterns = [...options.filter, ...more].map(tagPattern);
+    for (const flag of ["limit", "last"] as const) requireCount(flag, options[flag]);
     return withClient(context, options, given, async (client) => {
       const [reference] = await client.candidates(text!.replace(/^docker:\/\//, ""));
       const repository = await client.repository(reference!);
@@ -43,8 +45,7 @@ export const command = defineCommand({
       );
       if (options.sort === "version") chosen.sort(compareTags);
       if (options.sort === "name") chosen.sort();
-      const shown =
-        options.last === undefined ? chosen : chosen.slice(-Math.max(0, options.last) || chosen.length);
+      const shown = part(chosen, options);
       if (options.format === "json") {
         const Repository = `${reference!.domain}/${reference!.path}`;
         context.out(`${jsonText({ Repository, Tags: shown }, 4)}\n`);
@@ -53,3 +54,21 @@ export const command = defineCommand({
     });
   },
 });
+
+/** Of the first `limit`, the last `last`; 0 is all, as in podman. */
+function part(
+  tags: readonly string[],
+  { limit = 0, last = 0 }: { readonly limit: number | undefined; readonly last: number | undefined },
+): readonly string[] {
+  const first = limit === 0 ? tags : tags.slice(0, limit);
+  return last === 0 ? first : first.slice(-last);
+}
+
+function requireCount(flag: string, count: number | undefined): void {
+  if (count === undefined || (Number.isInteger(count) && count >= 0)) return;
+  throw new VitrineError("invalid", `invalid value ${count} for --${flag}`, {
+    code: "invalid-flag-value",
+    operand: `--${flag}`,
+    hint: "a number of tags",
+  });
+}

@@ -35,31 +35,29 @@ export const unpackKey = "io.deis.oras.content.unpack";
 export const tarDigestKey = "io.deis.oras.content.digest";
 
 /**
- * Packs `directory` under the name `title`; the file is the caller's to discard. Owners are left out, times are kept: the same tree
+ * Packs `directory` under the name `title` into a file of `temporaryDirectory`, which is the caller's to remove. Owners are left out, times are kept: the same tree
  * gives the same digest. Errors: `artifact-entry-unsupported` for sockets and devices.
  */
 export async function packDirectory(
   directory: string,
   title: string,
   temporaryDirectory: string,
-): Promise<{ readonly file: TemporaryFile; readonly descriptor: Descriptor }> {
+): Promise<{ readonly file: string; readonly descriptor: Descriptor }> {
   const plain = createHasher("sha256");
   const packed = createHasher("sha256");
   const tar = observed(writeTar(membersOf(Buffer.from(directory), title)), (chunk) => plain.update(chunk));
-  const file = await TemporaryFile.create(temporaryDirectory, "artifact");
-  try {
-    const size = await file.write(observed(compress(tar, "gzip"), (chunk) => packed.update(chunk)));
-    const descriptor: Descriptor = {
-      mediaType: mediaTypes.layerGzip,
-      digest: formatDigest("sha256", packed.hex()),
-      size,
-      annotations: { [tarDigestKey]: formatDigest("sha256", plain.hex()), [unpackKey]: "true" },
-    };
-    return { file, descriptor };
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
+  await using spool = await TemporaryFile.create(temporaryDirectory, "artifact");
+  const size = await spool.write(observed(compress(tar, "gzip"), (chunk) => packed.update(chunk)));
+  const hex = packed.hex();
+  const file = path.join(temporaryDirectory, hex);
+  await spool.keepAs(file);
+  const descriptor: Descriptor = {
+    mediaType: mediaTypes.layerGzip,
+    digest: formatDigest("sha256", hex),
+    size,
+    annotations: { [tarDigestKey]: formatDigest("sha256", plain.hex()), [unpackKey]: "true" },
+  };
+  return { file, descriptor };
 }
 
 /** Parents first, in the order of the names' bytes. Names are bytes: see base/text.ts. */

@@ -167,7 +167,7 @@ async function describeDirectory(
   const { file, descriptor } = await packDirectory(directory, title, temporaryDirectory);
   const annotations = { ...descriptor.annotations, [titleKey]: title };
   const named = { ...descriptor, ...(mediaType !== undefined && { mediaType }), annotations };
-  return { file: file.path, descriptor: named };
+  return { file, descriptor: named };
 }
 
 function unreadable(file: string, what: string): VitrineError {

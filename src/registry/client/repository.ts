@@ -6,6 +6,8 @@ import {
   type Digest,
   digestOf,
   isDigest,
+  type ParsedIndex,
+  type ParsedManifest,
   parseManifestOrIndex,
   splitDigest,
 } from "../../oci/mod.ts";
@@ -58,7 +60,7 @@ export function openRepository(options: RepositoryOptions): Repository {
     const digest = digestFor(reference, response, bytes);
     // Parameters do not count (spec.md#pulling-manifests); what a proxy made of the type is no reason to fail.
     const stated = withoutParameters(response.headers.get("content-type") ?? "");
-    const parsed = parseManifestOrIndex(bytes, genericTypes.has(stated) ? undefined : stated);
+    const parsed = parseAnswer(bytes, stated, session.registry);
     return { descriptor: { mediaType: parsed.mediaType, digest, size: bytes.length }, parsed };
   };
 
@@ -209,6 +211,20 @@ export function openRepository(options: RepositoryOptions): Repository {
     referrers: (digest, artifactType) => listReferrers(repository, session, pull, digest, artifactType),
   };
   return repository;
+}
+
+function parseAnswer(bytes: Uint8Array, stated: string, registry: string): ParsedManifest | ParsedIndex {
+  try {
+    return parseManifestOrIndex(bytes, genericTypes.has(stated) ? undefined : stated);
+  } catch (cause) {
+    if (stated !== "text/html") throw cause;
+    throw new VitrineError("unavailable", `${registry} answers with a web page in place of a manifest`, {
+      code: "registry-malformed-response",
+      operand: registry,
+      hint: "is this the address of a registry? The page of a proxy or of a login may stand before it",
+      cause,
+    });
+  }
 }
 
 async function subjectOf(repository: Repository, digest: Digest): Promise<Digest | undefined> {

@@ -19,14 +19,19 @@ async function startKeeper(
   const blobs = new Map<string, Buffer>();
   const manifests = new Map<string, Buffer>();
   const sessions = new Map<string, Buffer>();
+  /** The location that was given last: an older one leads nowhere, as where the offset is kept in it. */
+  const told = new Map<string, string>();
   let count = 0;
   const answer = (asked: Asked): Answer => {
     const url = new URL(asked.target, "http://x");
     const [, , , kind, id] = url.pathname.split("/");
     const place = (session: string): Answer["headers"] => {
       const held = sessions.get(session)!.length;
+      const location = `/v2/app/blobs/uploads/${session}?state=a%2Bb&held=${held}`;
+      const isCut = Number(asked.headers["content-length"] ?? 0) > asked.body.length;
+      if (!isCut) told.set(session, location);
       return {
-        location: `/v2/app/blobs/uploads/${session}?state=a%2Bb`,
+        location,
         range: `0-${Math.max(0, held - 1)}`,
       };
     };
@@ -61,6 +66,7 @@ async function startKeeper(
     const held = sessions.get(session);
     if (held === undefined) return { status: 404 };
     assert.equal(url.searchParams.get("state"), "a+b");
+    if (asked.method === "GET" && told.get(session) !== asked.target) return { status: 404 };
     if (asked.method === "GET") return { status: 204, headers: place(session) };
     if (asked.method === "DELETE") return { status: 204 };
     const range = /^(\d+)-\d+$/.exec(String(asked.headers["content-range"] ?? ""));
@@ -150,6 +156,26 @@ describe("push", () => {
     await using _server = keeper.server;
     assert.equal(await push(keeper), "no error");
     assert.ok(keeper.blobs.get(image.layer.digest)!.equals(layer));
+  });
+
+  it("sends less at once where connections break, and goes on while it gets somewhere", async () => {
+    const mebibyte = 1024 * 1024;
+    const bytes = Buffer.alloc(8 * mebibyte, "layer");
+    const large = testImage(bytes);
+    let patches = 0;
+    // Keeps next to nothing of what was cut off, and breaks every other of the small ones too.
+    const keeper = await startKeeper(undefined, ({ method, headers }) => {
+      if (Number(headers["content-length"] ?? 0) > 2 * mebibyte) return 100;
+      if (method !== "PATCH") return undefined;
+      patches += 1;
+      return patches % 2 === 0 ? 100 : undefined;
+    });
+    await using _server = keeper.server;
+    await using client = openTestClient();
+    const repository = await client.repository(keeper.server.reference("app"));
+    await pushImage(repository, large.source, { tags: ["v1"] });
+    assert.ok(keeper.blobs.get(large.layer.digest)!.equals(bytes));
+    assert.ok(patches >= 7, `${patches}`);
   });
 
   it("gives up when every try breaks", async () => {

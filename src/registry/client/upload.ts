@@ -24,6 +24,8 @@ interface Upload {
 
 /** Where the registry refuses a whole blob in one request for its size. */
 const fallbackChunkBytes = 16 * 1024 * 1024;
+/** Where connections break: no smaller than this, and as much as that is a step forward that makes up for a break. */
+const leastChunkBytes = 1024 * 1024;
 /** Repositories that are asked for a mount; each costs a request when it has nothing. */
 const mostMounts = 3;
 
@@ -35,9 +37,12 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
   if (begun === "mounted") return "mounted";
   let upload: Upload = begun;
   let chunkBytes = blob.chunkBytes;
+  let reached = 0;
   for (let failures = 0; ; ) {
     try {
-      await fill(target, blob, upload, chunkBytes);
+      await fill(target, blob, upload, chunkBytes, (at) => {
+        upload = at;
+      });
       return "uploaded";
     } catch (error) {
       if (error instanceof ChunksWanted) {
@@ -58,10 +63,21 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
       target.onNote(`${(error as Error).message}: going on with ${blob.descriptor.digest}`);
       if (failures > 1) await sleep(target.timing.backoff * 2 ** (failures - 2));
       upload = await resume(target, blob, upload);
-      // A proxy may cut off what is too large instead of saying so.
-      if (failures > 1 && upload.offset === 0) chunkBytes ??= fallbackChunkBytes;
+      if (upload.offset >= reached + leastChunkBytes) {
+        reached = upload.offset;
+        failures = 1;
+      } else if (failures > 1) {
+        // A proxy may cut off what is too large instead of saying so, and many a registry forgets a request that was cut off.
+        chunkBytes = smallerChunk(chunkBytes, blob.descriptor.size);
+      }
     }
   }
+}
+
+/** A quarter each time. */
+function smallerChunk(before: number | undefined, size: number): number {
+  const most = before ?? Math.min(4 * fallbackChunkBytes, size);
+  return Math.max(leastChunkBytes, Math.ceil(most / 4));
 }
 
 /** POST: a mount where a repository may have the blob, else an upload. */
@@ -111,12 +127,13 @@ function algorithmQuery(digest: Digest): Readonly<Record<string, string>> {
   return algorithm === "sha256" ? {} : { "digest-algorithm": algorithm };
 }
 
-/** Sends what is missing from `upload.offset` on, and closes. */
+/** Sends what is missing from `upload.offset` on, and closes. `onStep` hears where the registry is after each chunk. */
 async function fill(
   target: UploadTarget,
   blob: OutgoingBlob,
   upload: Upload,
   chunkBytes: number | undefined,
+  onStep: (upload: Upload) => void,
 ): Promise<void> {
   const { descriptor } = blob;
   if (chunkBytes === undefined && upload.offset === 0) {
@@ -146,6 +163,8 @@ async function fill(
       const next = await readUpload(target, response, at.offset + bytes);
       if (next.offset !== at.offset + bytes) throw new OffsetLost(next);
       at = { ...next, leastChunk: upload.leastChunk };
+      // Only the newest location may be asked what it has: a registry may keep the offset in it (spec.md, end-13).
+      onStep(at);
     }
     // The source is read to its end, so that it has verified itself before the registry is told to keep it.
     await pieces.finish();
