@@ -1,6 +1,6 @@
 /** The door to registries: configuration, credentials, connections and mirrors behind one value. */
 import { VitrineError } from "../../base/mod.ts";
-import type { ImageReference } from "../../image/mod.ts";
+import { formatReference, type ImageReference, parseReference } from "../../image/mod.ts";
 import type { Descriptor } from "../../oci/mod.ts";
 import { paths } from "../protocol/mod.ts";
 import { Agents } from "./agents.ts";
@@ -20,7 +20,7 @@ import { isLoopback } from "./proxy.ts";
 import { quickHead } from "./quick-head.ts";
 import { openRepository } from "./repository.ts";
 import { Session } from "./session.ts";
-import { recordAlias, shortNameCandidates } from "./short-names.ts";
+import { namesRegistry, recordAlias, shortNameCandidates } from "./short-names.ts";
 import { registrySource } from "./source.ts";
 import { defaultTiming, Transport } from "./transport.ts";
 import type { ClientOptions, Credentials, RegistryClient, Repository } from "./types.ts";
@@ -38,6 +38,8 @@ class Client implements RegistryClient {
   private readonly transport: Transport;
   private readonly sessions = new Map<string, Session>();
   private readonly warned = new Set<string>();
+  /** Answers on their way, by the full name. */
+  private readonly asked = new Map<string, Promise<Descriptor | undefined>>();
   private readonly chosen = new Map<string, ImageReference>();
   private config: Promise<RegistriesConfig> | undefined;
 
@@ -73,7 +75,10 @@ class Client implements RegistryClient {
   }
 
   async head(reference: ImageReference) {
-    const quick = await this.quickHead(reference);
+    const key = formatReference(reference);
+    const asked = this.asked.get(key);
+    this.asked.delete(key);
+    const quick = await (asked ?? (await this.quickHead(reference))?.answer);
     if (quick !== undefined) return quick;
     const { value } = await this.fromFirst(reference, async (repository) => {
       const found = await repository.headManifest(askedFor(reference));
@@ -89,14 +94,27 @@ class Client implements RegistryClient {
     return value;
   }
 
-  /** Where nothing but a plain registry on this machine can be meant. */
-  private async quickHead(reference: ImageReference): Promise<Descriptor | undefined> {
+  async ahead(text: string) {
+    try {
+      const reference = parseReference(text);
+      if (reference.digest !== undefined || !namesRegistry(text)) return;
+      const asked = await this.quickHead(reference);
+      if (asked !== undefined) this.asked.set(formatReference(reference), asked.answer);
+    } catch (error) {
+      if (!(error instanceof VitrineError)) throw error;
+    }
+  }
+
+  /** Where nothing but a plain registry on this machine can be meant. The answer is not waited for, and never fails. */
+  private async quickHead(
+    reference: ImageReference,
+  ): Promise<{ readonly answer: Promise<Descriptor | undefined> } | undefined> {
     const { tlsVerify, userAgent = "vitrine" } = this.options;
     const [endpoint, ...more] = endpointsFor(await this.loadConfig(), reference);
     if (endpoint === undefined || more.length > 0 || tlsVerify === true) return undefined;
     if (this.sessions.has(endpoint.domain) || !isLoopback(endpoint.domain.replace(/:[0-9]+$/, "")))
       return undefined;
-    return quickHead(endpoint.domain, endpoint.path, askedFor(reference), userAgent);
+    return { answer: quickHead(endpoint.domain, endpoint.path, askedFor(reference), userAgent) };
   }
 
   async repository(reference: Pick<ImageReference, "domain" | "path">) {

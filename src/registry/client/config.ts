@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { errnoOf, quoted, VitrineError } from "../../base/mod.ts";
 import type { ImageReference } from "../../image/mod.ts";
+import { parsePlainToml } from "./plain-toml.ts";
 import { TomlField } from "./toml-field.ts";
 import type { Environment } from "./types.ts";
 
@@ -152,11 +153,14 @@ interface Part {
 }
 
 async function parsePart(text: string, file: string): Promise<Part> {
-  // Most machines have no such file: the parser is loaded where one is.
+  return partOf(parsePlainToml(text) ?? (await parseToml(text, file)), file);
+}
+
+/** Most machines have no more than comments and aliases, and the parser takes as long to load as all the rest of this. */
+async function parseToml(text: string, file: string): Promise<unknown> {
   const { parse, TomlError } = await import("smol-toml");
-  let value: unknown;
   try {
-    value = parse(text);
+    return parse(text);
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause;
     const what = cause.message.split("\n")[0]!;
@@ -166,6 +170,9 @@ async function parsePart(text: string, file: string): Promise<Part> {
       cause,
     });
   }
+}
+
+function partOf(value: unknown, file: string): Part {
   const root = new TomlField(value, file, "");
   const mode = root.at("short-name-mode").text();
   if (mode !== undefined && !["", "enforcing", "permissive", "disabled"].includes(mode)) {

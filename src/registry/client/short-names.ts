@@ -74,7 +74,7 @@ export async function recordAlias(
 }
 
 /** Whether the first component can only be a registry: the rule of `parseReference`. */
-function namesRegistry(text: string): boolean {
+export function namesRegistry(text: string): boolean {
   const slash = text.indexOf("/");
   if (slash === -1) return false;
   const first = text.slice(0, slash);

@@ -126,6 +126,11 @@ export interface RegistryClient {
   source(reference: ImageReference): Promise<RegistrySource>;
   /** The digest that a tag has now, by HEAD; undefined when it is not there. Mirrors as in `source`. */
   head(reference: ImageReference): Promise<Descriptor | undefined>;
+  /**
+   * Begins to ask what `head` will be asked for a name as typed, where that is one request to this machine's own registry; what is wrong with
+   * it `head` tells. Once it is on its way the promise ends, so that the caller can do something else meanwhile.
+   */
+  ahead(text: string): Promise<void>;
   /** For everything but pulling: the primary location, no mirrors. */
   repository(reference: Pick<ImageReference, "domain" | "path">): Promise<Repository>;
   /** What a name without registry may stand for, by registries.conf; the first is tried first. */
