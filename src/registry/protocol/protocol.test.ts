@@ -145,13 +145,12 @@ describe("ranges", () => {
     assert.deepEqual(resolveRange("bytes=8-100", 10), { first: 8, last: 9 });
   });
   it("tells what cannot be satisfied from what is no range", () => {
-    for (const header of ["bytes=10-", "bytes=-0", "bytes=99-100"])
+    for (const header of ["bytes=10-", "bytes=-0", "bytes=99-100", "bytes=5-4"])
       assert.equal(resolveRange(header, 10), "unsatisfiable");
     for (const header of [
       undefined,
       "bytes=",
       "bytes=-",
-      "bytes=5-4",
       "items=0-1",
       "bytes=0-1,3-4",
       "bytes=a-b",

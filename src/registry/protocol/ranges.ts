@@ -31,8 +31,8 @@ export function resolveRange(
     return { first: Math.max(0, size - suffix), last: size - 1 };
   }
   const first = Number(from);
-  if (to !== undefined && Number(to) < first) return undefined;
-  if (first >= size) return "unsatisfiable";
+  // The first may also be ignored; but who gets all that he did not ask for learns nothing (RFC 9110 section 14.2).
+  if ((to !== undefined && Number(to) < first) || first >= size) return "unsatisfiable";
   return { first, last: Math.min(to === undefined ? size - 1 : Number(to), size - 1) };
 }
 
