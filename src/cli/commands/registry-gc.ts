@@ -53,13 +53,17 @@ one that runs does the same by itself every day, and at SIGUSR2.`,
       graceMilliseconds: options["grace-hours"] * hourMilliseconds,
       dryRun: options["dry-run"],
     });
+    for (const { repository, message } of report.damaged) {
+      context.log("error", `${printable(repository)} is left alone: ${printable(message)}`);
+    }
+    const status = report.damaged.length === 0 ? 0 : 1;
     if (options.format === "json") {
       context.out(`${jsonText(report, 2)}\n`);
-      return 0;
+      return status;
     }
     for (const { repository, tag } of report.tags) context.out(`tag ${printable(`${repository}:${tag}`)}\n`);
     for (const { repository, digest } of report.manifests) context.out(`manifest ${repository}@${digest}\n`);
     context.out(`${describeCollection(report)}\n`);
-    return 0;
+    return status;
   },
 });

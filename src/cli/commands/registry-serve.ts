@@ -111,7 +111,11 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
       SIGUSR2: () => {
         collect().then(
           (report) => context.err(`${describeCollection(report)}\n`),
-          (error: unknown) => context.log("error", `garbage collection: ${printable(String(error))}`),
+          (error: unknown) =>
+            context.log(
+              "error",
+              `garbage collection: ${printable(error instanceof Error ? error.message : String(error))}`,
+            ),
         );
       },
       SIGHUP: reopenLog,

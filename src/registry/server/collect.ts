@@ -4,6 +4,7 @@
  * repository, after another look at its manifests; bytes are removed under the lock of their digest, after another look
  * at their age.
  */
+import { VitrineError } from "../../base/mod.ts";
 import type { Digest } from "../../oci/mod.ts";
 import { referencesOf } from "./accept-manifest.ts";
 import type { EventSink } from "./events.ts";
@@ -29,6 +30,8 @@ export interface CollectReport {
   /** Blobs that no repository links. */
   readonly blobs: number;
   readonly bytes: number;
+  /** Repositories that were left alone, since what their manifests name could not be read. */
+  readonly damaged: readonly { readonly repository: string; readonly message: string }[];
 }
 
 const defaultGrace = 24 * 3600 * 1000;
@@ -36,7 +39,13 @@ const dayMilliseconds = 24 * 3600 * 1000;
 
 export async function collectGarbage(options: CollectOptions): Promise<CollectReport> {
   const run = new Collection(options);
-  for (const name of await options.repositories.names()) await run.collectRepository(name);
+  for (const name of await options.repositories.names()) {
+    try {
+      await run.collectRepository(name);
+    } catch (error) {
+      run.leaveAlone(name, error);
+    }
+  }
   await run.sweep();
   return run.report();
 }
@@ -51,6 +60,7 @@ class Collection {
   private links = 0;
   private blobs = 0;
   private bytes = 0;
+  private readonly damaged: { repository: string; message: string }[] = [];
   /** What a dry run would have removed, so that what depends on it counts too. */
   private readonly pretended = new Set<string>();
 
@@ -62,8 +72,17 @@ class Collection {
   }
 
   report(): CollectReport {
-    const { tags, manifests, links, blobs, bytes } = this;
-    return { tags, manifests, links, blobs, bytes };
+    const { tags, manifests, links, blobs, bytes, damaged } = this;
+    return { tags, manifests, links, blobs, bytes, damaged };
+  }
+
+  /**
+   * A manifest that cannot be read any more: what it named is not known, and must not be removed for that. Its links stay, so
+   * that the sweep leaves their bytes as well; the other repositories are collected all the same.
+   */
+  leaveAlone(name: string, error: unknown): void {
+    if (!(error instanceof VitrineError) || error.kind !== "corrupt") throw error;
+    this.damaged.push({ repository: name, message: error.message });
   }
 
   async collectRepository(name: string): Promise<void> {
@@ -155,10 +174,6 @@ class Collection {
     for (const digest of references.keys()) if (!current.has(digest)) references.delete(digest);
   }
 
-  /**
-   * A manifest that cannot be read any more ends the collection: what it named is not known, and must not be removed for
-   * that.
-   */
   private async referencesOf(
     digest: Digest,
     record: { readonly size: number; readonly mediaType: string },

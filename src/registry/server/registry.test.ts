@@ -410,6 +410,34 @@ describe("collectGarbage", () => {
       await collect();
       assert.equal((await client.get(`/v2/a/blobs/${loose}`)).status, 404);
     }));
+  it("leaves a damaged repository alone, and collects the others", () =>
+    inDirectory(async (root) => {
+      let digest = "";
+      await withRegistry({ root }, async (client) => {
+        ({ digest } = await client.pushImage("bad", "1"));
+        await client.pushBlob("bad", "may be named by what cannot be read");
+        await client.pushImage("good", "1");
+        await client.pushBlob("good", "nobody names it");
+      });
+      fs.writeFileSync(path.join(root, "blobs", digest.replace(":", "/")), "rotten");
+      await withRegistry({ root }, async (client, { service }) => {
+        const report = await collectGarbage({
+          repositories: service.repositories,
+          policy: service.policy,
+          events: { emit: () => undefined },
+          now: () => Date.now() + 2 * hour,
+          ...grace,
+        });
+        assert.deepEqual([report.links, report.blobs], [1, 1]);
+        assert.deepEqual(
+          report.damaged.map(({ repository }) => repository),
+          ["bad"],
+        );
+        const kept = digestOf(Buffer.from("may be named by what cannot be read"));
+        assert.equal((await client.get(`/v2/bad/blobs/${kept}`)).status, 200);
+        assert.equal((await client.get("/v2/good/manifests/1")).status, 200);
+      });
+    }));
   it("runs beside pushes, and no acknowledged image is damaged", () =>
     withClock({}, async (client, collect, _, { service }) => {
       const pushes = Array.from({ length: 24 }, async (_unused, index) => {

@@ -167,6 +167,9 @@ function collector(registry: Registry, options: ServeOptions): () => Promise<Col
     })
       .then((report) => {
         metrics.add("vitrine_registry_collected_bytes_total", report.bytes);
+        for (const { repository, message } of report.damaged) {
+          options.onProblem(`garbage collection left ${repository} alone: ${message}`);
+        }
         return report;
       })
       .finally(() => {
