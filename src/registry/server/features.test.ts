@@ -511,6 +511,18 @@ describe("pages", () => {
     assert.match(text, /vitrine_registry_blobs_pushed_total 2\n/);
     assert.doesNotMatch(text, /nothing/);
     assert.equal((await client.get("/healthz")).status, 200);
+    assert.match(text, /process_resident_memory_bytes \d{7,}\n/);
+    assert.match(text, /vitrine_registry_uploads_open 0\n/);
     assert.equal((await client.request("POST", "/metrics")).status, 405);
+  });
+  it("health is told when the directory is gone", async () => {
+    const root = path.join(directory, "unmounted");
+    await using registry = await startRegistry({ pages: makePages({}), root });
+    const client = new TestClient(registry.url);
+    assert.equal((await client.get("/healthz")).status, 200);
+    fs.renameSync(root, `${root}.away`);
+    assert.equal((await client.get("/healthz")).status, 503);
+    fs.renameSync(`${root}.away`, root);
+    assert.equal((await client.get("/healthz")).status, 200);
   });
 });

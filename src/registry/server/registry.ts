@@ -113,6 +113,19 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   }
   const uploads = new UploadArea(storage.uploadDirectory);
   const metrics = new Metrics();
+  metrics.gauge(
+    "vitrine_registry_uploads_open",
+    "Uploads under way whose file is open.",
+    () => uploads.active,
+  );
+  metrics.gauge(
+    "process_resident_memory_bytes",
+    "Resident memory size in bytes.",
+    () => process.memoryUsage().rss,
+  );
+  metrics.gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", () =>
+    Math.round(Date.now() / 1000 - process.uptime()),
+  );
   const carrier = options.helperPath === undefined ? undefined : await startCarrier(options.helperPath);
   if (carrier !== undefined) stack.use(carrier);
   const { manifestBytes, blobBytes } = settings;

@@ -53,7 +53,8 @@ function requireRead(exchange: Exchange): void {
 /** 200 when the storage answers, 503 when it does not. */
 async function health(service: Service, exchange: Exchange): Promise<void> {
   try {
-    await service.repositories.storage.documents.get("health");
+    const { storage } = service.repositories;
+    await (storage.probe?.() ?? storage.documents.get("health"));
     exchange.json(200, { "Cache-Control": "no-store" }, { status: "ok" });
   } catch {
     exchange.json(503, { "Cache-Control": "no-store" }, { status: "storage-unavailable" });

@@ -65,6 +65,8 @@ function assemble(root: string, files: DurableFiles, release: () => Promise<void
       if (fs.existsSync(file)) view.changed("");
       else view.flush().catch(() => undefined);
     },
+    // A directory that was unmounted or removed has no documents, as an empty one.
+    probe: () => fs.promises.access(path.join(root, "oci-layout")),
     tagsChanged: (repository) => view?.changed(repository),
     flushIndex: async () => view?.flush(),
     async [Symbol.asyncDispose]() {

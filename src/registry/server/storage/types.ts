@@ -52,6 +52,8 @@ export interface Documents {
 }
 
 export interface RegistryStorage extends AsyncDisposable {
+  /** Throws when what it keeps is not to be had; without it, a document is asked for instead. */
+  probe?(): Promise<void>;
   readonly blobs: BlobStore;
   readonly documents: Documents;
   /** A local directory for uploads that are under way. */
