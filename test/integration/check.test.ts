@@ -268,6 +268,40 @@ test("system df -v has docker's tables", () => {
   // One that only was created goes with container prune: it is not in use.
   const counts = vitrine("system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}").split("\n");
   assert.ok(counts.includes("Containers 1 0"), counts.join());
+  // Docker's objects, one line; a template goes through them.
+  const line = vitrine("system", "df", "-v", "--format", "json");
+  assert.doesNotMatch(line, /\n/);
+  const shown = JSON.parse(line) as Record<string, readonly Record<string, string>[]>;
+  assert.deepEqual(Object.keys(shown).sort(), ["BuildCache", "Containers", "Images", "Volumes"]);
+  const { Containers, Images, Volumes } = shown;
+  const imageKeys =
+    "Containers CreatedAt CreatedSince Digest ID Repository SharedSize Size Tag UniqueSize VirtualSize";
+  assert.equal(Object.keys(Images![0]!).sort().join(" "), imageKeys);
+  assert.deepEqual([Images![0]!["Repository"], Images![0]!["Containers"]], ["docker.io/library/probe", "1"]);
+  const keys =
+    "Command CreatedAt ID Image Labels LocalVolumes Mounts Names Networks Ports RunningFor Size State Status";
+  assert.equal(Object.keys(Containers![0]!).sort().join(" "), keys);
+  assert.deepEqual([Containers![0]!["Names"], Containers![0]!["LocalVolumes"]], ["one", "1"]);
+  assert.deepEqual(
+    Volumes!.map(({ Mountpoint: _, ...rest }) => rest),
+    [
+      {
+        Availability: "N/A",
+        Driver: "local",
+        Group: "N/A",
+        Labels: "",
+        Links: "1",
+        Name: "named",
+        Scope: "local",
+        Size: "0B",
+        Status: "N/A",
+      },
+    ],
+  );
+  assert.equal(
+    vitrine("system", "df", "-v", "--format", "{{range .Volumes}}{{.Name}} {{.Links}}{{end}}"),
+    "named 1",
+  );
   vitrine("rm", "one");
   vitrine("volume", "rm", "named");
 });

@@ -403,6 +403,24 @@ test("inspect, ps and df show volumes", () => {
   volume("prune", "-af");
 });
 
+test("inspect: --mount type=tmpfs is a mount as docker says, --tmpfs is not; both are in HostConfig.Tmpfs", () => {
+  const flags = [
+    "--tmpfs",
+    "/a:size=1m",
+    "--mount",
+    "type=tmpfs,dst=/b,tmpfs-size=64k",
+    "--mount",
+    "type=tmpfs,dst=/c,ro",
+  ];
+  vitrine("create", "--name", "memory", ...flags, "probe", "true");
+  const mounts =
+    "{{range .Mounts}}[{{.Type}} {{.Source}} {{.Destination}} {{.Mode}} {{.RW}} {{.Propagation}}]{{end}}";
+  assert.equal(vitrine("inspect", "-f", mounts, "memory").trim(), "[tmpfs  /b  true ][tmpfs  /c  false ]");
+  const all = JSON.parse(vitrine("inspect", "-f", "{{json .HostConfig.Tmpfs}}", "memory")) as object;
+  assert.deepEqual(Object.keys(all).sort(), ["/a", "/b", "/c"]);
+  vitrine("rm", "memory");
+});
+
 test("export and import: files, owners, links, and over what is there", () => {
   world.sh(
     ["-v", "from:/f"],

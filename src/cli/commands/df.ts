@@ -12,11 +12,10 @@ import {
 } from "../../engine/mod.ts";
 import type { DiskUsage } from "../../store/mod.ts";
 import { humanAgo, humanSize } from "../format/human.ts";
-import { jsonText } from "../format/json.ts";
 import { layTable } from "../format/table.ts";
 import { defineCommand } from "../framework/command.ts";
 import { nameParts, shortId } from "../images/names.ts";
-import { renderRows } from "../template/mod.ts";
+import { compileTemplate, renderRows } from "../template/mod.ts";
 
 const headings = { TotalCount: "TOTAL" } as const;
 const standard = "{{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
@@ -30,7 +29,7 @@ export const command = defineCommand({
     format: {
       type: "string",
       value: "FORMAT",
-      help: "'json', or a Go template with .Type .Total .Active .Size .Reclaimable",
+      help: "'json', or a Go template with .Type .Total .Active .Size .Reclaimable; with -v .Images .Containers .Volumes",
     },
   },
   positionals: [],
@@ -39,19 +38,19 @@ export const command = defineCommand({
     const usage = store.diskUsage();
     const containers = containerRows(context.paths(), usage);
     const volumes = volumeRows(context.paths());
-    if (options.verbose && options.format === undefined) {
+    if (options.verbose && (options.format === undefined || options.format === "table")) {
       context.out(details(usage, containers, volumes, context.now()));
       return;
     }
-    const rows = summary(usage, containers, volumes);
-    if (options.format === "json") {
-      const all = {
-        ...usage,
-        volumes: volumes.map(({ name, links, bytes }) => ({ name, links, size: bytes })),
-      };
-      context.out(`${jsonText(options.verbose ? all : rows, 4)}\n`);
+    if (options.verbose) {
+      const { usageDetails } = await import("../containers/usage-details.ts");
+      const format = options.format === "json" ? "{{json .}}" : options.format!;
+      const links = new Map(volumes.map(({ name, links }) => [name, links]));
+      const shown = await usageDetails(usage, links, context);
+      context.out(`${compileTemplate(format)(shown, context.stdoutIsTerminal).replace(/\n$/, "")}\n`);
       return;
     }
+    const rows = summary(usage, containers, volumes);
     context.out(
       renderRows(
         rows,

@@ -72,7 +72,7 @@ export const command = defineCommand({
       context.out(`${jsonText(records(rows), 4)}\n`);
       return;
     }
-    const views = rows.map((row) => view(row, now, options["no-trunc"]));
+    const views = rows.map((row) => imageView(row, now, options["no-trunc"]));
     context.out(
       renderRows(
         views,
@@ -100,7 +100,7 @@ const orders = {
 };
 
 /** What a template sees; the fields of docker and podman. */
-function view(row: ImageRow, now: number, whole: boolean) {
+export function imageView(row: ImageRow, now: number, whole: boolean) {
   const { repository, tag } = nameParts(row.name);
   const size = humanSize(row.size);
   const since = row.created === 0 ? "N/A" : humanAgo(row.created, now);

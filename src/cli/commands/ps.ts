@@ -30,7 +30,7 @@ const standard = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.Created}}\t{{.Status}}\t
 
 const sortFields = ["command", "created", "id", "image", "names", "runningfor", "size", "status"];
 
-interface Row {
+export interface Row {
   readonly container: Container;
   readonly state: ContainerState;
   readonly upMilliseconds: number | undefined;
@@ -112,7 +112,7 @@ export const command = defineCommand({
     }
     context.out(
       renderRows(
-        rows.map((row) => view(row, now, options["no-trunc"], context.paths())),
+        rows.map((row) => containerView(row, now, options["no-trunc"], context.paths())),
         { headings, standard: options.size ? `${standard}\t{{.Size}}` : standard },
         { format: options.format, heading: !options.noheading, forTerminal: context.stdoutIsTerminal },
       ),
@@ -121,7 +121,7 @@ export const command = defineCommand({
 });
 
 /** The newest first. */
-async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
+export async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
   const paths = context.paths();
   return (await survey(context)).containers
     .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
@@ -173,7 +173,7 @@ async function survey(context: Context): Promise<Survey> {
 const longestCommand = 20;
 
 /** What a template sees; the fields of docker and podman. What the table does not show is worked out when it is asked for. */
-function view(row: Row, now: number, whole: boolean, paths: EnginePaths) {
+export function containerView(row: Row, now: number, whole: boolean, paths: EnginePaths) {
   const { container, state } = row;
   const command = printable(container.command.join(" "));
   return {

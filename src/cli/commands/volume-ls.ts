@@ -46,7 +46,7 @@ export const command = defineCommand({
     }
     context.out(
       renderRows(
-        volumes.map((volume) => view(volume, context)),
+        volumes.map((volume) => volumeView(volume, context)),
         { headings, standard },
         { format: options.format, heading: !options.noheading, forTerminal: context.stdoutIsTerminal },
       ),
@@ -55,7 +55,7 @@ export const command = defineCommand({
 });
 
 /** What a template sees; the fields of docker and podman. */
-function view(volume: Volume, context: Context) {
+export function volumeView(volume: Volume, context: Context) {
   const fields = inspectVolume(context.paths(), volume);
   const pairs = (record: Readonly<Record<string, string>>): string =>
     printable(

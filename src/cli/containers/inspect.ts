@@ -273,8 +273,9 @@ function userText(user: { readonly uid: number; readonly gid: number } | undefin
 function isUsers(
   { type, source, destination }: Mount,
   paths: EnginePaths,
-  { id, mounts }: Container,
+  { id, mounts, asked }: Container,
 ): boolean {
+  if (type === "tmpfs" && asked?.tmpfsMounts?.includes(destination) === true) return true;
   if (mounts?.some(({ target }) => target === destination) === true) return true;
   if (type !== "bind" || source === undefined) return false;
   return !source.startsWith(`${runDirectory(paths, id)}/`) && !/^\/(dev|proc|sys)(\/|$)/.test(source);
@@ -291,7 +292,8 @@ function mountFields(mount: Mount, paths: EnginePaths, { id, mounts = [] }: Cont
         source.startsWith(`${paths.root}/containers/${id}/volumes/`)
         ? source.slice(source.lastIndexOf("/") + 1)
         : undefined;
-  const type = name !== undefined ? "volume" : asked?.kind === "image" ? "image" : "bind";
+  const others = mount.type === "tmpfs" ? "tmpfs" : "bind";
+  const type = name !== undefined ? "volume" : asked?.kind === "image" ? "image" : others;
   return {
     Type: type,
     ...(name === undefined ? {} : { Name: name }),
@@ -300,7 +302,9 @@ function mountFields(mount: Mount, paths: EnginePaths, { id, mounts = [] }: Cont
         ? asked.image
         : asked?.kind === "volume"
           ? volumeData(paths, asked.name)
-          : source,
+          : type === "tmpfs"
+            ? ""
+            : source,
     Destination: destination,
     Driver: type === "volume" ? "local" : "",
     Mode: modeOf(asked, options),

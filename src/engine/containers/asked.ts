@@ -23,6 +23,8 @@ export interface AskedFor {
   readonly sysctls?: Readonly<Record<string, string>>;
   /** Options by the place in the container. */
   readonly tmpfs?: Readonly<Record<string, string>>;
+  /** Those of them that are mounts to docker: of `--mount type=tmpfs`. */
+  readonly tmpfsMounts?: readonly string[];
   /** `CONTAINER[:ro|rw]` */
   readonly volumesFrom?: readonly string[];
   /** -1: no limit. */
@@ -51,6 +53,9 @@ export function askedFor(options: RunOptions, image: ImageConfig["config"]): Ask
     devices: options.devices,
     sysctls: Object.fromEntries(options.sysctls),
     tmpfs: Object.fromEntries(tmpfs),
+    tmpfsMounts: options.mounts.flatMap(({ kind, target, flag }) =>
+      kind === "tmpfs" && flag === "--mount" ? [target] : [],
+    ),
     volumesFrom: (options.volumesFrom ?? []).map(
       ({ container, readOnly }) => `${container}${readOnly === undefined ? "" : readOnly ? ":ro" : ":rw"}`,
     ),
