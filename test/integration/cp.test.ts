@@ -236,6 +236,19 @@ test("owners: kept on the way in, the container's user with -a, the caller's on 
   assert.deepEqual([fs.statSync(`${host}/kept`).uid, fs.statSync(`${host}/kept`).gid], [1000, 1001]);
 });
 
+test("-a keeps owners where the container names no user, as docker does", () => {
+  const host = hostTree();
+  if (isRoot) fs.chownSync(`${host}/file`, 1234, 2345);
+  const container = create();
+  vitrine("cp", "-a", `${host}/file`, `${container}:/archive`);
+  const { uid, gid } = fs.statSync(`${host}/file`);
+  assert.match(members(archiveOf(`${container}:/archive`))[0]!, new RegExp(` ${uid}/${gid} `));
+  const archive = archiveOf(`${container}:/archive`);
+  const input = Buffer.from(archive, "latin1");
+  assert.equal(world.run(["cp", "-a", "-", `${container}:/tmp`], { input }).status, 0);
+  assert.match(members(archiveOf(`${container}:/tmp/archive`))[0]!, new RegExp(` ${uid}/${gid} `));
+});
+
 test("modes, times, hard links, holes and special files arrive", () => {
   const host = hostTree();
   fs.chmodSync(`${host}/d/f`, 0o4751);

@@ -20,7 +20,7 @@ export const command = defineCommand({
     archive: {
       type: "boolean",
       short: "a",
-      help: "into a container: owned by the user it runs as; out of one (as root): with its owners",
+      help: "keep owners: into a container that has a user of its own they are this user; out of one, as root, as they are",
     },
     "follow-link": { type: "boolean", short: "L", help: "copy what a link at SRC_PATH leads to" },
     overwrite: { type: "boolean", help: "let directories replace files and files directories" },

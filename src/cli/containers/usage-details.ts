@@ -15,7 +15,7 @@ export async function usageDetails(usage: DiskUsage, links: ReadonlyMap<string, 
   const sizeOf = await containerSizes(context);
   return {
     Images: usage.images.map(({ row, sharedBytes, uniqueBytes, containers }) => {
-      const { Created: _, Platform: __, Labels: ___, Dangling: ____, ...image } = imageView(row, now, false);
+      const { Created: _, Platform: __, Labels: ___, Dangling: ____, ...image } = imageView(row, now, true);
       return {
         Containers: String(containers.length),
         ...image,
@@ -24,7 +24,7 @@ export async function usageDetails(usage: DiskUsage, links: ReadonlyMap<string, 
       };
     }),
     Containers: (await rowsOf(context, true)).map((row) => {
-      const view = containerView({ ...row, size: sizeOf(row.container) }, now, false, paths);
+      const view = containerView({ ...row, size: sizeOf(row.container) }, now, true, paths);
       const { ID, Image, Command, CreatedAt, RunningFor, Status, Ports, Size, LocalVolumes } = view;
       const { Mounts, Networks, State, Names, Labels } = view;
       const rest = { Mounts, Names, Networks, Ports, RunningFor, Size, State, Status };

@@ -31,7 +31,7 @@ export type CopyEnd =
   | { readonly kind: "local"; readonly path: string };
 
 export interface CopyOptions {
-  /** Owners: those of the container's user in it, and as they are outside. */
+  /** Owners: those of the container's user in it, if it names one, else as they were. */
   readonly archive: boolean;
   /** A link that the source path names stands for what it leads to. */
   readonly followLink: boolean;
@@ -256,7 +256,7 @@ function writeOptions(to: CopyEnd, { overwrite }: CopyOptions): Op {
 
 /**
  * Out of a container everything is the caller's, with `archive` as it is where the caller may give files away. Into one it
- * keeps its ids, with `archive` it is the user's that the container runs as: docker's way.
+ * keeps its ids; with `archive` it is the user's that flags or the image name, and keeps them where nobody is named: docker's way.
  */
 function ownerOf(from: CopyEnd, to: CopyEnd, { archive }: CopyOptions, deps: FileDeps): Owner | undefined {
   if (to.kind === "container")
@@ -270,9 +270,9 @@ interface Owner {
   readonly gid: number;
 }
 
-/** Whom its program runs as. */
-function userOf({ id }: Container, { paths }: FileDeps): Owner | undefined {
-  return readConfig(paths, id).process?.user;
+/** Whom its program runs as, where that was asked for. */
+function userOf({ id, asked }: Container, { paths }: FileDeps): Owner | undefined {
+  return asked?.user === undefined ? undefined : readConfig(paths, id).process?.user;
 }
 
 /** Names below what is copied, as the copy calls them. */
