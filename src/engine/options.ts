@@ -279,6 +279,8 @@ export interface RunOptions {
   readonly init: boolean;
   /** Signals that vitrine gets go to the program. */
   readonly passSignals: boolean;
+  /** Somebody sees on a terminal what it prints. */
+  readonly watched?: boolean;
   readonly oomScoreAdjust?: number;
   readonly rlimits: readonly Rlimit[];
   /** `--ulimit host` */

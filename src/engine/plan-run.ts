@@ -223,13 +223,15 @@ function launchMounts(
 
 /**
  * The caller is the first client of a container that is kept, may be detached from, or is not all his to hear: its monitor has the
- * streams and the log. Only what ends with its command and has no terminal is given the caller's own streams.
+ * streams and the log. So it is where a user watches it, who may want to see it from another terminal too, or asks for a log. Only
+ * what else ends with its command is given the caller's own streams: no byte goes through anybody.
  */
 function mannerOf(options: RunOptions, { id }: ContainerIdentity): Manner {
   if (options.detach === true) return { kind: "detached", announce: `${id}\n` };
-  const { attached, remove, tty, interactive, passSignals } = options;
+  const { attached, remove, tty, interactive, passSignals, watched, log } = options;
   const ends = remove && options.health?.onFailure !== "restart";
-  if (ends && !(tty && interactive) && attached === undefined) return { kind: "foreground" };
+  const captured = watched === true || log?.driver === "file" || (tty && interactive);
+  if (ends && !captured && attached === undefined) return { kind: "foreground" };
   const attach = {
     input: interactive && attached?.input !== false,
     detachKeys: options.detachKeys ?? parseDetachKeys(defaults.detachKeys.value),

@@ -334,6 +334,69 @@ test("run -it can be detached from, with --rm as well, and its log is kept", asy
   }
 });
 
+test("run --rm that is watched, or asked for a log, can be read and attached to from elsewhere", async (t) => {
+  const script = "echo one; while [ ! -e /end ]; do echo tick; sleep 0.05; done; echo two; exit 3";
+  const runs: (readonly [string, () => Promise<{ status: number | null; text: string }>])[] = [
+    ["--log-driver", () => inPipes(["--log-driver", "k8s-file"])],
+    ["--log-opt", () => inPipes(["--log-opt", "max-size=1m"])],
+    [
+      "a terminal",
+      () => onTerminal(["run", "--rm", "-q", "--name", "seen", "probe", "sh", "-c", script], []),
+    ],
+  ];
+  async function inPipes(flags: readonly string[]) {
+    const child = spawn(
+      program,
+      ["run", "--rm", "-q", "--name", "seen", ...flags, "probe", "sh", "-c", script],
+      {
+        env: world.env,
+      },
+    );
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    return { status: await new Promise<number | null>((resolve) => child.on("close", resolve)), text };
+  }
+  for (const [what, start] of runs) {
+    if (what === "a terminal" && findProgram("script") === undefined)
+      return cannotRun(t, "script(1) is not installed");
+    const ended = start();
+    await logged("seen", "one");
+    const other = spawn(program, ["attach", "--no-stdin", "seen"], { env: world.env });
+    let heard = "";
+    other.stdout.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+    const left = new Promise<number | null>((resolve) => other.on("close", resolve));
+    await until(() => (heard.includes("tick\n") ? true : undefined), "what is attached to hear it");
+    const follower = spawn(program, ["logs", "-f", "seen"], { env: world.env });
+    let followed = "";
+    follower.stdout.on("data", (chunk: Buffer) => (followed += chunk.toString()));
+    await until(() => (followed.startsWith("one\ntick\n") ? true : undefined), "the log so far");
+    vitrine("exec", "seen", "touch", "/end");
+    const { status, text } = await ended;
+    assert.equal(status, 3, what);
+    assert.match(text.replaceAll("\r", ""), /^one\n(tick\n)+two\n$/, what);
+    await until(() => (followed.endsWith("tick\ntwo\n") ? true : undefined), "the rest of the log");
+    assert.equal(await left, 3, heard);
+    assert.equal(world.run(["inspect", "seen"]).status, 125, "it went with its end");
+  }
+});
+
+test("run --rm into a pipe: its caller's alone, and logs says so", async () => {
+  const child = spawn(program, ["run", "--rm", "-q", "--name", "mine", "probe", ...idle], { env: world.env });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  await until(() => (text === "ready\n" ? true : undefined), "what it prints");
+  for (const words of [
+    ["logs", "mine"],
+    ["logs", "-f", "mine"],
+    ["attach", "mine"],
+  ]) {
+    const done = world.run(words);
+    assert.equal(done.status, 125, words.join(" "));
+    assert.match(done.stderr, /--log-driver/);
+  }
+  vitrine("stop", "mine");
+});
+
 test("exec -it has a terminal of the container's, of the caller's size", async (t) => {
   if (findProgram("script") === undefined) return cannotRun(t, "script(1) is not installed");
   detached(["--name", "shell"], ...idle);

@@ -44,7 +44,7 @@ export const command = defineCommand({
         {
           code: "container-in-foreground",
           operand: container.name,
-          hint: "start it with --detach to be able to attach to it",
+          hint: "start it on a terminal, with --log-driver k8s-file or with --detach to be able to attach to it",
         },
       );
     }

@@ -1,7 +1,9 @@
 import * as fs from "node:fs";
 import { VitrineError, writeAll } from "../../base/mod.ts";
 import {
+  attachSocket,
   type Container,
+  type EnginePaths,
   findContainer,
   type LogEntry,
   LogReader,
@@ -58,6 +60,7 @@ export const command = defineCommand({
       return time >= since && time <= until;
     };
     const chosen = names.map((name) => findContainer(paths, name));
+    for (const container of chosen) requireLog(paths, container);
     const sources = chosen.map((container): Source => {
       const label = options.names
         ? `${container.name} `
@@ -78,6 +81,17 @@ export const command = defineCommand({
     }
   },
 });
+
+/** `run --rm` where nobody watches: what it prints is its caller's alone. Error: `container-in-foreground`. */
+function requireLog(paths: EnginePaths, container: Container): void {
+  if (fs.existsSync(logFile(paths, container.id)) || !monitorLives(paths, container)) return;
+  if (fs.existsSync(attachSocket(paths, container.id))) return;
+  throw new VitrineError("unsupported", `container ${container.name} prints into its caller's pipe or file`, {
+    code: "container-in-foreground",
+    operand: container.name,
+    hint: "'run --rm' in the foreground keeps a log on a terminal, with --log-driver k8s-file, or with --detach",
+  });
+}
 
 /** A container whose log is shown. */
 interface Source {

@@ -26,12 +26,13 @@ export const command = defineCommand({
     { command: 'vitrine run --rm -v "$PWD:/src:ro" -w /src alpine ls', does: "work on this directory" },
   ],
   async run({ options, positionals, given, context }) {
-    const wanted = parseRunOptions(options, {
+    const asked = parseRunOptions(options, {
       positionals,
       given,
       environment: context.environment,
       directory: process.cwd(),
     });
+    const wanted = { ...asked, watched: isTerminal(1) || isTerminal(2) };
     if (wanted.tty && wanted.interactive && wanted.detach !== true && !isTerminal(0)) {
       throw new VitrineError("invalid", "the input device is not a TTY", {
         code: "stdin-not-a-terminal",
