@@ -254,8 +254,9 @@ test("in the foreground as well", async () => {
   await until(() => (vitrine("ps", "-aq") === "" ? true : undefined), "it to be gone");
 });
 
-test("events: a container's life in order, and of images; followed as they happen", async () => {
+test("events: a container's life in order, and of images; followed as they happen", async (t) => {
   const follower = world.start(["events", "--filter", "container=life", "--format", "{{.Action}}"]);
+  t.after(() => follower.kill());
   let followed = "";
   follower.stdout!.on("data", (chunk) => {
     followed += String(chunk);
@@ -317,7 +318,6 @@ test("events: a container's life in order, and of images; followed as they happe
     "what was followed",
   );
   assert.deepEqual(followed.trim().split("\n"), actions);
-  follower.kill();
   const die = JSON.parse(
     vitrine("events", "--since", since, "--until", "0s", "--filter", "event=die", "--format", "json").split(
       "\n",

@@ -44,13 +44,13 @@ export function signalContainer(container: Container, signal: string, { paths }:
   const process_ = runningProcess(paths, container);
   if (process_ === undefined) {
     if (!refuses || stateOf(paths, container).status !== "restarting") throw notRunning(container);
+    recordKill(paths, container, signal);
     wakeMonitor(paths, container);
   } else {
-    send(container, process_.pid, signal);
+    send(paths, container, process_.pid, signal);
     // As docker: a signal that is to end it is not kept for later.
     if (ends) letGo(container);
   }
-  recordContainerEvent(paths, container, "kill", { signal: String(number) });
 }
 
 /**
@@ -66,9 +66,8 @@ export function stopContainer(
   if (!monitorLives(paths, container)) return;
   refuseRestart(paths, container);
   const kill = (pid: number, name: string): void => {
-    send(container, pid, name);
+    send(paths, container, pid, name);
     letGo(container);
-    recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(name) ?? 15) });
   };
   const deadline = performance.now() + patienceMilliseconds;
   for (;;) {
@@ -142,8 +141,11 @@ export function notEnding(paths: EnginePaths, container: Container): VitrineErro
 }
 
 /** The process is gone by now: that is what was wanted, or nothing is there to be told. */
-function send(container: Container, pid: number, signal: string): void {
+/** Told before it is done: what the monitor tells of its effect comes after that. */
+function send(paths: EnginePaths, container: Container, pid: number, signal: string): void {
   try {
+    process.kill(pid, 0);
+    recordKill(paths, container, signal);
     process.kill(pid, signalNumber(signal) ?? 15);
   } catch (cause) {
     if (errnoOf(cause) === "ESRCH") return;
@@ -154,6 +156,10 @@ function send(container: Container, pid: number, signal: string): void {
       cause,
     });
   }
+}
+
+function recordKill(paths: EnginePaths, container: Container, signal: string): void {
+  recordContainerEvent(paths, container, "kill", { signal: String(signalNumber(signal) ?? 15) });
 }
 
 export function notRunning(container: Container): VitrineError {
