@@ -144,6 +144,44 @@ test("kill sends a signal and needs a running container", async () => {
   vitrine("rm", "hit");
 });
 
+test("a container without its record: said by name, told by ps, removed by rm; one that runs by rm --force alone", async () => {
+  const lose = (id: string): void => {
+    const directory = path.join(world.root, "containers", id);
+    fs.rmSync(path.join(directory, "container.json"));
+    // What changed a moment ago may be just being removed.
+    fs.utimesSync(directory, 1, 1);
+  };
+  const id = vitrine("create", "-q", "--name", "lost", "probe", "true");
+  lose(id);
+  const short = id.slice(0, 12);
+  for (const name of ["lost", id, short]) {
+    const done = world.run(["inspect", name]);
+    assert.equal(done.status, 125);
+    assert.match(done.stderr, new RegExp(`record of container ${short} is missing.*\n.*vitrine rm ${short}`));
+  }
+  const listed = world.run(["ps", "-a"]);
+  assert.equal(listed.status, 0);
+  assert.match(listed.stderr, new RegExp(`container ${short} is missing or damaged: vitrine rm ${short}`));
+  assert.equal(vitrine("rm", id), id);
+  assert.equal(world.run(["ps", "-a"]).stderr, "");
+  // Its name is free again, and all of them go with --all.
+  const second = vitrine("create", "-q", "--name", "lost", "probe", "true");
+  lose(second);
+  assert.equal(vitrine("rm", "--all"), second);
+
+  const running = detached(["--name", "lost", "--restart", "always"], waits);
+  await logged("lost", "ready");
+  const pid = inspect("lost", ".State.Pid");
+  lose(running);
+  const refused = world.run(["rm", running]);
+  assert.notEqual(refused.status, 0);
+  assert.match(refused.stderr, /is running[\s\S]*rm --force/);
+  assert.ok(fs.existsSync(`/proc/${pid}`));
+  assert.equal(vitrine("rm", "-f", running), running);
+  assert.ok(!fs.existsSync(`/proc/${pid}`));
+  await world.assertClean();
+});
+
 test("restart gives a new process", async () => {
   detached(["--name", "re"], waits);
   const first = inspect("re", ".State.Pid");

@@ -123,7 +123,15 @@ export const command = defineCommand({
 /** The newest first. */
 export async function rowsOf(context: Context, all: boolean): Promise<readonly Row[]> {
   const paths = context.paths();
-  return (await survey(context)).containers
+  const { containers, damaged } = await survey(context);
+  for (const id of damaged) {
+    const short = id.slice(0, 12);
+    context.log(
+      "warn",
+      `the record of container ${short} is missing or damaged: vitrine rm ${short} removes it`,
+    );
+  }
+  return containers
     .filter(({ state }) => all || state.status === "running" || state.status === "restarting")
     .map(({ container, state, upMilliseconds }) => ({
       container,

@@ -117,9 +117,13 @@ function stopGently(context: Context, containers: readonly Container[], timeoutS
 }
 
 function allOf(paths: EnginePaths, running: boolean): readonly string[] {
-  return listContainers(paths)
+  const known = listContainers(paths);
+  const ids = new Set(known.map(({ id }) => id));
+  const damaged = containerIds(paths).filter((id) => !ids.has(id));
+  return known
     .filter((container) => running || !["running", "restarting"].includes(stateOf(paths, container).status))
-    .map(({ name }) => name);
+    .map(({ name }) => name)
+    .concat(damaged);
 }
 
 async function removeOne(
@@ -132,10 +136,10 @@ async function removeOne(
     await removeContainer(paths, findContainer(paths, name), { force, volumes }, remove);
   } catch (error) {
     const damaged = error instanceof VitrineError && error.code === "container-record-invalid";
-    if (!damaged || !force) throw error;
+    if (!damaged) throw error;
     const held = idOfName(paths, name);
     const ids = held === undefined ? containerIds(paths).filter((id) => id.startsWith(name)) : [held];
     if (ids.length !== 1) throw error;
-    await removeDamaged(paths, ids[0]!, remove);
+    await removeDamaged(paths, ids[0]!, remove, force);
   }
 }

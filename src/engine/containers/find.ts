@@ -19,10 +19,10 @@ export function findContainer(paths: EnginePaths, wanted: string): Container {
   }
   const container = readContainer(paths, id);
   if (container !== undefined) return container;
-  throw new VitrineError("corrupt", `the record of container ${id.slice(0, 12)} cannot be read`, {
+  throw new VitrineError("corrupt", `the record of container ${id.slice(0, 12)} is missing or damaged`, {
     code: "container-record-invalid",
     operand: wanted,
-    hint: `remove it: vitrine rm --force ${id.slice(0, 12)}`,
+    hint: `all that can be done is to remove it: vitrine rm ${id.slice(0, 12)}`,
   });
 }
 

@@ -1,6 +1,6 @@
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { VitrineError } from "../../base/mod.ts";
+import { processStartTime, VitrineError } from "../../base/mod.ts";
 import { letGo, notEnding, refuseRestart, wakeMonitor } from "./end.ts";
 import {
   type Container,
@@ -8,9 +8,52 @@ import {
   type EnginePaths,
   listContainers,
   runDirectory,
+  stopFile,
 } from "./record.ts";
-import { monitorLives, runningProcess } from "./state.ts";
+import { monitorLives, ownPidNamespace, runningProcess } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
+
+/** Of a file in its state: `PID STARTTIME …`. undefined: nobody who lives. */
+function livingPid(paths: EnginePaths, id: string, file: "monitor" | "pid"): number | undefined {
+  try {
+    const [pid = "", startTime = "", namespace] = fs
+      .readFileSync(`${runDirectory(paths, id)}/${file}`, "latin1")
+      .trim()
+      .split(" ");
+    if (namespace !== undefined && namespace !== ownPidNamespace()) return undefined;
+    return /^[1-9]\d*$/.test(pid) && processStartTime(Number(pid)) === startTime ? Number(pid) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Its monitor cleans up, as ever; one that does not, or waits to run it again, is killed as well. */
+async function endDamaged(paths: EnginePaths, id: string): Promise<void> {
+  const deadline = performance.now() + patienceMilliseconds;
+  fs.writeFileSync(stopFile(paths, id), "", { mode: 0o600 });
+  const signal = (pid: number | undefined): void => {
+    try {
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended between the look and the signal.
+    }
+  };
+  for (;;) {
+    const [monitor, program] = [livingPid(paths, id, "monitor"), livingPid(paths, id, "pid")];
+    if (monitor === undefined && program === undefined) return;
+    const late = performance.now() > deadline;
+    signal(program);
+    if (late) signal(monitor);
+    if (performance.now() > deadline + patienceMilliseconds) {
+      throw new VitrineError("unavailable", `container ${id.slice(0, 12)} does not end`, {
+        code: "container-not-ending",
+        operand: id,
+        hint: `see process ${program ?? monitor}: it may be frozen, or wait for a device`,
+      });
+    }
+    await sleep(10);
+  }
+}
 
 /** How long the monitor may take to clean up after its process was killed. */
 const patienceMilliseconds = 10_000;
@@ -90,8 +133,27 @@ function kill(container: Container, pid: number): void {
   }
 }
 
-/** A container's directory without a readable record: all that can be done is to remove it. */
-export async function removeDamaged(paths: EnginePaths, id: string, removeTree: RemoveTree): Promise<void> {
+/**
+ * A container's directory without a readable record: all that can be done is to remove it. What its state of this boot says lives
+ * on is killed first, but not without `force`. Errors: `container-running`, `container-not-ending`.
+ */
+export async function removeDamaged(
+  paths: EnginePaths,
+  id: string,
+  removeTree: RemoveTree,
+  force = true,
+): Promise<void> {
+  if (livingPid(paths, id, "monitor") !== undefined || livingPid(paths, id, "pid") !== undefined) {
+    const short = id.slice(0, 12);
+    if (!force) {
+      throw new VitrineError("invalid", `container ${short}, whose record is lost, is running`, {
+        code: "container-running",
+        operand: short,
+        hint: `vitrine rm --force ${short}`,
+      });
+    }
+    await endDamaged(paths, id);
+  }
   await removeTree(runDirectory(paths, id), undefined);
   await removeTree(containerDirectory(paths, id), undefined);
   const names = `${paths.root}/names`;

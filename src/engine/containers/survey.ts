@@ -1,8 +1,10 @@
 /** All containers at a glance, for those who list them: few files of each are read, and each once. */
+import * as fs from "node:fs";
 import { processStatus, readSmallFile } from "../../base/mod.ts";
 import { readPidFile } from "../../runtime/mod.ts";
 import {
   type Container,
+  containerDirectory,
   containerIds,
   type EnginePaths,
   readContainer,
@@ -22,6 +24,8 @@ export interface Survey {
   readonly containers: readonly Surveyed[];
   /** A monitor was killed, or something was left half made: a sweep (`sweepLost`) has work to do. */
   readonly untidy: boolean;
+  /** Ids of those whose record is lost. */
+  readonly damaged: readonly string[];
 }
 
 /**
@@ -31,12 +35,16 @@ export interface Survey {
 export function surveyContainers(paths: EnginePaths): Survey {
   const inThisBoot = new Set(runningIds(paths));
   const containers: Surveyed[] = [];
+  const damaged: string[] = [];
   let untidy = false;
   const uptime = machineUptime();
   for (const id of containerIds(paths)) {
     const container = readContainer(paths, id);
     const hasState = inThisBoot.delete(id);
-    if (container === undefined) continue;
+    if (container === undefined) {
+      if (isLost(paths, id)) damaged.push(id);
+      continue;
+    }
     const running = hasState ? runningState(paths, container, uptime) : undefined;
     const state = running?.state ?? stateOf(paths, container);
     containers.push(running === undefined ? { container, state } : { container, ...running });
@@ -46,8 +54,16 @@ export function surveyContainers(paths: EnginePaths): Survey {
       untidy = true;
     }
   }
-  return { containers, untidy: untidy || inThisBoot.size > 0 };
+  return { containers, untidy: untidy || inThisBoot.size > 0, damaged };
 }
+
+/** What somebody removes at this moment has no record either: its directory changed just now. */
+function isLost(paths: EnginePaths, id: string): boolean {
+  const stat = fs.statSync(containerDirectory(paths, id), { throwIfNoEntry: false });
+  return stat !== undefined && Date.now() - stat.mtimeMs > removalMilliseconds;
+}
+
+const removalMilliseconds = 10_000;
 
 /** Who gets the children of the dead. */
 const orphanage = 1;
