@@ -37,6 +37,8 @@ interface Made {
   readonly bundle: string;
   readonly layer: string;
   readonly date: string;
+  /** The pod's. */
+  readonly uid: string;
   readonly config: Config;
 }
 
@@ -60,7 +62,8 @@ function make(change: (config: Config, made: Made) => void = () => {}): Made {
   fs.writeFileSync(path.join(bundle, "hosts"), `127.0.0.1 ${id}\n`);
   const config = baseConfig("cat /etc/hosts; hostname; exit 3");
   const date = new Date(Date.now() - Math.trunc(1e9 * Math.random())).toISOString();
-  const made = { id, bundle, layer, date, config };
+  const uid = randomUUID();
+  const made = { id, bundle, layer, date, uid, config };
   const bind = (destination: string) => ({
     destination,
     type: "bind",
@@ -73,7 +76,7 @@ function make(change: (config: Config, made: Made) => void = () => {}): Made {
     hostname: id.slice(0, 12),
     annotations: {
       "io.kubernetes.cri-o.Created": date,
-      "io.kubernetes.cri.sandbox-uid": randomUUID(),
+      "io.kubernetes.cri.sandbox-uid": uid,
       layer,
     },
     mounts: [...(config.mounts ?? []), ...inTurn([bind("/etc/hosts"), bind("/etc/names")], 2)],
@@ -115,7 +118,7 @@ function warm(again: () => void): void {
   for (let served = 0; served < 3; served++) warmUp(world, again);
 }
 
-function leveled({ id, bundle, layer, date }: Made, text: string): string {
+function leveled({ id, bundle, layer, date, uid }: Made, text: string): string {
   return text
     .replaceAll(bundle, "<BUNDLE>")
     .replaceAll(id, "<ID>")
@@ -123,6 +126,7 @@ function leveled({ id, bundle, layer, date }: Made, text: string): string {
     .replaceAll(id.slice(3, 9), "<PART>")
     .replaceAll(layer, "<LAYER>")
     .replaceAll(date, "<DATE>")
+    .replaceAll(uid, "<UID>")
     .replace(/"created": ?"[^"]+"|"pid": ?\d+|"startTime": ?"\d+"/g, "<NEW>");
 }
 
