@@ -15,10 +15,22 @@ export interface Row {
   readonly budget?: number;
 }
 
-/** A group of comparisons: `SUBJECTS=name,… make bench` runs some of them alone. */
+/** What could not be measured, and why. */
+export interface Failure {
+  readonly what: string;
+  readonly failed: string;
+}
+
+/** The smallest thing that is measured as one: its rows are printed when it is done, and when it fails the others go on. */
+export interface Part {
+  readonly what: string;
+  readonly measure: () => readonly Row[] | Promise<readonly Row[]>;
+}
+
+/** A group of comparisons: `SUBJECTS=name,… make bench` runs some of them alone. Each part is measured before the next is asked for. */
 export interface Subject {
   readonly name: string;
-  readonly run: (bench: Bench) => readonly Row[] | Promise<readonly Row[]>;
+  readonly parts: (bench: Bench) => Iterable<Part> | AsyncIterable<Part>;
 }
 
 export type Command = readonly string[];
@@ -138,6 +150,11 @@ export function mountFresh(kind: "ext4" | "tmpfs", place: string, work: string):
       : `rm -f ${file}; truncate -s 24G ${file}; mkfs.ext4 -qF ${file}; mount -o loop ${file} ${place}; rmdir ${place}/lost+found`;
   // Peers in a chroot see what was mounted when that was made.
   return `${mount}; [ ! -d ${work}/peers${place} ] || mount --bind ${place} ${work}/peers${place}`;
+}
+
+/** How often what takes seconds is measured. */
+export function roundsOf(bench: Bench): number {
+  return Math.max(1, Math.min(bench.rounds, 2));
 }
 
 export interface PeerCommand {

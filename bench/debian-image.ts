@@ -23,18 +23,31 @@ const layers: readonly (readonly string[])[] = [
 
 /**
  * An OCI layout of a Debian system with a compiler, Java, Python and git: real files, about 290 MB in four gzip layers. `tarball`
- * is made by mmdebstrap where it is not there yet; undefined where that cannot be.
+ * is made by mmdebstrap where it is not there yet, the layout `kept` from it; undefined where that cannot be.
  */
-export function makeDebianImage(work: string, tarball: string): DebianImage | undefined {
+export function makeDebianImage(tarball: string, kept: string): DebianImage | undefined {
+  const description = path.join(kept, "image.json");
+  if (fs.existsSync(description)) {
+    const image = JSON.parse(fs.readFileSync(description, "utf8")) as DebianImage;
+    if (image.directory === kept) return image;
+  }
   if (!fs.existsSync(tarball) && !bootstrap(tarball)) return undefined;
-  const directory = path.join(work, "debian");
+  const image = buildLayout(tarball, kept);
+  fs.writeFileSync(description, JSON.stringify(image));
+  return image;
+}
+
+function buildLayout(tarball: string, directory: string): DebianImage {
+  // Of the layout's file system: blobs are moved into it.
+  const work = `${directory}.scratch`;
+  for (const each of [directory, work]) fs.rmSync(each, { recursive: true, force: true });
   const tree = path.join(work, "debian-tree");
-  fs.mkdirSync(tree);
+  fs.mkdirSync(tree, { recursive: true });
   shell(`tar -C ${tree} -xf ${tarball} --exclude='./dev/*'`);
   const made = [...layers].reverse().map((paths, at) => makeLayer(work, tree, paths, layers.length - 1 - at));
-  spawnSync("rm", ["-rf", tree]);
   const tag = "debian";
   const blobs = writeLayout(directory, tag, "tar+gzip", made);
+  fs.rmSync(work, { recursive: true, force: true });
   const sorted = [...blobs].sort((a, b) => b.size - a.size);
   return {
     directory,

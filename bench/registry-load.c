@@ -3,17 +3,20 @@
  * counted and thrown away by the kernel (as `iperf3 --skip-rx-copy` does), bodies of requests come from one buffer.
  *
  *   registry-load PORT SECONDS CLIENTS get PATH
- *   registry-load PORT SECONDS CLIENTS put NAME BYTES DIGEST…
+ *   registry-load PORT SECONDS CLIENTS put|chunked NAME BYTES PIECE DIGEST…
  *
- * `get` asks for PATH over and over. `put` uploads blobs as docker, podman and skopeo do (POST, PATCH with all of it, an empty PUT): client N sends
- * BYTES bytes of the value N+1, whose digest is the Nth. Prints the bytes of bodies a second and the requests a second. The clients share the
- * last processor: what is left of the machine is the server's.
+ * `get` asks for PATH over and over. `put` uploads blobs as skopeo and podman do what they have ready (POST, PATCH with all of it and its
+ * Content-Length, an empty PUT), `chunked` as docker does (the PATCH in chunks of 32 KiB, as Go writes them). A blob is the file PIECE (1 MiB) over and
+ * over, BYTES (a multiple) in all, with N in each piece's first byte for client N; the Nth digest is that. After SECONDS each client
+ * ends what it is at, and what it took until then is divided by that time, so that no upload is counted before it is acknowledged.
+ * Prints the bytes of bodies, the requests, and the seconds. The clients share the last processor: what is left of the machine is the server's.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 16384, PIECE_BYTES = 1 << 20, MOST_CLIENTS = 64 };
+enum { HEAD_BYTES = 16384, PIECE_BYTES = 1 << 20, MOST_CLIENTS = 64, CHUNK_BYTES = 32768 };
 
 static const char *path, *const *digests;
 static long long upload_bytes;
+static char piece_bytes[PIECE_BYTES];
+static bool chunked;
+static volatile bool over;
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static unsigned long long body_bytes, requests;
 
@@ -124,18 +130,21 @@ static char *keep_location(char *head)
 	return rest;
 }
 
-static int put(int fd, char *head, long client, const char *piece)
+static int put(int fd, char *head, long client, const char *piece, size_t piece_length)
 {
 	ask(fd, "POST /v2/%s/blobs/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", path);
 	fd = answer(fd, head, 202);
 	char *location = keep_location(head);
-	ask(fd, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %lld\r\n\r\n", location,
-	    upload_bytes);
+	char length[64] = "Transfer-Encoding: chunked";
+	if (!chunked)
+		snprintf(length, sizeof length, "Content-Length: %lld", upload_bytes);
+	ask(fd, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n%s\r\n\r\n", location, length);
 	for (long long left = upload_bytes; left > 0; left -= PIECE_BYTES) {
-		size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-		send_all(fd, piece, count);
-		__atomic_add_fetch(&body_bytes, count, __ATOMIC_RELAXED);
+		send_all(fd, piece, piece_length);
+		__atomic_add_fetch(&body_bytes, PIECE_BYTES, __ATOMIC_RELAXED);
 	}
+	if (chunked)
+		send_all(fd, "0\r\n\r\n", 5);
 	free(location);
 	fd = answer(fd, head, 202);
 	location = keep_location(head);
@@ -145,19 +154,36 @@ static int put(int fd, char *head, long client, const char *piece)
 	return answer(fd, head, 201);
 }
 
+/* What this client sends over and over; its length on the way. */
+static size_t frame_piece(char *to, long client)
+{
+	char *at = to;
+	for (size_t from = 0; from < PIECE_BYTES; from += CHUNK_BYTES) {
+		if (chunked)
+			at += sprintf(at, "%x\r\n", CHUNK_BYTES);
+		memcpy(at, piece_bytes + from, CHUNK_BYTES);
+		if (from == 0)
+			*at = (char)client;
+		at += CHUNK_BYTES;
+		if (chunked)
+			at += sprintf(at, "\r\n");
+	}
+	return (size_t)(at - to);
+}
+
 static void *run(void *number)
 {
 	long client = (long)number;
-	char *head = malloc(HEAD_BYTES), *piece = malloc(PIECE_BYTES);
+	char *head = malloc(HEAD_BYTES), *piece = malloc(2 * PIECE_BYTES);
 	if (head == NULL || piece == NULL)
 		fail("memory");
 	int fd = connect_again(-1);
-	memset(piece, (int)client + 1, PIECE_BYTES);
-	for (;;) {
+	size_t piece_length = frame_piece(piece, client);
+	while (!over) {
 		if (digests == NULL)
 			fd = get(fd, head);
 		else
-			fd = put(fd, head, client, piece);
+			fd = put(fd, head, client, piece, piece_length);
 	}
 	return NULL;
 }
@@ -173,31 +199,37 @@ int main(int argc, char **argv)
 {
 	if (argc < 6)
 		return 2;
-	int seconds = atoi(argv[2]), clients = atoi(argv[3]);
+	double seconds = atof(argv[2]);
+	int clients = atoi(argv[3]);
 	path = argv[5];
 	address.sin_port = htons((unsigned short)atoi(argv[1]));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (clients < 1 || clients > MOST_CLIENTS)
 		return 2;
-	if (strcmp(argv[4], "put") == 0) {
-		if (argc < 7 + clients)
+	chunked = strcmp(argv[4], "chunked") == 0;
+	if (chunked || strcmp(argv[4], "put") == 0) {
+		if (argc < 8 + clients)
 			return 2;
 		upload_bytes = atoll(argv[6]);
-		digests = (const char *const *)argv + 7;
+		FILE *piece = fopen(argv[7], "r");
+		if (upload_bytes % PIECE_BYTES != 0 || piece == NULL || fread(piece_bytes, PIECE_BYTES, 1, piece) != 1)
+			return 2;
+		digests = (const char *const *)argv + 8;
 	}
 	cpu_set_t last;
 	CPU_ZERO(&last);
 	CPU_SET((int)sysconf(_SC_NPROCESSORS_ONLN) - 1, &last);
 	sched_setaffinity(0, sizeof last, &last);
 	double start = now();
+	pthread_t threads[MOST_CLIENTS];
 	for (long client = 0; client < clients; client++) {
-		pthread_t thread;
-		if (pthread_create(&thread, NULL, run, (void *)client) != 0)
+		if (pthread_create(&threads[client], NULL, run, (void *)client) != 0)
 			return 1;
 	}
-	sleep((unsigned)seconds);
-	double took = now() - start;
-	printf("%.0f %.0f\n", (double)body_bytes / took, (double)requests / took);
-	fflush(stdout);
-	_exit(0);
+	usleep((unsigned)(seconds * 1e6));
+	over = true;
+	for (long client = 0; client < clients; client++)
+		pthread_join(threads[client], NULL);
+	printf("%llu %llu %.6f\n", body_bytes, requests, now() - start);
+	return 0;
 }

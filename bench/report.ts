@@ -1,9 +1,9 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
-import { peerVersions, type Row } from "./bench.ts";
+import { type Failure, peerVersions, type Row } from "./bench.ts";
 
 /** docs/performance.md: the machine, then a line a comparison, then notes.md. */
-export function report(rows: readonly Row[]): string {
+export function report(rows: readonly (Row | Failure)[]): string {
   return [
     "# Performance",
     "",
@@ -13,21 +13,21 @@ export function report(rows: readonly Row[]): string {
     `Machine: ${os.cpus()[0]?.model.trim()}, ${os.cpus().length} CPUs, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}, ${distribution()}.`,
     `Peers: ${peerVersions(["runc", "crun", "podman", "umoci"])}.`,
     "",
-    table(rows),
+    ...tableHead,
+    ...rows.map(tableLine),
     "",
     fs.readFileSync(new URL("notes.md", import.meta.url), "utf8"),
   ].join("\n");
 }
 
-export function table(rows: readonly Row[]): string {
-  return [
-    "| what | vitrine | peer | peer's | ratio | budget | |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-    ...rows.map(line),
-  ].join("\n");
-}
+export const tableHead: readonly string[] = [
+  "| what | vitrine | peer | peer's | ratio | budget | |",
+  "| --- | --- | --- | --- | --- | --- | --- |",
+];
 
-function line({ what, ours, unit, peer, theirs, budget }: Row): string {
+export function tableLine(row: Row | Failure): string {
+  if ("failed" in row) return `| ${row.what} | **failed**: ${row.failed} | | | | | |`;
+  const { what, ours, unit, peer, theirs, budget } = row;
   const ratio = ours / theirs;
   const more = unit.endsWith("/s");
   const holds = budget !== undefined && (more ? ratio >= budget : ratio <= budget);

@@ -1,10 +1,10 @@
 import * as fs from "node:fs";
-import { compare, type Row, type Subject } from "../bench.ts";
+import { compare, type Subject } from "../bench.ts";
 
 /** `cp` of 200 MB into and out of a container, against a pipe of two tars. */
 export const copy: Subject = {
   name: "copy",
-  run: (bench): Row[] => {
+  *parts(bench) {
     const { work, vitrine } = bench;
     const from = `${work}/copy-from`;
     fs.mkdirSync(from);
@@ -20,17 +20,18 @@ export const copy: Subject = {
       `tar -C ${source} -c . | tar -C ${target} -x`,
     ];
     const how = { rounds: 5, warmup: 1 };
-    return [
-      ...compare(bench, how, {
-        what: "`cp` of 200 MB into a container",
-        ours: [vitrine, "cp", `${from}/.`, "copy:/in"],
-        peers: [{ name: "tar \\| tar", command: pipe(from, `${work}/copy-tar`), budget: 1.5 }],
-      }),
-      ...compare(bench, how, {
-        what: "`cp` of 200 MB out of a container",
+    const ways = [
+      { where: "into", ours: [vitrine, "cp", `${from}/.`, "copy:/in"], target: `${work}/copy-tar` },
+      {
+        where: "out of",
         ours: [vitrine, "cp", "copy:/in/.", `${work}/copy-out`],
-        peers: [{ name: "tar \\| tar", command: pipe(from, `${work}/copy-in-tar`), budget: 1.5 }],
-      }),
+        target: `${work}/copy-in-tar`,
+      },
     ];
+    for (const { where, ours, target } of ways) {
+      const what = `\`cp\` of 200 MB ${where} a container`;
+      const peers = [{ name: "tar \\| tar", command: pipe(from, target), budget: 1.5 }];
+      yield { what, measure: () => compare(bench, how, { what, ours, peers }) };
+    }
   },
 };

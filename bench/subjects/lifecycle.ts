@@ -1,17 +1,18 @@
-import { type Bench, compare, first, median, type Row, type Subject } from "../bench.ts";
+import { type Bench, compare, first, median, type Part, type Row, type Subject } from "../bench.ts";
 import { bundleFor } from "../bundle.ts";
 
 /** Containers that live: `exec`, `start`, `stop` and `ps`. */
 export const lifecycle: Subject = {
   name: "lifecycle",
-  run: (bench) => [
-    ...exec(bench),
-    ...firstExec(bench),
-    ...start(bench),
-    ...stop(bench),
-    ...ps(bench, 60),
-    ...ps(bench, 500),
-  ],
+  *parts(bench) {
+    yield* exec(bench);
+    yield { what: "`exec`, the first in its container", measure: () => firstExec(bench) };
+    yield* start(bench);
+    yield { what: "`stop`", measure: () => stop(bench) };
+    for (const count of [60, 500]) {
+      yield { what: `\`ps\` with ${count} containers`, measure: () => ps(bench, count) };
+    }
+  },
 };
 
 const sleeper = (bench: Bench, name: string) =>
@@ -30,7 +31,7 @@ function podman(bench: Bench) {
   };
 }
 
-function exec(bench: Bench): Row[] {
+function* exec(bench: Bench): Generator<Part> {
   const pod = podman(bench);
   const runc = bench.peerShell("runc");
   const bundle = bundleFor(bench, { peer: "runc", args: ["sleep", "1000"] });
@@ -50,24 +51,27 @@ function exec(bench: Bench): Row[] {
     { kind: "repeated", ours },
     { kind: "for the first time", ours: first(ours) },
   ];
-  return kinds.flatMap(({ kind, ours }) =>
-    compare(
-      bench,
-      { rounds: bench.rounds, warmup: 5, before: before.join("\n"), after: after.join("\n") },
-      {
-        what: `\`exec CONTAINER true\`, ${kind}`,
-        ours,
-        peers: [
-          {
-            name: "runc exec",
-            command: bench.peer("runc", ["--root", `${bench.work}/state-runc`, "exec", "e", "true"]),
-            budget: 1.2,
-          },
-          { name: "podman exec", command: pod?.command(["exec", "e", "true"]) },
-        ],
-      },
-    ),
-  );
+  for (const { kind, ours } of kinds) {
+    const what = `\`exec CONTAINER true\`, ${kind}`;
+    const measure = () =>
+      compare(
+        bench,
+        { rounds: bench.rounds, warmup: 5, before: before.join("\n"), after: after.join("\n") },
+        {
+          what,
+          ours,
+          peers: [
+            {
+              name: "runc exec",
+              command: bench.peer("runc", ["--root", `${bench.work}/state-runc`, "exec", "e", "true"]),
+              budget: 1.2,
+            },
+            { name: "podman exec", command: pod?.command(["exec", "e", "true"]) },
+          ],
+        },
+      );
+    yield { what, measure };
+  }
 }
 
 /** Each in a container in which nothing was executed before. */
@@ -108,7 +112,7 @@ function firstExec(bench: Bench): Row[] {
   );
 }
 
-function start(bench: Bench): Row[] {
+function* start(bench: Bench): Generator<Part> {
   const pod = podman(bench);
   const made = "--name s bench true";
   const before = [
@@ -125,20 +129,23 @@ function start(bench: Bench): Row[] {
     { kind: "repeated", ours: start, run },
     { kind: "for the first time", ours: first(start), run: first(run) },
   ];
-  return kinds.flatMap(({ kind, ours, run }) =>
-    compare(
-      bench,
-      { rounds: bench.rounds, warmup: 5, before: before.join("\n"), after: after.join("\n") },
-      {
-        what: `\`start -a\` of a stopped container, ${kind}`,
-        ours,
-        peers: [
-          { name: `\`vitrine run\`, ${kind}`, command: run, budget: 1.3 },
-          { name: "podman start -a", command: pod?.command(["start", "-a", "s"]) },
-        ],
-      },
-    ),
-  );
+  for (const { kind, ours, run } of kinds) {
+    const what = `\`start -a\` of a stopped container, ${kind}`;
+    const measure = () =>
+      compare(
+        bench,
+        { rounds: bench.rounds, warmup: 5, before: before.join("\n"), after: after.join("\n") },
+        {
+          what,
+          ours,
+          peers: [
+            { name: `\`vitrine run\`, ${kind}`, command: run, budget: 1.3 },
+            { name: "podman start -a", command: pod?.command(["start", "-a", "s"]) },
+          ],
+        },
+      );
+    yield { what, measure };
+  }
 }
 
 /** Of a program that ends at SIGTERM: `start` in between is not counted. */

@@ -6,7 +6,10 @@ const count = 200;
 /** 200 containers created and started side by side. */
 export const parallel: Subject = {
   name: "parallel",
-  run: (bench) => [...beside(bench, "runc", 2), ...beside(bench, "crun")],
+  parts: (bench) => [
+    { what: `${count} side by side, and runc`, measure: () => beside(bench, "runc", 2) },
+    { what: `${count} side by side, and crun`, measure: () => beside(bench, "crun") },
+  ],
 };
 
 function beside(bench: Bench, peer: "runc" | "crun", budget?: number): Row[] {

@@ -5,12 +5,15 @@ import { bundleFor, bundleOf } from "../bundle.ts";
 /** The whole `run`, beside runc and crun on the same bundle, podman on the same root filesystem, and the floor. */
 export const run: Subject = {
   name: "run",
-  run: (bench) => {
+  *parts(bench) {
     const command = [bench.vitrine, "run", "--rm", "--network", "none", "bench", "true"];
-    return kinds(command).flatMap(({ what, ours }, i) => [
-      ...besideRuntimes(bench, what, ours, i === 0),
-      ...besidePodman(bench, what, ours),
-    ]);
+    bench.shell(`cc -O2 -static -o ${bench.work}/floor bench/floor.c`);
+    fs.mkdirSync(`${bench.work}/scratch`);
+    for (const { what, ours } of kinds(command)) {
+      yield { what: `${what}, and runc`, measure: () => besideRunc(bench, what, ours) };
+      yield { what: `${what}, and crun`, measure: () => besideCrun(bench, what, ours) };
+      yield { what: `${what}, and podman`, measure: () => besidePodman(bench, what, ours) };
+    }
   },
 };
 
@@ -23,41 +26,24 @@ function kinds(command: Command): readonly { readonly what: string; readonly our
   ];
 }
 
-function besideRuntimes(bench: Bench, what: string, ours: Command, prepare: boolean): Row[] {
+const runtime = (bench: Bench, name: string, bundle: string) =>
+  bench.peer(name, ["--root", `${bench.work}/state-${name}`, "run", "-b", bundle, "vitrine-bench"]);
+
+function besideRunc(bench: Bench, what: string, ours: Command): Row[] {
   const { work, rounds } = bench;
   const { bundle, tree } = bundleOf(bench);
-  if (prepare) {
-    bench.shell(`cc -O2 -static -o ${work}/floor bench/floor.c`);
-    fs.mkdirSync(`${work}/scratch`);
-  }
-  const floor = [`${work}/floor`, tree, `${work}/scratch`, "/bin/true"];
-  const runtime = (name: string, from: string) =>
-    bench.peer(name, ["--root", `${work}/state-${name}`, "run", "-b", from, "vitrine-bench"]);
-  return [
-    ...compare(
-      bench,
-      { rounds, warmup: 5 },
-      {
-        what,
-        ours,
-        peers: [
-          { name: "the floor", command: floor, budget: 5 },
-          { name: "runc run", command: runtime("runc", bundle), budget: 0.8 },
-        ],
-      },
-    ),
-    ...compare(
-      bench,
-      { rounds, warmup: 5, cgroups: "v2" },
-      {
-        what: `${what}, cgroup v2`,
-        ours,
-        peers: [
-          { name: "crun run", command: runtime("crun", bundleFor(bench, { peer: "crun", args: ["true"] })) },
-        ],
-      },
-    ),
+  const peers = [
+    { name: "the floor", command: [`${work}/floor`, tree, `${work}/scratch`, "/bin/true"], budget: 5 },
+    { name: "runc run", command: runtime(bench, "runc", bundle), budget: 0.8 },
   ];
+  return compare(bench, { rounds, warmup: 5 }, { what, ours, peers });
+}
+
+function besideCrun(bench: Bench, what: string, ours: Command): Row[] {
+  const bundle = bundleFor(bench, { peer: "crun", args: ["true"] });
+  const peers = [{ name: "crun run", command: runtime(bench, "crun", bundle) }];
+  const how = { rounds: bench.rounds, warmup: 5, cgroups: "v2" } as const;
+  return compare(bench, how, { what: `${what}, cgroup v2`, ours, peers });
 }
 
 function besidePodman(bench: Bench, what: string, ours: Command): Row[] {

@@ -7,14 +7,16 @@ import { type LayerImage, makeLayerImage } from "../layer-image.ts";
  */
 export const unpack: Subject = {
   name: "unpack",
-  run: (bench) => {
+  *parts(bench) {
     const rootfs = `${bench.repository}/build/fixtures/debian.tar`;
     if (!fs.existsSync(rootfs)) {
       fs.writeSync(2, "bench: no Debian root filesystem, so no unpacking measured\n");
-      return [];
+      return;
     }
     const image = makeLayerImage(bench.work, rootfs, 200_000_000);
-    return [...beside(bench, image, "on a new ext4"), ...beside(bench, image, "in memory")];
+    for (const where of ["on a new ext4", "in memory"] as const) {
+      yield { what: `unpacking ${where}`, measure: () => beside(bench, image, where) };
+    }
   },
 };
 

@@ -1,19 +1,22 @@
-import { type Bench, type Command, compare, first, type Row, type Subject } from "../bench.ts";
+import { type Bench, type Command, compare, first, type Part, type Row, type Subject } from "../bench.ts";
 import { bundleFor, firstOwn, ownBundles, takeNext } from "../bundle.ts";
 
 /** The verbs that engines call: vitrine-runtime beside runc, and beside crun where it sees cgroup v2 alone. */
 export const verbs: Subject = {
   name: "verbs",
-  run: (bench) => [
-    ...lifecycle(bench, "runc", 0.5),
-    ...lifecycle(bench, "crun", 1.5),
-    ...ownLifecycle(bench, "runc", 0.5),
-    ...ownLifecycle(bench, "crun", 1.5),
-    ...exec(bench, "runc", 0.5),
-    ...exec(bench, "crun"),
-    ...ownExec(bench, "runc", 0.5, 1),
-    ...ownExec(bench, "runc", 0.5, bench.rounds + warmupOfOwn + 1),
-  ],
+  *parts(bench) {
+    yield* lifecycle(bench, "runc", 0.5);
+    yield* lifecycle(bench, "crun", 1.5);
+    const own = "create + start + delete, each with its own id, bundle and config.json";
+    yield { what: `${own}, and runc`, measure: () => ownLifecycle(bench, "runc", 0.5) };
+    yield { what: `${own}, and crun`, measure: () => ownLifecycle(bench, "crun", 1.5) };
+    yield* exec(bench, "runc", 0.5);
+    yield* exec(bench, "crun");
+    for (const containers of [1, bench.rounds + warmupOfOwn + 1]) {
+      const what = `exec in ${containers === 1 ? "one container" : "a new container each time"}`;
+      yield { what, measure: () => ownExec(bench, "runc", 0.5, containers) };
+    }
+  },
 };
 
 const warmupOfOwn = 8;
@@ -21,7 +24,7 @@ const warmupOfOwn = 8;
 type Peer = "runc" | "crun";
 const cgroupsOf = (peer: Peer) => (peer === "crun" ? "v2" : "host");
 
-function lifecycle(bench: Bench, peer: Peer, budget: number): Row[] {
+function* lifecycle(bench: Bench, peer: Peer, budget: number): Generator<Part> {
   const bundle = bundleFor(bench, { peer, args: ["true"] });
   const state = bench.work;
   // One shell's word list: the shell is in what both are timed for.
@@ -31,25 +34,29 @@ function lifecycle(bench: Bench, peer: Peer, budget: number): Row[] {
     return `${call} create -b ${bundle} ${id} && ${call} start ${id} && ${call} delete -f ${id}`;
   };
   const ours = ["sh", "-c", script(bench.runtime, "vitrine")];
-  return [
+  const kinds = [
     { kind: "repeated", ours },
     { kind: "for the first time", ours: first(ours) },
-  ].flatMap(({ kind, ours }) =>
-    compare(
-      bench,
-      { rounds: bench.rounds, warmup: 5, cgroups: cgroupsOf(peer) },
-      {
-        what: `\`vitrine-runtime\` create + start + delete, ${kind}${noteOf(peer)}`,
-        ours,
-        peers: [{ name: peer, command: inShell(bench.peer(peer), script(peer, peer)), budget }],
-      },
-    ),
-  );
+  ];
+  for (const { kind, ours } of kinds) {
+    const what = `\`vitrine-runtime\` create + start + delete, ${kind}${noteOf(peer)}`;
+    const measure = () =>
+      compare(
+        bench,
+        { rounds: bench.rounds, warmup: 5, cgroups: cgroupsOf(peer) },
+        {
+          what,
+          ours,
+          peers: [{ name: peer, command: inShell(bench.peer(peer), script(peer, peer)), budget }],
+        },
+      );
+    yield { what, measure };
+  }
 }
 
-function exec(bench: Bench, peer: Peer, budget?: number): Row[] {
+function* exec(bench: Bench, peer: Peer, budget?: number): Generator<Part> {
   const call = bench.peerShell(peer);
-  if (call === undefined) return [];
+  if (call === undefined) return;
   const bundle = bundleFor(bench, { peer, args: ["sleep", "1000"] });
   const rooted = (runtime: string, name: string) => `${runtime} --root ${bench.work}/state-${name}`;
   const begin = (runtime: string, name: string) =>
@@ -63,32 +70,36 @@ function exec(bench: Bench, peer: Peer, budget?: number): Row[] {
     "true",
   ];
   const ours = [bench.runtime, ...words("vitrine")];
-  return [
+  const kinds = [
     { kind: "repeated", ours },
     { kind: "for the first time", ours: first(ours) },
-  ].flatMap(({ kind, ours }) =>
-    compare(
-      bench,
-      {
-        rounds: bench.rounds,
-        warmup: 5,
-        cgroups: cgroupsOf(peer),
-        before: `${begin(bench.runtime, "vitrine")}\n${begin(call, peer)}`,
-        after: `${end(bench.runtime, "vitrine")}\n${end(call, peer)}`,
-      },
-      {
-        what: `\`vitrine-runtime exec CONTAINER true\`, ${kind}${noteOf(peer)}`,
-        ours,
-        peers: [
-          {
-            name: `${peer} exec`,
-            command: bench.peer(peer, words(peer)),
-            ...(budget === undefined ? {} : { budget }),
-          },
-        ],
-      },
-    ),
-  );
+  ];
+  for (const { kind, ours } of kinds) {
+    const what = `\`vitrine-runtime exec CONTAINER true\`, ${kind}${noteOf(peer)}`;
+    const measure = () =>
+      compare(
+        bench,
+        {
+          rounds: bench.rounds,
+          warmup: 5,
+          cgroups: cgroupsOf(peer),
+          before: `${begin(bench.runtime, "vitrine")}\n${begin(call, peer)}`,
+          after: `${end(bench.runtime, "vitrine")}\n${end(call, peer)}`,
+        },
+        {
+          what,
+          ours,
+          peers: [
+            {
+              name: `${peer} exec`,
+              command: bench.peer(peer, words(peer)),
+              ...(budget === undefined ? {} : { budget }),
+            },
+          ],
+        },
+      );
+    yield { what, measure };
+  }
 }
 
 /** As engines do: no two containers have the same id, bundle, config.json, pid file and log. */
