@@ -6,6 +6,7 @@
  *
  * It ends when the registry does. Sealed (seccomp): it can use what it is handed, and open nothing.
  */
+#include "chunks.h"
 #include "convey.h"
 #include "filter.h"
 #include "helper.h"
@@ -162,17 +163,35 @@ static void give_back(const struct reserve *reserve, int file, uint64_t position
   fallocate(file, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)position, (off_t)(reserve->until - position));
 }
 
+/* Content of what came. `*have`: bytes, afterwards those that are content. */
+static int unwrap(struct chunks *chunks, uint8_t *buffer, size_t *have, uint64_t left) {
+  *have = chunks_take(chunks, buffer, *have);
+  if (*have > left) {
+    *have = (size_t)left;
+    return EMSGSIZE;
+  }
+  return chunks->state == CHUNKS_BROKEN ? EPROTO : 0;
+}
+
 static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *buffer, struct reserve *reserve) {
   struct patience patience = {order->window, order->least, 0, 0};
+  struct chunks chunks = chunks_from(order->chunk);
+  bool chunked = order->kind == ORDER_CHUNKS;
   uint64_t flushed = order->position;
   int error = of_file(report, catch_up(&report->hash, file, order->position, buffer));
   bool ended = false;
-  while (error == 0 && report->count < order->count) {
+  while (error == 0 && (chunked ? chunks.state != CHUNKS_DONE : report->count < order->count)) {
     if (ended) return ECONNRESET;
     uint64_t left = order->count - report->count;
     uint64_t position = order->position + report->count;
-    size_t have, wrote;
-    int broken = receive_some(connection, buffer, left > CONVEY_BUFFER_BYTES ? CONVEY_BUFFER_BYTES : (size_t)left, &have, &ended);
+    size_t wanted = chunked || left > CONVEY_BUFFER_BYTES ? CONVEY_BUFFER_BYTES : (size_t)left;
+    size_t came, have, wrote;
+    int broken = receive_some(connection, buffer, wanted, &came, &ended);
+    have = came;
+    if (chunked) {
+      int no_chunks = unwrap(&chunks, buffer, &have, left);
+      if (no_chunks != 0) broken = no_chunks;
+    }
     reserve_up_to(reserve, file, position + have);
     error = of_file(report, write_piece(file, buffer, have, position, &wrote));
     sha256_update(&report->hash, buffer, wrote);
@@ -185,7 +204,7 @@ static int receive(const struct order *order, int connection, int file, struct r
       sync_file_range(file, (off_t)flushed, (off_t)(position + wrote - flushed), SYNC_FILE_RANGE_WRITE);
       flushed = position + wrote;
     }
-    if (have > 0 || ended) continue;
+    if (came > 0 || ended) continue;
     if (!may_wait(&patience)) return ETIMEDOUT;
     error = wait_for(&patience, connection, POLLIN);
   }
@@ -250,7 +269,7 @@ static void *carry(void *buffer) {
   while (take_order(&order, fds)) {
     struct report report = {.id = order.id, .hash = order.hash};
     report.error = order.kind == ORDER_OUT  ? carry_out(&order, fds[0], fds[1], &report)
-                   : order.kind == ORDER_IN ? carry_in(&order, fds[0], fds[1], &report, buffer)
+                   : order.kind == ORDER_IN || order.kind == ORDER_CHUNKS ? carry_in(&order, fds[0], fds[1], &report, buffer)
                                             : EINVAL;
     struct sha256 hash = report.hash;
     sha256_hex(&hash, report.hex);

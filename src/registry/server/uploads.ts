@@ -358,7 +358,7 @@ function isFull(errno: string | undefined): boolean {
   return errno === "ENOSPC" || errno === "EDQUOT";
 }
 
-function tooLarge(maxBytes: number): VitrineError {
+export function tooLarge(maxBytes: number): VitrineError {
   return new VitrineError("invalid", `the blob is larger than the ${maxBytes} bytes allowed`, {
     code: "upload-too-large",
   });

@@ -19,6 +19,12 @@ const sequencedAndClosing = 5 | 0o2000000;
 const duplicateClosing = 1030;
 const messageFlags = 0x40 | 0x4000;
 const connectionReset = 104;
+/** MSG_PEEK | MSG_DONTWAIT; FIONREAD; IPPROTO_TCP, TCP_INFO and where in it tcpi_bytes_received is, in units of 8 bytes (linux/tcp.h). */
+const lookFlags = 2 | 0x40;
+const requestUnread = 0x541b;
+const protocolTcp = 6;
+const optionInfo = 11;
+const receivedAt = 16;
 const readWithoutWaiting = 8;
 
 export interface Carrier extends AsyncDisposable {
@@ -33,6 +39,10 @@ export interface Place extends Disposable {
    * closes meanwhile ends it.
    */
   carry(file: number, order: Omit<Order, "id">): Promise<Report>;
+  /** How many bytes of the connection the runtime has read so far, since it was made; undefined where that cannot be known. */
+  consumed(): number | undefined;
+  /** Copies what it will read next to `buffer`; how many bytes. */
+  ahead(buffer: Uint8Array): number;
   /** Fills `buffer` with what of the file is in memory; how many bytes: 0 where that means waiting for the disk. */
   peek(file: number, buffer: Uint8Array, position: number): number;
 }
@@ -57,6 +67,8 @@ class HelperCarrier implements Carrier {
   private readonly envelope: Envelope;
   /** A `struct iovec`. */
   private readonly part = new BigUint64Array(2);
+  private readonly came = new BigUint64Array(64);
+  private readonly unread = new Int32Array(1);
   private helper: Helper | undefined;
   private lastId = 0n;
   private taken = 0;
@@ -77,6 +89,8 @@ class HelperCarrier implements Carrier {
     let mine = true;
     return {
       carry: (file, order) => this.carry(socket, connection, file, { ...order, id: ++this.lastId }),
+      consumed: () => this.consumed(connection),
+      ahead: (buffer) => this.ahead(connection, buffer),
       peek: (file, buffer, position) => this.peek(file, buffer, position),
       [Symbol.dispose]: () => {
         if (mine) this.taken -= 1;
@@ -107,6 +121,31 @@ class HelperCarrier implements Carrier {
       resolve(report);
     });
     return promise;
+  }
+
+  /** What came (tcpi_bytes_received) less what lies unread; asked until nothing came in between. */
+  private consumed(connection: Connection): number | undefined {
+    const { calls, came, unread } = this;
+    const fd = connection.descriptor();
+    if (fd === undefined) return undefined;
+    const length = new Uint32Array(1);
+    const received = (): bigint | undefined => {
+      length[0] = came.byteLength;
+      const known = calls.getsockopt(fd, protocolTcp, optionInfo, came, length) === 0;
+      return known && length[0]! >= (receivedAt + 1) * 8 ? came[receivedAt] : undefined;
+    };
+    for (let before = received(), tries = 0; before !== undefined && tries < 100; tries++) {
+      if (calls.ioctl(fd, requestUnread, unread) !== 0) return undefined;
+      const after = received();
+      if (after === before) return Number(before) - unread[0]!;
+      before = after;
+    }
+    return undefined;
+  }
+
+  private ahead(connection: Connection, buffer: Uint8Array): number {
+    const fd = connection.descriptor();
+    return fd === undefined ? 0 : Math.max(0, Number(this.calls.recv(fd, buffer, buffer.length, lookFlags)));
   }
 
   private peek(file: number, buffer: Uint8Array, position: number): number {

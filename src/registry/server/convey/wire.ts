@@ -1,8 +1,8 @@
 /** What the registry and `vitrine-helper convey` say to each other: native/convey.h, little endian. */
 
-export const orderKinds = { out: 1, in: 2 } as const;
+export const orderKinds = { out: 1, in: 2, chunks: 3 } as const;
 export const reportBytes = 200;
-const orderBytes = 152;
+const orderBytes = 160;
 const hashStateBytes = 104;
 const hashedAt = 32;
 
@@ -12,13 +12,15 @@ export type HashState = Uint8Array;
 export interface Order {
   readonly id: bigint;
   readonly kind: keyof typeof orderKinds;
-  /** In the file, and how many bytes. */
+  /** In the file, and how many bytes (`chunks`: at most). */
   readonly position: number;
   readonly count: number;
+  /** Only for `chunks`: bytes until the next one begins, the CRLF before it among them. */
+  readonly chunk?: number;
   /** `leastBytes` must pass in each window of so long. */
   readonly windowMilliseconds: number;
   readonly leastBytes: number;
-  /** Of the beginning of the file. Only for `in`. */
+  /** Of the beginning of the file. For `in` and `chunks`. */
   readonly hash?: HashState;
 }
 
@@ -40,9 +42,10 @@ export function encodeOrder(order: Order): Uint8Array {
   view.setUint32(8, orderKinds[order.kind], true);
   view.setBigUint64(16, BigInt(order.position), true);
   view.setBigUint64(24, BigInt(order.count), true);
-  view.setBigUint64(32, BigInt(order.windowMilliseconds), true);
-  view.setBigUint64(40, BigInt(order.leastBytes), true);
-  bytes.set(order.hash ?? beginHash(), 48);
+  view.setBigUint64(32, BigInt(order.chunk ?? 0), true);
+  view.setBigUint64(40, BigInt(order.windowMilliseconds), true);
+  view.setBigUint64(48, BigInt(order.leastBytes), true);
+  bytes.set(order.hash ?? beginHash(), 56);
   return bytes;
 }
 

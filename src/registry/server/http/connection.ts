@@ -21,6 +21,15 @@ export interface Library {
   readonly sendmsg: (fd: number, message: Uint8Array, flags: number) => number | bigint;
   readonly fcntl: (fd: number, command: number, value: number) => number;
   readonly shutdown: (fd: number, how: number) => number;
+  readonly recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number | bigint;
+  readonly ioctl: (fd: number, request: number, value: Int32Array) => number;
+  readonly getsockopt: (
+    fd: number,
+    level: number,
+    name: number,
+    value: BigUint64Array,
+    length: Uint32Array,
+  ) => number;
   readonly preadv2: (
     fd: number,
     parts: BigUint64Array,
@@ -70,6 +79,9 @@ async function loadLibrary(): Promise<ForeignCalls | undefined> {
       sendmsg: { args: ["i32", "ptr", "i32"], returns: "i64_fast" },
       fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
       shutdown: { args: ["i32", "i32"], returns: "i32" },
+      recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64_fast" },
+      ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+      getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
       preadv2: { args: ["i32", "ptr", "i32", "i64", "i32"], returns: "i64_fast" },
       setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     });

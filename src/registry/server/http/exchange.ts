@@ -154,6 +154,60 @@ export class Exchange {
     return early;
   }
 
+  /** The runtime reads no more of the connection until `readBodyOnce` or `resumeBody`. Only on bun, for a body that comes in chunks. */
+  pauseBody(): void {
+    // Asked for more, it would let the runtime read on.
+    this.request._read = () => undefined;
+    this.request.socket?.pause();
+  }
+
+  /** After `pauseBody`: the runtime reads as it likes, for `body`. */
+  resumeBody(): void {
+    Reflect.deleteProperty(this.request, "_read");
+    this.request.socket?.resume();
+  }
+
+  /**
+   * After `pauseBody`: what the runtime gives of the body when it reads the connection once, in its pieces, and pauses again; none at the
+   * end of the body. Error: `body-stalled`, where nothing comes for too long.
+   */
+  async readBodyOnce(): Promise<readonly Uint8Array[]> {
+    const { request } = this;
+    const pieces: Uint8Array[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const take = (piece: Uint8Array): void => {
+      if (pieces.length === 0) {
+        request.socket?.pause();
+        // The other pieces of the same read come at once.
+        setImmediate(resolve);
+      }
+      pieces.push(piece);
+      this.receivedBytes += piece.length;
+    };
+    const ends = ["end", "close", "error"] as const;
+    let stalled = false;
+    const late = setTimeout(() => {
+      stalled = true;
+      resolve();
+    }, this.guard.progressMilliseconds);
+    for (const name of ends) request.once(name, resolve);
+    request.on("data", take);
+    request.socket?.resume();
+    request.resume();
+    await promise;
+    clearTimeout(late);
+    request.pause();
+    request.off("data", take);
+    for (const name of ends) request.off(name, resolve);
+    if (stalled && pieces.length === 0) throw bodyFailure(true);
+    return pieces;
+  }
+
+  /** Somebody else reads the rest of the body from the connection, which ends after the answer. It is paused. */
+  leaveBody(): void {
+    this.taken = true;
+  }
+
   /** All of a small body. Error: 413 beyond `most`, before reading when `Content-Length` tells. */
   async smallBody(most: number): Promise<Uint8Array> {
     const refuse = (): never => {

@@ -1,16 +1,23 @@
 /** The body of an upload from the connection to the file, beside this process. */
 import { getSystemErrorName } from "node:util";
+import type { Place } from "../convey/carrier.ts";
+import type { Order } from "../convey/wire.ts";
+import { RegistryError } from "../errors.ts";
 import type { Service } from "../service.ts";
-import type { Upload } from "../uploads.ts";
+import { tooLarge, type Upload } from "../uploads.ts";
+import { locateChunks } from "./chunked-body.ts";
 import { bodyFailure, type Exchange } from "./exchange.ts";
 
 /** Less is not worth a connection of its own. */
 const carriedBytes = 1024 * 1024;
+/** ETIMEDOUT, EPROTO, EMSGSIZE. */
 const timedOut = 110;
+const noChunks = 71;
+const tooMany = 90;
 
 /**
- * Whether it took the body: one whose length is known, on a plain connection, where a helper is there for it. Errors as those of
- * `Exchange.body` and `Upload.append`.
+ * Whether it took the body: one on a plain connection, where a helper is there for it. Errors as those of `Exchange.body` and
+ * `Upload.append`; 400 for chunks that are none.
  */
 export async function receiveCarried(
   service: Service,
@@ -19,31 +26,65 @@ export async function receiveCarried(
   maxBytes: number,
 ): Promise<boolean> {
   const { carrier } = service;
-  const { contentLength: length, guard } = exchange;
+  const { contentLength: length } = exchange;
   const { socket, headers } = exchange.request;
-  if (carrier === undefined || length === undefined || length < carriedBytes) return false;
-  if (headers["transfer-encoding"] !== undefined || upload.size + length > maxBytes) return false;
-  if (!upload.carriable) return false;
+  const chunked = headers["transfer-encoding"]?.toLowerCase() === "chunked" && length === undefined;
+  if (carrier === undefined || !upload.carriable || headers["expect"] !== undefined) return false;
+  if (!chunked && (length === undefined || length < carriedBytes || upload.size + length > maxBytes))
+    return false;
+  if (!chunked && headers["transfer-encoding"] !== undefined) return false;
   using place = await carrier.take(socket);
   if (place === undefined) return false;
+  if (chunked) return await carryChunks(exchange, upload, maxBytes, place);
   const before = upload.size;
   const early = await exchange.takeBody();
   await upload.append(streamOf(early), maxBytes);
-  const left = length - exchange.receivedBytes;
-  if (left === 0) return true;
+  const left = length! - exchange.receivedBytes;
+  if (left > 0) await carry(exchange, upload, place, before, { kind: "in", count: left });
+  return true;
+}
+
+/** The runtime reads the first ones, until it is known where in them it is. */
+async function carryChunks(
+  exchange: Exchange,
+  upload: Upload,
+  maxBytes: number,
+  place: Place,
+): Promise<boolean> {
+  const before = upload.size;
+  const { early, left } = await locateChunks(exchange, place);
+  if (left !== undefined) exchange.leaveBody();
+  await upload.append(streamOf(early), maxBytes);
+  if (left === undefined) return false;
+  const count = maxBytes - upload.size;
+  await carry(exchange, upload, place, before, { kind: "chunks", count, chunk: left });
+  return true;
+}
+
+async function carry(
+  exchange: Exchange,
+  upload: Upload,
+  place: Place,
+  before: number,
+  order: Pick<Order, "kind" | "count" | "chunk">,
+): Promise<void> {
+  const { guard } = exchange;
   const report = await upload.appendCarried(before, (file, position, hash) =>
     place.carry(file, {
-      kind: "in",
+      ...order,
       position,
-      count: left,
       windowMilliseconds: guard.progressMilliseconds,
       leastBytes: guard.progressBytes,
       hash,
     }),
   );
   exchange.receivedBytes += report.count;
-  if (report.error === 0) return true;
+  if (report.error === 0) return;
   if (report.ofFile) throw fileFailure(report.error);
+  if (report.error === noChunks) {
+    throw new RegistryError(400, "BLOB_UPLOAD_INVALID", { message: "the body's chunks are malformed" });
+  }
+  if (report.error === tooMany) throw tooLarge(upload.size);
   throw bodyFailure(report.error === timedOut);
 }
 
