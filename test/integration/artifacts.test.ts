@@ -56,6 +56,7 @@ describe("artifacts of the store", () => {
     assert.equal(Manifest.layers.length, 3);
     assert.equal(Manifest.layers[0].annotations.a, "b");
     assert.equal(Manifest.layers[2].mediaType, "text/x");
+    fails(/made of files/, "push", "-t", "a/b", name);
     assert.equal(ok("push", "-q", name), digest);
     assert.equal(ok("rm", digest.slice(7, 19)), digest);
     fails(/no artifact/, "inspect", name);
@@ -76,6 +77,10 @@ describe("artifacts of the store", () => {
     ok("rm", "--all");
     assert.deepEqual(blobs(), []);
     assert.equal(ok("ls", "-n"), "");
+    // Several directories at once: what they are packed into is there until it is sent.
+    const pushed = ok("push", "-q", `${served.address}/team/sites:1`, "site", "out", "notes.txt");
+    ok("pull", "-o", "sites", `${served.address}/team/sites@${pushed}`);
+    assert.equal(fs.readFileSync(at("sites/out/site/sub/index.html"), "utf8"), "<p>");
     // Images are not among them, nor they among images.
     const images = world.run(["images", "-q"]);
     assert.deepEqual([images.status, images.stdout], [0, ""]);

@@ -166,6 +166,20 @@ describe("pull and inspect", () => {
     assert.equal(sha256(["inspect", "--raw", "--config", `docker://${name}`]), id);
     assert.equal((JSON.parse(ok(["inspect", "--config", "probe:1"])) as { os: string }).os, "linux");
     fails(["inspect", "--raw", "zork"], /there is no image "zork"/);
+    ok(["copy", "-q", `docker://${name}`, `oci:${world.directory}/kept/layout:1`]);
+    const there = world.run(["inspect", "-f", "{{.Id}}", "oci:kept/layout:1"], { cwd: world.directory });
+    assert.equal(there.stdout.trim(), id, there.stderr);
+    fails(["inspect", "oci:5000/layout"], /there is no container, image or volume/);
+  });
+
+  it("take what is here where only something newer was asked for", () => {
+    const away = "127.0.0.1:1/away:1";
+    ok(["tag", "probe:1", away]);
+    const pull = ["pull", "-q", "--retry", "0"];
+    fails([...pull, away], /cannot connect/);
+    assert.equal(ok([...pull, "--policy", "newer", away]), ok(["inspect", "-f", "{{.Id}}", "probe:1"]));
+    fails([...pull, "--policy", "newer", "127.0.0.1:1/never:1"], /cannot connect/);
+    ok(["rmi", away]);
   });
 
   it("tell what each of several registries said", () => {
@@ -238,6 +252,9 @@ describe("sync", () => {
     }
     const tags = ["tags", "--creds", "me:secret", "--sort", "name", `${guarded.address}/mirror/app`];
     assert.equal(ok(tags), "1-copy\n2-copy");
+    assert.equal(ok([...tags, "--limit", "1"]), "1-copy");
+    assert.equal(ok([...tags, "--last", "1"]), "2-copy");
+    fails([...tags, "--limit", "-1"], /invalid value/);
     ok([
       "sync",
       "-q",

@@ -1,3 +1,4 @@
+import { VitrineError } from "../../base/mod.ts";
 import { parseReference } from "../../image/mod.ts";
 import { openArtifacts } from "../../store/mod.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -28,6 +29,7 @@ export const command = defineCommand({
     const tags = reference.tag === undefined ? [] : [reference.tag];
     return withClient(context, options, given, async (client) => {
       if (files.length === 0) {
+        requireFiles(given);
         const artifacts = await openArtifacts(context.paths().root);
         const source = artifacts.source(artifacts.find(name!));
         await sendArtifact(client, context, reference, tags, source, options);
@@ -36,3 +38,18 @@ export const command = defineCommand({
     });
   },
 });
+
+/** What is in the store is sent as it is. */
+function requireFiles(given: ReadonlySet<string>): void {
+  const flag = ["artifact-type", "annotation"].find((name) => given.has(name));
+  if (flag === undefined) return;
+  throw new VitrineError(
+    "invalid",
+    `--${flag} is for an artifact that is made of files here, and none is named`,
+    {
+      code: "flag-conflict",
+      operand: `--${flag}`,
+      hint: "name files, or say it when the artifact is made: vitrine artifact add",
+    },
+  );
+}

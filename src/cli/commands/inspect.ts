@@ -12,8 +12,10 @@ import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({
   description: `Prints what is known of containers, images and volumes as a JSON array, or with --format one line each. Of those
-    that have the name, the first in this order is meant. docker://NAME is read from its registry, oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR
-    (paths that begin with '.' or '/') from there; no layer is fetched.`,
+    that have the name, the first in this order is meant.
+
+    docker://NAME is read from its registry, oci:DIR, oci-archive:FILE, docker-archive:FILE and dir:DIR from there, where the path has a
+    slash or begins with a dot (oci:v1 is an image); no layer is fetched.`,
   options: {
     format: {
       type: "string",
@@ -80,8 +82,8 @@ function nothingNamed(): VitrineError {
   });
 }
 
-/** What a registry, an archive or a directory holds; a plain name is none of these. */
-const elsewhere = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|dir):[./])/;
+/** What a registry, an archive or a directory holds; a plain name is none of these, also with a tag or a port (`oci:5000/app`). */
+const elsewhere = /^(?:docker:\/\/|(?:oci|oci-archive|docker-archive|dir):(?:[./]|(?!\d+\/)[^:@]*\/))/;
 
 interface LookOptions extends RegistryFlags {
   readonly given: ReadonlySet<string>;
