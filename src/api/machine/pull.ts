@@ -58,6 +58,8 @@ export async function pullByName(
   wishes: PullWishes,
   watch: PullWatch = {},
 ): Promise<Pulled> {
+  // The store is looked at while the registry answers.
+  if (wishes.allPlatforms !== true) await ends.client.ahead(text);
   const candidates = await ends.client.candidates(text);
   const told: string[] = [];
   for (const [at, reference] of candidates.entries()) {

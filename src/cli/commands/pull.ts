@@ -43,18 +43,11 @@ export const command = defineCommand({
   ],
   async run({ options, positionals, given, context }) {
     const wishes = readWishes(options);
-    const texts = positionals.map((argument) => argument.replace(/^docker:\/\//, ""));
+    const store = await context.store();
     return withClient(context, options, given, async (client) => {
-      // What is here is looked at while the registry answers.
-      if (
-        (options.policy === "always" || options.policy === "newer") &&
-        !options["all-tags"] &&
-        !wishes.allPlatforms
-      )
-        await client.ahead(texts[0]!);
-      const store = await context.store();
       const pulled: Pulled[] = [];
-      for (const text of texts) {
+      for (const argument of positionals) {
+        const text = argument.replace(/^docker:\/\//, "");
         if (options.policy === "missing" || options.policy === "never") {
           const id =
             options.policy === "never"
