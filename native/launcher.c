@@ -164,6 +164,8 @@ int main(int argc, char **argv) {
   static char more_threads[] = "UV_THREADPOOL_SIZE=8";
   static char without_ftl[] = "BUN_JSC_useFTLJIT=0";
   static char little_memory[] = "BUN_JSC_forceRAMSize=67108864";
+  /* A pull of what is present ends before anything pays for its compilation, one of much is not slower for compiling later. */
+  static char late_compiler[] = "BUN_JSC_thresholdForJITAfterWarmUp=3000";
   /* A pull makes most garbage: looking for it would take an eighth of its time. */
   static char more_memory[] = "BUN_JSC_forceRAMSize=100663296";
 
@@ -188,6 +190,7 @@ int main(int argc, char **argv) {
   if (among(command, streaming_commands)) {
     add_variable(room, sizeof room / sizeof *room, strcmp(command, "pull") == 0 ? more_memory : little_memory);
     if (among(command, plain_commands)) add_variable(room, sizeof room / sizeof *room, without_ftl);
+    if (strcmp(command, "pull") == 0) add_variable(room, sizeof room / sizeof *room, late_compiler);
     if (getenv("UV_THREADPOOL_SIZE") == NULL) add_variable(room, sizeof room / sizeof *room, more_threads);
   }
   bool runtime = argc > 2 && strcmp(argv[1], "runtime") == 0;
