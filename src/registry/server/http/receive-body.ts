@@ -50,12 +50,16 @@ async function carryChunks(
   upload: Upload,
   maxBytes: number,
   place: Place,
-): Promise<boolean> {
+): Promise<true> {
   const before = upload.size;
   const { early, left } = await locateChunks(exchange, place);
-  if (left !== undefined) exchange.leaveBody();
+  if (left === undefined) {
+    // As one: when the disk is full, nothing of it stays.
+    await upload.append(streamOf(early, exchange.body()), maxBytes);
+    return true;
+  }
+  exchange.leaveBody();
   await upload.append(streamOf(early), maxBytes);
-  if (left === undefined) return false;
   const count = maxBytes - upload.size;
   await carry(exchange, upload, place, before, { kind: "chunks", count, chunk: left });
   return true;
@@ -88,8 +92,12 @@ async function carry(
   throw bodyFailure(report.error === timedOut);
 }
 
-async function* streamOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
+async function* streamOf(
+  chunks: readonly Uint8Array[],
+  rest?: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
   yield* chunks;
+  if (rest !== undefined) yield* rest;
 }
 
 function fileFailure(errno: number): Error {
