@@ -2,6 +2,7 @@
 #include "layer.h"
 #include "monitor.h"
 #include <grp.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,10 +136,44 @@ int op_clone_into(struct helper *h, const struct args_clone_into *a) {
   if (fd < 0) return fail(h, "open %s", a->path.path.at);
   if (m->into > 0) close(m->into);
   m->into = fd;
+  m->into_path = a->path.path.at;
+  m->into_beside = a->beside.at;
   return 0;
 }
 
-static pid_t start_child(const struct monitor *m, uint64_t flags, int *pidfd) {
+/* Of the cgroup that /proc/PID/cgroup tells: what is below the directory `above`, which ends as that cgroup begins. */
+static const char *below(const char *above, const char *cgroup) {
+  for (const char *end = strchr(above, '/'); end != NULL; end = strchr(end + 1, '/')) {
+    size_t length = strlen(end);
+    if (length > 1 && strncmp(cgroup, end, length) == 0 && cgroup[length] == '/') return cgroup + length + 1;
+  }
+  return NULL;
+}
+
+/* Takes `into` to the cgroup of who is in the container: one that passes its controllers on has no process of its own
+   (systemd as a container's program makes it so). The names are the container's: nothing leads out of its directory. */
+static bool settle_deeper(struct monitor *m) {
+  char text[PATH_MAX + 16];
+  int fd = m->into_beside[0] == 0 ? -1 : open(m->into_beside, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  if (got <= 0) return false;
+  text[got] = 0;
+  char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+  if (line == NULL) return false;
+  line = strchr(line, '/');
+  if (line == NULL) return false;
+  line[strcspn(line, "\n")] = 0;
+  const char *rest = below(m->into_path, line);
+  if (rest == NULL) return false;
+  int deeper = k_openat2(m->into, rest, O_PATH | O_DIRECTORY, 0, K_RESOLVE_BENEATH | K_RESOLVE_NO_SYMLINKS);
+  if (deeper < 0) return false;
+  close(m->into);
+  m->into = deeper;
+  return true;
+}
+
+static pid_t start_child(struct monitor *m, uint64_t flags, int *pidfd) {
   /* A sibling has the signal of who makes it. */
   uint64_t signal = (flags & K_CLONE_PARENT) != 0 ? 0 : SIGCHLD;
   struct k_clone_args args = {.flags = flags | K_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = signal};
@@ -147,9 +182,17 @@ static pid_t start_child(const struct monitor *m, uint64_t flags, int *pidfd) {
     args.cgroup = (uint64_t)m->into;
   }
   pid_t pid = k_clone3(&args);
-  if (pid >= 0 || errno != ENOSYS || (args.flags & (K_CLONE_NEWTIME | K_CLONE_INTO_CGROUP)) != 0) return pid;
+  if (pid < 0 && errno == EBUSY && m->into > 0) {
+    if (!settle_deeper(m)) return errno = EBUSY, -1;
+    args.cgroup = (uint64_t)m->into;
+    pid = k_clone3(&args);
+  }
+  if (pid >= 0 || errno != ENOSYS || (flags & K_CLONE_NEWTIME) != 0) return pid;
   /* Engines of some years ago refuse clone3 in their seccomp profiles: vitrine inside such a container. */
-  return (pid_t)syscall(SYS_clone, flags | K_CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+  if (m->into > 0 && (m->move = openat(m->into, "cgroup.procs", O_WRONLY | O_CLOEXEC)) < 0) return -1;
+  pid = (pid_t)syscall(SYS_clone, flags | K_CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+  if (pid != 0 && m->move > 0) close(m->move);
+  return pid;
 }
 
 static void become_init(struct helper *h, const struct args_clone *a, int channel, bool own_offsets) {
@@ -167,7 +210,7 @@ static void become_init(struct helper *h, const struct args_clone *a, int channe
   for (int fd = 0; fd < 3; fd++) {
     if (m->child_streams[fd] >= 0) dup2(m->child_streams[fd], fd);
   }
-  init_main(h, own_offsets);
+  init_main(h, own_offsets, m->move);
 }
 
 int op_clone_inside(struct helper *h, const struct args_clone_inside *a) {

@@ -140,7 +140,7 @@ void notify_await(int fd, const char *host, int pidfd, pid_t pid);
 /* --- init.c --- */
 /* The monitor does not stay: it leaves init to its caller. */
 bool plan_releases(const struct plan *plan);
-_Noreturn void init_main(struct helper *h, bool own_time_offsets);
+_Noreturn void init_main(struct helper *h, bool own_time_offsets, int own_cgroup);
 void announce_execute(struct helper *h);
 void undumpable(void);
 void arm_parent_death(struct helper *h);

@@ -140,11 +140,15 @@ int op_await_start(struct helper *h, const struct args_await_start *a) {
   return got == 1 ? 0 : fail(h, "read the FIFO");
 }
 
-_Noreturn void init_main(struct helper *h, bool own_time_offsets) {
+_Noreturn void init_main(struct helper *h, bool own_time_offsets, int own_cgroup) {
   h->stage = STAGE_INIT;
   h->monitor = NULL;
   prctl(PR_SET_NAME, "vitrine-init");
   arm_parent_death(h);
+  if (own_cgroup > 0) {
+    if (write(own_cgroup, "0", 1) != 1) report(h, fail(h, "write cgroup.procs"));
+    close(own_cgroup);
+  }
   if (own_time_offsets) {
     if (unshare((int)K_CLONE_NEWTIME) != 0) report(h, fail(h, "unshare(CLONE_NEWTIME)"));
     int error = write_time_offsets(h);

@@ -51,6 +51,8 @@ struct monitor {
   int notify; /* the container's socket for READY; 0: none. See notify.c */
   char *notify_host;
   int into; /* cloneInto: the cgroup's directory; 0: none */
+  const char *into_path, *into_beside;
+  int move; /* its cgroup.procs, where init has to move there itself; 0: it does not */
   struct hub *hub; /* of a container with captured streams, else NULL; see hub.h */
 };
 

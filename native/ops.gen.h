@@ -618,6 +618,7 @@ struct args_bind_node {
 };
 struct args_clone_into {
   struct path path;
+  struct str beside;
 };
 struct args_notify_socket {
   struct str directory;
@@ -1309,6 +1310,7 @@ static const struct field fields_bind_node[] = {
 };
 static const struct field fields_clone_into[] = {
   {ARG_PATH, offsetof(struct args_clone_into, path)},
+  {ARG_STR, offsetof(struct args_clone_into, beside)},
 };
 static const struct field fields_notify_socket[] = {
   {ARG_STR, offsetof(struct args_notify_socket, directory)},
@@ -1424,7 +1426,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_LAYER_COPY] = {"layerCopy", fields_layer_copy, 2},
   [OP_LAYER_INFLATED] = {"layerInflated", fields_layer_inflated, 3},
   [OP_BIND_NODE] = {"bindNode", fields_bind_node, 6},
-  [OP_CLONE_INTO] = {"cloneInto", fields_clone_into, 1},
+  [OP_CLONE_INTO] = {"cloneInto", fields_clone_into, 2},
   [OP_NOTIFY_SOCKET] = {"notifySocket", fields_notify_socket, 2},
   [OP_SEND_PIDFD] = {"sendPidfd", fields_send_pidfd, 2},
   [OP_ATTACH_STREAMS] = {"attachStreams", fields_attach_streams, 3},

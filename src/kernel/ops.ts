@@ -210,8 +210,8 @@ export const opTable = {
   cloneInto: {
     code: 123,
     calls: "open, clone3(CLONE_INTO_CGROUP)",
-    doc: "Before `clone`: init is born in the cgroup v2 directory `path`. To move there later costs some 10 ms.",
-    args: { path: "path" },
+    doc: "Before `clone`: init is born in the cgroup v2 directory `path`. To move there later costs some 10 ms; it does so where clone3 is refused. `beside`: /proc/PID/cgroup of who is in there or below, or empty: where the directory passes its controllers on and so holds no process, init is born in that one's.",
+    args: { path: "path", beside: "str" },
   },
   notifySocket: {
     code: 124,

@@ -103,7 +103,7 @@ export function bearInCgroup(draft: Draft, plan: CgroupPlan): void {
   } else {
     makeDirectory(draft, born);
   }
-  draft.monitor({ op: "cloneInto", path: { base: "host", path: born } }, pathReason);
+  draft.monitor({ op: "cloneInto", path: { base: "host", path: born }, beside: "" }, pathReason);
 }
 
 /** Beside v1 the v2 tree is one more. */

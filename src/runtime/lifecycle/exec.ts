@@ -101,7 +101,7 @@ export function compileExec(input: ExecInput): Plan {
   enterFromMonitor(draft, input, directory);
   if (input.born !== undefined) {
     draft.monitor(
-      { op: "cloneInto", path: { base: "host", path: input.born } },
+      { op: "cloneInto", path: { base: "host", path: input.born }, beside: `${directory}/cgroup` },
       { pointer: "/linux/cgroupsPath", section: "config-linux.md#control-groups" },
     );
   }
