@@ -104,6 +104,8 @@ int node_tree(struct helper *h, const struct args_bind_node *a, int *tree);
 
 /* --- tree.c and copy.c; 0 or -1 and errno --- */
 int remove_tree(int parent, const char *name);
+/* An empty directory; a cgroup with those that its container made in it. EBUSY: there are processes. */
+int remove_group(int parent, const char *name);
 /* Copies the content of one directory into another, and its owner, mode and times. `failed` gets the entry it stopped at. */
 #define COPY_FAILED_BYTES 160
 int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);

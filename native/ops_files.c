@@ -102,7 +102,7 @@ int op_remove_directory(struct helper *h, const struct args_remove_directory *a)
   uint32_t waited = 0;
   uint32_t step = 1;
   /* A cgroup stays busy until its last process is gone for good, a moment after it was reaped. */
-  while ((error = unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : fail(h, "rmdir %s", a->path.path.at)) ==
+  while ((error = remove_group(parent, name) == 0 || errno == ENOENT ? 0 : fail(h, "rmdir %s", a->path.path.at)) ==
              EBUSY &&
          waited < a->retry_milliseconds) {
     struct timespec pause = {0, (long)step * 1000000};

@@ -105,6 +105,8 @@ struct k_mount_attr {
 
 /* statfs(2) magic numbers */
 #define K_PROC_SUPER_MAGIC 0x9fa0
+#define K_CGROUP_SUPER_MAGIC 0x27e0eb
+#define K_CGROUP2_SUPER_MAGIC 0x63677270
 #define K_PROC_ROOT_INO 1
 #define K_DEVPTS_SUPER_MAGIC 0x1cd1
 

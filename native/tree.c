@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 /* Descriptors are few. A directory deeper than this is moved up to the top of the tree and taken from there. */
 #define DEPTH_MAX 100
@@ -166,4 +167,34 @@ int own_tree(int top, uid_t uid, gid_t gid) {
   if (fstat(top, &st) != 0 || fchown(top, uid, gid) != 0) return -1;
   struct owning owning = {uid, gid, st.st_dev};
   return S_ISDIR(st.st_mode) ? own_directory(&owning, top, 0) : 0;
+}
+
+/* --- cgroups: only directories can be removed, and each only after those in it --- */
+
+static bool is_cgroup(int fd) {
+  struct statfs fs;
+  return fstatfs(fd, &fs) == 0 && (fs.f_type == K_CGROUP_SUPER_MAGIC || fs.f_type == K_CGROUP2_SUPER_MAGIC);
+}
+
+static void remove_groups_below(int parent, const char *name, unsigned depth) {
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *stream = fd < 0 || !is_cgroup(fd) ? NULL : fdopendir(fd);
+  if (stream == NULL) {
+    if (fd >= 0) close(fd);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+    if (entry->d_type != DT_DIR || is_dot(entry->d_name)) continue;
+    if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0 || errno != EBUSY || depth == DEPTH_MAX) continue;
+    remove_groups_below(fd, entry->d_name, depth + 1);
+    unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+  }
+  closedir(stream);
+}
+
+int remove_group(int parent, const char *name) {
+  if (unlinkat(parent, name, AT_REMOVEDIR) == 0) return 0;
+  if (errno != EBUSY) return -1;
+  remove_groups_below(parent, name, 0);
+  return unlinkat(parent, name, AT_REMOVEDIR);
 }

@@ -476,7 +476,7 @@ export const opTable = {
   removeDirectory: {
     code: 55,
     calls: "unlinkat(AT_REMOVEDIR)",
-    doc: "Removes one empty directory (a cgroup): EBUSY is tried again for `retryMilliseconds`. ENOENT is success.",
+    doc: "Removes one empty directory, or a cgroup with those that its container made in it: EBUSY is tried again for `retryMilliseconds`. ENOENT is success.",
     args: { path: "path", retryMilliseconds: "u32" },
   },
   rename: {

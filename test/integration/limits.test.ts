@@ -160,6 +160,39 @@ test("who takes more memory than the limit is killed", (t) => {
   assert.equal(world.probe(["-m", "16m", "--memory-swap", "16m"], "tail", "/dev/zero").status, 137);
 });
 
+/** As systemd as a container's program does: all processes go below, and its own group passes its controllers on. */
+const divides = `
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p /sys/fs/cgroup/below/deep /sys/fs/cgroup/below/empty
+    echo 1 > /sys/fs/cgroup/below/deep/cgroup.procs
+    echo +pids > /sys/fs/cgroup/cgroup.subtree_control
+    echo +pids > /sys/fs/cgroup/below/cgroup.subtree_control
+  else
+    mkdir -p /sys/fs/cgroup/pids/below/deep /sys/fs/cgroup/pids/below/empty
+  fi
+  echo divided
+  while :; do sleep 1; done`;
+
+test("a container that divides its cgroup can be entered, and leaves nothing", async (t) => {
+  if (!limited) return cannotRun(t, why);
+  detached(["--privileged", "--name", "divides"], divides);
+  await until(
+    () => (vitrine("logs", "divides") === "divided" ? true : undefined),
+    "what it does to its cgroup",
+  );
+  const groups = fs.readFileSync(`/proc/${inspect("divides", ".State.Pid")}/cgroup`, "utf8");
+  const place = (version === 2 ? /^0::(.+)\/below\/deep$/m : /^\d+:pids:(.+)$/m).exec(groups)?.[1];
+  const below = `/sys/fs/cgroup${version === 2 ? "" : "/pids"}${place}/below`;
+  assert.deepEqual([`${below}/deep`, `${below}/empty`].map(fs.existsSync), [true, true]);
+  // Without and with a launch record.
+  for (let count = 0; count < 4; count++) {
+    const entered = vitrine("exec", "divides", "cat", "/proc/self/cgroup").split("\n").at(-1);
+    assert.equal(entered, version === 2 ? "0::/below/deep" : "0::/");
+  }
+  vitrine("rm", "-f", "divides");
+  assert.ok(!fs.existsSync(below));
+});
+
 test("a quota of CPU time holds", async (t) => {
   if (!limited) return cannotRun(t, why);
   detached(["--name", "busy", "--cpus", "0.2"], "while :; do :; done");

@@ -305,6 +305,7 @@ describe("the registry's commands", () => {
 describe("Ctrl-C", () => {
   it("ends the wait for a registry that says nothing", async () => {
     const server = net.createServer(() => undefined);
+    await using _server = { [Symbol.asyncDispose]: async () => void server.close() };
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as net.AddressInfo;
     for (const args of [
@@ -321,7 +322,6 @@ describe("Ctrl-C", () => {
       assert.equal(await ended, 130, args[0]);
       assert.ok(performance.now() - since < 20_000);
     }
-    server.close();
   });
 
   it("at a terminal is no failure of the helper, and what came is kept", async () => {

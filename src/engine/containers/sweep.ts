@@ -192,10 +192,34 @@ function removeCgroup(directory: string): boolean {
       const errno = errnoOf(error);
       if (errno !== "EBUSY") return true;
     }
-    killAll(`${directory}/cgroup.procs`);
+    removeGroupsBelow(directory);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
   }
   return false;
+}
+
+/** A program that manages cgroups, as systemd does, made its own below; each is removed after those in it. */
+function removeGroupsBelow(directory: string): void {
+  killAll(`${directory}/cgroup.procs`);
+  for (const name of directoriesOf(directory)) {
+    const below = `${directory}/${name}`;
+    removeGroupsBelow(below);
+    try {
+      fs.rmdirSync(below);
+    } catch {
+      // Whoever was in it is not gone yet, or somebody else removed it.
+    }
+  }
+}
+
+function directoriesOf(directory: string): readonly string[] {
+  try {
+    return fs
+      .readdirSync(directory, { withFileTypes: true })
+      .flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch {
+    return []; // Removed meanwhile.
+  }
 }
 
 function killAll(file: string): void {
