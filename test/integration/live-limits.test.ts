@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { test } from "node:test";
 import { makeLimitWorld, mebibyte, own, version, why } from "./limits-support.ts";
-import { until } from "./run-support.ts";
+import { letEnd, until } from "./run-support.ts";
 import { cannotRun, findProgram, vitrine as vitrineProgram } from "./support.ts";
 
 const { world, limited, vitrine, detached, inspect } = makeLimitWorld("live-limits");
@@ -202,11 +202,11 @@ test("update changes what happens when the program ends", async () => {
     inspect("again", "json .HostConfig.RestartPolicy"),
     '{"Name":"on-failure","MaximumRetryCount":5}',
   );
-  vitrine("exec", "again", "touch", "/end");
+  letEnd(world, "again");
   await until(() => (inspect("again", ".RestartCount") === "1" ? true : undefined), "its second start");
   await until(() => (world.run(["exec", "again", "true"]).status === 0 ? true : undefined), "its program");
   vitrine("update", "--restart", "no", "again");
-  vitrine("exec", "again", "touch", "/end");
+  letEnd(world, "again");
   await until(() => (inspect("again", ".State.Status") === "exited" ? true : undefined), "its end");
   vitrine("rm", "again");
 });
@@ -228,7 +228,7 @@ test("a container of run --rm in the foreground is counted, limited and paused w
     vitrine("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "front"),
     /^[\d.]+[KM]?i?B \/ 64MiB [12]$/,
   );
-  vitrine("exec", "front", "touch", "/end");
+  letEnd(world, "front");
   assert.equal(await new Promise((resolve) => child.once("close", resolve)), 0);
   // On v1 the container sees the hierarchies that it was in when it started.
   if (version === 2) assert.equal(text, `${64 * mebibyte}\n`);

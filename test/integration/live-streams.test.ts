@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { makeRunWorld, until } from "./run-support.ts";
+import { letEnd, makeRunWorld, until } from "./run-support.ts";
 import { cannotRun, findProgram, isRoot, vitrine as program } from "./support.ts";
 
 const world = makeRunWorld("streams");
@@ -372,7 +372,7 @@ test("run --rm that is watched, or asked for a log, can be read and attached to 
     let followed = "";
     follower.stdout.on("data", (chunk: Buffer) => (followed += chunk.toString()));
     await until(() => (followed.startsWith("one\ntick\n") ? true : undefined), "the log so far");
-    vitrine("exec", "seen", "touch", "/end");
+    letEnd(world, "seen");
     const { status, text } = await ended;
     assert.equal(status, 3, what);
     assert.match(text.replaceAll("\r", ""), /^one\n(tick\n)+two\n$/, what);

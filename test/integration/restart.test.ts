@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { after, test } from "node:test";
 import { killCases, killScript } from "../support/kill-cases.ts";
 import { makeLiveWorld, until } from "../support/live.ts";
+import { letEnd } from "./run-support.ts";
 
 const world = makeLiveWorld("restart");
 const { vitrine, detached, inspect } = world;
@@ -142,7 +143,7 @@ test("kill: a signal that its program ignores is remembered until it is started 
   await until(() => (vitrine("logs", "deaf").includes("up") ? true : undefined), "the program");
   vitrine("kill", "-s", "HUP", "deaf");
   assert.equal(status("deaf"), "running");
-  vitrine("exec", "deaf", "touch", "/end");
+  letEnd(world, "deaf");
   await until(() => (status("deaf") === "exited" ? true : undefined), "its end");
   vitrine("start", "deaf");
   await until(

@@ -57,6 +57,14 @@ export function mountOptions(mounts: string, point: string): readonly string[] |
   return line?.split(" ")[3]?.split(",");
 }
 
+/**
+ * For a program that ends when it sees /end. All of its container ends with it, who made the file as well if it was not gone
+ * yet: its status says nothing.
+ */
+export function letEnd(world: Pick<World, "run">, container: string): void {
+  world.run(["exec", container, "touch", "/end"]);
+}
+
 /** Waits until `ready` gives something; fails after `milliseconds`. */
 export async function until<T>(ready: () => T | undefined, what: string, milliseconds = 60_000): Promise<T> {
   const deadline = Date.now() + milliseconds * slowness;
