@@ -1,7 +1,7 @@
 /** The registries that are measured, each in a process of its own on a free port of 127.0.0.1. */
 import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import * as net from "node:net";
+import { freePort } from "../../test/support/free-port.ts";
 import type { Bench } from "../bench.ts";
 
 export interface Server extends AsyncDisposable {
@@ -61,15 +61,4 @@ async function answers(port: number): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -10,7 +10,7 @@ export {
   pullReference,
   storedImage,
 } from "./machine/pull.ts";
-export { type PullPolicy, pullingResolver, type Resolver } from "./machine/pull-missing.ts";
+export { isUnanswered, type PullPolicy, pullingResolver, type Resolver } from "./machine/pull-missing.ts";
 export { embeddedName, resolveImage } from "./machine/resolve.ts";
 export { runDeps } from "./machine/run-deps.ts";
 export { openMachineStore } from "./machine/storage.ts";

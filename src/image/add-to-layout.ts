@@ -36,7 +36,7 @@ export async function addToLayout(
     await temporary.write(source.openBlob(descriptor));
     await temporary.commit(file, { sync: false });
   }
-  const others = readEntries(directory).filter((entry) => nameIn(entry) !== name);
+  const others = readLayoutIndex(directory).filter((entry) => nameIn(entry) !== name);
   writeFileAtomically(path.join(directory, "oci-layout"), layoutHeaderBytes());
   // Read anew at the end, and replaced as a whole: readers never see a name without its content.
   const index = encodeLayoutIndex([...others, withName(source.root, name)]);
@@ -62,7 +62,8 @@ function requireLayout(directory: string): void {
   }
 }
 
-function readEntries(directory: string): readonly Descriptor[] {
+/** What index.json of a layout directory names; nothing where there is none yet. Errors: those of `parseIndex`. */
+export function readLayoutIndex(directory: string): readonly Descriptor[] {
   let bytes: Uint8Array;
   try {
     bytes = fs.readFileSync(path.join(directory, "index.json"));

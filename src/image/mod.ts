@@ -1,5 +1,5 @@
 /** The door of `image/`: names, platforms, images and where they come from. */
-export { addToLayout } from "./add-to-layout.ts";
+export { addToLayout, readLayoutIndex } from "./add-to-layout.ts";
 export { applyChange } from "./changes.ts";
 export {
   blobMissing,

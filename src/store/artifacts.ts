@@ -5,8 +5,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import {
-  errnoOf,
-  limits,
   quoted,
   removeTree,
   sweepDead,
@@ -22,9 +20,9 @@ import {
   encodeLayoutIndex,
   formatReference,
   type ImageSource,
-  layoutEntries,
   layoutHeaderBytes,
   parseReference,
+  readLayoutIndex,
   sourceOf,
   withName,
   withoutName,
@@ -35,8 +33,6 @@ import {
   isDigest,
   isManifestMediaType,
   type Manifest,
-  mediaTypes,
-  parseIndex,
   parseManifest,
 } from "../oci/mod.ts";
 
@@ -113,15 +109,7 @@ interface Entry {
 }
 
 function readEntries(layout: string): readonly Entry[] {
-  let bytes: Uint8Array;
-  try {
-    bytes = fs.readFileSync(path.join(layout, "index.json"));
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-  const bounds = { maxBytes: limits.layoutIndexBytes, maxManifests: layoutEntries };
-  return parseIndex(bytes, mediaTypes.index, bounds).index.manifests.flatMap((descriptor) => {
+  return readLayoutIndex(layout).flatMap((descriptor) => {
     const name = descriptor.annotations?.[annotationKeys.refName];
     return name === undefined ? [] : [{ name, root: withoutName(descriptor) }];
   });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
+import * as http from "node:http";
 import * as net from "node:net";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -180,6 +181,27 @@ describe("pull and inspect", () => {
     assert.equal(ok([...pull, "--policy", "newer", away]), ok(["inspect", "-f", "{{.Id}}", "probe:1"]));
     fails([...pull, "--policy", "newer", "127.0.0.1:1/never:1"], /cannot connect/);
     ok(["rmi", away]);
+  });
+
+  it("do not hide an answer that is wrong behind what is here", async () => {
+    const server = http.createServer((_, response) => response.end("no manifest"));
+    await using _server = { [Symbol.asyncDispose]: async () => void server.close() };
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const name = `127.0.0.1:${(server.address() as net.AddressInfo).port}/wrong:1`;
+    ok(["tag", "probe:1", name]);
+    const child = world.start([
+      "pull",
+      "-q",
+      "--retry",
+      "0",
+      "--tls-verify=false",
+      "--policy",
+      "newer",
+      name,
+    ]);
+    const status = await new Promise<number | null>((resolve) => child.once("exit", resolve));
+    assert.ok(status !== null && status > 0, `${status}`);
+    ok(["rmi", name]);
   });
 
   it("tell what each of several registries said", () => {

@@ -4,10 +4,10 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import * as net from "node:net";
 import * as path from "node:path";
 import { sha256Hex, signRequest } from "../../src/registry/server/storage/s3/signature.ts";
 import { findProgram } from "../integration/support.ts";
+import { freePort } from "./free-port.ts";
 
 export interface Swift extends AsyncDisposable {
   readonly endpoint: string;
@@ -138,17 +138,6 @@ function start(service: string, etc: string): ChildProcess {
   });
   fs.closeSync(log);
   return child;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function until(ready: () => Promise<boolean>, daemons: readonly ChildProcess[]): Promise<void> {

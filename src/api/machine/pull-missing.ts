@@ -29,13 +29,16 @@ export function pullingResolver(machine: Pick<Machine, "log">, policy: PullPolic
     try {
       return await pull(store, reference, platform);
     } catch (error) {
-      const unreachable =
-        error instanceof VitrineError && (error.kind === "unavailable" || error.kind === "not-found");
-      if (policy !== "newer" || !unreachable) throw error;
+      if (policy !== "newer" || !isUnanswered(error)) throw error;
       machine.log("info", `${error.message}: using what is here`);
       return resolveImage(store, reference, platform);
     }
   };
+}
+
+/** The registry cannot be asked, or has no such image: for whoever wants something newer only, what is here does. */
+export function isUnanswered(error: unknown): error is VitrineError {
+  return error instanceof VitrineError && (error.kind === "unavailable" || error.kind === "not-found");
 }
 
 /** An image that is not here, or not for the platform; an ID names nothing that a registry could know. */

@@ -1,3 +1,4 @@
+import { isUnanswered } from "../../api/mod.ts";
 import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts";
 import { formatReference, hostPlatform, parsePlatform } from "../../image/mod.ts";
 import type { Store } from "../../store/mod.ts";
@@ -60,9 +61,10 @@ export const command = defineCommand({
         }
         if (!options["all-tags"]) {
           const one = await pullByName(text, client, store, context, wishes).catch((error: unknown) => {
-            // As podman: what is here does for whoever asked for something newer only.
-            const id = options.policy === "newer" ? idUnlessMissing(store, text, wishes) : undefined;
-            if (id === undefined || !(error instanceof VitrineError)) throw error;
+            // As podman; but what came damaged, or a full disk, is no reason to go on with what is here.
+            if (options.policy !== "newer" || !isUnanswered(error)) throw error;
+            const id = idUnlessMissing(store, text, wishes);
+            if (id === undefined) throw error;
             context.log("warn", `${printable(text)} is taken as it is here: ${error.message}`);
             context.out(`${id}\n`);
             return undefined;
