@@ -153,12 +153,13 @@ static void judge(struct helper *h, int code, int64_t began) {
   } else if (health->status != STARTING || began - health->since >= health->start_period) {
     if (++health->streak >= health->retries) health->status = UNHEALTHY;
   }
-  write_state(h);
+  /* First the event: who sees the state finds it. */
   if (health->status != before) {
     char action[40];
     snprintf(action, sizeof action, "health_status: %s", status_names[health->status]);
     record_event(h->monitor, action, NULL);
   }
+  write_state(h);
   if (health->status == UNHEALTHY) act_on_failure(h);
 }
 
