@@ -102,7 +102,7 @@ bool restart_refused(const struct helper *h);
 /* Before the exit record: between this end and the next run nobody is told that the container has ended. */
 void restart_announce(struct helper *h);
 /* The program runs again. */
-void restart_done(struct helper *h, const char *exit_file);
+void restart_done(const char *exit_file);
 
 /* --- health.c --- */
 #define HEALTH_POLLS 3

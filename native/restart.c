@@ -81,17 +81,27 @@ static uint64_t next_delay(const struct helper *h) {
   return delay * 2 < LAST_DELAY ? delay * 2 : LAST_DELAY;
 }
 
+static void write_count(struct helper *h, const char *path, uint32_t count) {
+  char text[16];
+  int length = snprintf(text, sizeof text, "%u\n", count);
+  if (write_record(h, path, text, (size_t)length) != 0) complain("vitrine-helper: %s", h->detail);
+}
+
 void restart_announce(struct helper *h) {
   struct args_restart args;
   if (!find_restart(h, &args)) return;
-  if (!decide(h, &args)) unlink(args.state_file.at);
-  else if (write_exit(h, args.state_file.at) != 0) complain("vitrine-helper: %s", h->detail);
+  if (!decide(h, &args)) {
+    unlink(args.state_file.at);
+    return;
+  }
+  /* Docker counts when it decides. Before the end is told: who sees that it waits has the count. */
+  write_count(h, args.count_file.at, h->restarts + 1);
+  if (write_exit(h, args.state_file.at) != 0) complain("vitrine-helper: %s", h->detail);
 }
 
-void restart_done(struct helper *h, const char *exit_file) {
+void restart_done(const char *exit_file) {
   /* Its process can be found by now. What ended before stays known by `stateFile`. */
   if (exit_file != NULL) unlink(exit_file);
-  record_event(h->monitor, "restart", NULL);
 }
 
 /* False: somebody wants the end instead. */
@@ -121,19 +131,11 @@ static bool prepare(struct list argv, mode_t mask) {
   return status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void write_count(struct helper *h, const char *path, uint32_t count) {
-  char text[16];
-  int length = snprintf(text, sizeof text, "%u\n", count);
-  if (write_record(h, path, text, (size_t)length) != 0) complain("vitrine-helper: %s", h->detail);
-}
-
 int op_restart(struct helper *h, const struct args_restart *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child <= 0) return 0; /* it never began */
   if (!decide(h, a)) return 0;
   uint64_t delay = next_delay(h);
-  /* Docker counts when it decides, and so does who looks while we wait. */
-  write_count(h, a->count_file.at, h->restarts + 1);
   if (m->hub != NULL) hub_finish(m->hub, exit_status(m->wait_status));
   if (!wait_out(m, a->stop_file.at, delay) || !prepare(a->prepare, h->umask)) {
     unlink(a->state_file.at);

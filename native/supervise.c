@@ -176,9 +176,11 @@ static void program_began(struct helper *h, const char *exit_file) {
   struct monitor *m = h->monitor;
   if (!m->executing) return;
   m->began = monotonic_ms();
-  if (h->restarted) restart_done(h, exit_file);
-  link_process(m);
+  /* The events first: who sees that it runs again finds them. */
+  if (h->restarted) record_event(m, "restart", NULL);
   record_start(m);
+  if (h->restarted) restart_done(exit_file);
+  link_process(m);
   if (m->oom != NULL) oom_begin(m);
   if (m->health != NULL) health_begin(h);
 }

@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { VitrineError } from "../base/mod.ts";
 import { ensureDefaultProfile, loadProfile } from "./apparmor.ts";
+import { patienceMilliseconds } from "./containers/end.ts";
 import {
   type Container,
   errorFile,
@@ -92,8 +93,6 @@ function requireVolumes({ mounts = [] }: Container, { paths }: EngineDeps): void
       throw volumeNotFound(mount.name);
   }
 }
-/** How long a monitor may take to clean up. */
-const patienceMilliseconds = 10_000;
 
 function claim(container: Container, { paths, helperPath }: EngineDeps): void {
   const deadline = performance.now() + patienceMilliseconds;

@@ -129,6 +129,9 @@ test("states are told from files and processes", () => {
   const { pid, startTime } = alive();
   fs.writeFileSync(path.join(runDirectory(paths, created.id), "pid"), `${pid} ${startTime}\n`);
   assert.deepEqual(stateOf(paths, created), { status: "running", pid, paused: false });
+  // It has ended, and its monitor has not said so yet.
+  fs.writeFileSync(path.join(runDirectory(paths, created.id), "pid"), `${pid} 1\n`);
+  assert.deepEqual(stateOf(paths, created), { status: "running", pid, paused: false });
   fs.writeFileSync(path.join(containerDirectory(paths, created.id), "exit"), "3 0 5000000\n");
   assert.deepEqual(stateOf(paths, created), { status: "exited", code: 3, finished: 5 });
   assert.deepEqual(stateOf(paths, make("b")), { status: "lost" });
@@ -207,4 +210,25 @@ test("an ended container is removed whole; a running one by force alone", async 
   await removeContainer(paths, running, { force: true }, removeTree);
   await exited;
   assert.deepEqual(fs.readdirSync(path.join(paths.root, "containers")), []);
+});
+
+test("one that has ended is removed once its monitor has cleaned up, not refused", async () => {
+  const monitor = spawn("sleep", ["1000"], { stdio: "ignore" });
+  try {
+    const pid = monitor.pid!;
+    const held = { pid, startTime: processStartTime(pid)!, pidNamespace: ownPidNamespace() };
+    const ended = make("a", { monitor: held });
+    fs.writeFileSync(path.join(containerDirectory(paths, ended.id), "exit"), "0 0 5\n");
+    let done = false;
+    const removal = removeContainer(paths, ended, { force: false }, removeTree).then(() => {
+      done = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    assert.equal(done, false, "its monitor still works");
+    monitor.kill("SIGKILL");
+    await removal;
+    assert.deepEqual(listContainers(paths), []);
+  } finally {
+    monitor.kill("SIGKILL");
+  }
 });

@@ -123,8 +123,8 @@ export function letGo(container: Container): void {
   if (isPaused(container)) thaw(liveCgroup(container.cgroups), container.name);
 }
 
-/** How long the monitor may take to clean up after its process ended. */
-const patienceMilliseconds = 10_000;
+/** How long the monitor may take to clean up after its process ended: hundreds may do so at once. */
+export const patienceMilliseconds = 60_000;
 
 /** Error: `container-not-ending`. */
 export function awaitEnd(container: Container, { paths, helperPath }: EndDeps): void {

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { processStartTime, VitrineError } from "../../base/mod.ts";
-import { letGo, notEnding, refuseRestart, wakeMonitor } from "./end.ts";
+import { letGo, notEnding, patienceMilliseconds, refuseRestart, wakeMonitor } from "./end.ts";
 import {
   type Container,
   containerDirectory,
@@ -10,7 +10,7 @@ import {
   runDirectory,
   stopFile,
 } from "./record.ts";
-import { monitorLives, ownPidNamespace, runningProcess } from "./state.ts";
+import { monitorLives, ownPidNamespace, runningProcess, stateOf } from "./state.ts";
 import { type RemoveTree, removeContainerFiles } from "./sweep.ts";
 
 /** Of a file in its state: `PID STARTTIME …`. undefined: nobody who lives. */
@@ -29,7 +29,7 @@ function livingPid(paths: EnginePaths, id: string, file: "monitor" | "pid"): num
 
 /** Its monitor cleans up, as ever; one that does not, or waits to run it again, is killed as well. */
 async function endDamaged(paths: EnginePaths, id: string): Promise<void> {
-  const deadline = performance.now() + patienceMilliseconds;
+  const deadline = performance.now() + waitMilliseconds;
   fs.writeFileSync(stopFile(paths, id), "", { mode: 0o600 });
   const signal = (pid: number | undefined): void => {
     try {
@@ -55,8 +55,8 @@ async function endDamaged(paths: EnginePaths, id: string): Promise<void> {
   }
 }
 
-/** How long the monitor may take to clean up after its process was killed. */
-const patienceMilliseconds = 10_000;
+/** A monitor that waits to run its program again hears nothing of us. */
+const waitMilliseconds = 10_000;
 
 /**
  * Removes a container that ended; with `force` a running one too, killed first.
@@ -68,16 +68,8 @@ export async function removeContainer(
   options: { readonly force: boolean; readonly volumes?: boolean },
   removeTree: RemoveTree,
 ): Promise<void> {
-  if (monitorLives(paths, container)) {
-    if (!options.force) {
-      throw new VitrineError("invalid", `container ${container.name} is running`, {
-        code: "container-running",
-        operand: container.name,
-        hint: `vitrine rm --force ${container.name}`,
-      });
-    }
-    await end(paths, container);
-  }
+  if (options.force) await end(paths, container);
+  else await requireEnd(paths, container);
   await removeContainerFiles(paths, container, removeTree, options.volumes === true || container.remove);
 }
 
@@ -111,8 +103,25 @@ export function beginEnding(paths: EnginePaths, containers: readonly Container[]
   }
 }
 
+/** One that has ended is held by its monitor until that has cleaned up. */
+async function requireEnd(paths: EnginePaths, container: Container): Promise<void> {
+  const deadline = performance.now() + patienceMilliseconds;
+  while (monitorLives(paths, container)) {
+    if (stateOf(paths, container).status !== "exited") {
+      throw new VitrineError("invalid", `container ${container.name} is running`, {
+        code: "container-running",
+        operand: container.name,
+        hint: `vitrine rm --force ${container.name}`,
+      });
+    }
+    if (performance.now() > deadline) throw notEnding(paths, container);
+    await sleep(10);
+  }
+}
+
 /** Kills the program; its monitor then does the rest and ends. */
 async function end(paths: EnginePaths, container: Container): Promise<void> {
+  if (!monitorLives(paths, container)) return;
   const deadline = performance.now() + patienceMilliseconds;
   refuseRestart(paths, container);
   while (monitorLives(paths, container)) {

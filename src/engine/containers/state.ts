@@ -25,7 +25,7 @@ import {
 export type ContainerState =
   /** It was not started yet, or its monitor lives and its process does not yet. */
   | { readonly status: "created" }
-  /** A paused one runs, and stands still. */
+  /** A paused one runs, and stands still. One whose process just ended runs until its monitor has written down how. */
   | { readonly status: "running"; readonly pid: number; readonly paused: boolean }
   | {
       readonly status: "exited";
@@ -49,10 +49,11 @@ export function stateOf(paths: EnginePaths, container: Container): ContainerStat
     return exited(file) ?? { status: wasStarted(paths, container) ? "lost" : "created" };
   }
   const process = readPidFile(`${runDirectory(paths, container.id)}/pid`);
-  if (process !== undefined && isAlive(process)) {
-    return { status: "running", pid: process.pid, paused: isPaused(container) };
-  }
-  return restarting(paths, container) ?? { status: "created" };
+  const running = (): ContainerState | undefined =>
+    process && { status: "running", pid: process.pid, paused: isPaused(container) };
+  if (process !== undefined && isAlive(process)) return running()!;
+  // The monitor may have written the end down between the two looks at its file.
+  return restarting(paths, container) ?? exited(file) ?? running() ?? { status: "created" };
 }
 
 /** Who asks no more than this can be told the same again after another end (docs/launch-record.md). */
