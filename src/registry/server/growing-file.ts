@@ -8,9 +8,12 @@ import type { BlobReader } from "./storage/types.ts";
 
 const pieceBytes = 512 * 1024;
 
+/** One who reads it. Without a size, all there will be is asked for as `Infinity`. */
+export type GrowingBlob = Pick<BlobReader, "stream" | "close"> & { readonly size: number | undefined };
+
 export class GrowingFile {
-  /** What it will have. */
-  readonly size: number;
+  /** What it will have; undefined until its end where nobody said it. */
+  private expected: number | undefined;
   private readonly file: FileHandle;
   private written = 0;
   private ended: { readonly error: unknown } | undefined;
@@ -18,9 +21,13 @@ export class GrowingFile {
   /** Readers, and the writer. */
   private users = 1;
 
-  constructor(file: FileHandle, size: number) {
+  constructor(file: FileHandle, size?: number) {
     this.file = file;
-    this.size = size;
+    this.expected = size;
+  }
+
+  get size(): number | undefined {
+    return this.expected;
   }
 
   /** So many bytes are in the file. */
@@ -32,34 +39,37 @@ export class GrowingFile {
   /** The writer is done; without an error, all of it is verified. */
   end(error?: unknown): void {
     this.ended = { error };
+    this.expected ??= this.written;
     this.wake();
     this.leave();
   }
 
   /** Undefined once the writer and all readers have left. */
-  open(): BlobReader | undefined {
+  open(): GrowingBlob | undefined {
     if (this.users === 0) return undefined;
     this.users += 1;
     return {
-      size: this.size,
-      modified: Date.now(),
+      size: this.expected,
       stream: (first, length) => this.stream(first, length),
       close: async () => this.leave(),
     };
   }
 
   private async *stream(first: number, length: number): AsyncGenerator<Uint8Array, void> {
-    const end = first + length;
     let position = first;
-    while (position < end) {
-      // One byte is enough to hold back.
-      const available = this.ended === undefined ? Math.min(this.written, this.size - 1) : this.size;
+    while (position < first + length) {
       if (this.ended !== undefined && this.ended.error !== undefined) {
         throw new VitrineError("unavailable", "the blob could not be fetched whole", {
           code: "upstream-failed",
           cause: this.ended.error,
         });
       }
+      const { expected } = this;
+      // One byte is enough to hold back.
+      const available =
+        this.ended !== undefined ? expected! : Math.min(this.written, (expected ?? this.written) - 1);
+      const end = Math.min(first + length, this.ended !== undefined ? expected! : Infinity);
+      if (position >= end) return;
       if (available <= position) {
         await new Promise<void>((resolve) => this.waiting.push(resolve));
         continue;

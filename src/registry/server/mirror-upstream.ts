@@ -111,8 +111,10 @@ export class UpstreamAnswer {
     return this.response.ok;
   }
 
-  /** Undefined where the upstream does not tell. */
+  /** Of the body as we read it; undefined where the upstream does not tell. */
   get contentLength(): number | undefined {
+    // It was decoded already, and the length is of what was sent.
+    if ((this.headers.get("content-encoding") ?? "identity") !== "identity") return undefined;
     const text = this.headers.get("content-length");
     return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   }

@@ -10,7 +10,7 @@ import { paths } from "../protocol/paths.ts";
 import { acceptManifest } from "./accept-manifest.ts";
 import { BoundedCache } from "./bounded-cache.ts";
 import { RegistryError } from "./errors.ts";
-import { GrowingFile } from "./growing-file.ts";
+import { type GrowingBlob, GrowingFile } from "./growing-file.ts";
 import type { Metrics } from "./metrics.ts";
 import { UpstreamLists } from "./mirror-lists.ts";
 import {
@@ -21,7 +21,7 @@ import {
 } from "./mirror-upstream.ts";
 import type { Repositories } from "./repositories.ts";
 import type { Upstream } from "./service.ts";
-import type { BlobReader } from "./storage/types.ts";
+import { statedSize } from "./stated-size.ts";
 import type { Upload, UploadArea } from "./uploads.ts";
 
 export interface MirrorOptions extends UpstreamOptions {
@@ -189,14 +189,14 @@ class Mirror implements Upstream {
     if (reference.tag !== undefined) this.checks.set(`${name}:${reference.tag}`, this.parts.now());
   }
 
-  async blobSize(name: string, digest: Digest): Promise<number | undefined> {
+  async blobSize(name: string, digest: Digest): Promise<{ readonly size: number | undefined } | undefined> {
     const answer = await this.upstream.ask(name, paths.blob(name, digest), { method: "HEAD" });
     if (answer.status === 404) return undefined;
     await answer.requireOk();
-    return this.sizeOf(answer);
+    return { size: await this.sizeOf(answer, name, digest) };
   }
 
-  async blob(name: string, digest: Digest): Promise<BlobReader | undefined> {
+  async blob(name: string, digest: Digest): Promise<GrowingBlob | undefined> {
     const key = `${name}@${digest}`;
     let running = this.blobs.get(key);
     if (running === undefined) {
@@ -208,8 +208,11 @@ class Mirror implements Upstream {
       );
     }
     const file = await running;
-    // It may have come to its end meanwhile: then it is in the storage.
-    return file && (file.open() ?? (await this.parts.repositories.storage.blobs.open(digest)));
+    if (file === undefined) return undefined;
+    // It may have come to its end meanwhile: then it is in the storage, unless it failed.
+    const opened = file.open() ?? (await this.parts.repositories.storage.blobs.open(digest));
+    if (opened === undefined) throw unusable("the upstream sent another blob than was asked for");
+    return opened;
   }
 
   private async beginBlob(name: string, digest: Digest, ended: () => void): Promise<GrowingFile | undefined> {
@@ -219,7 +222,7 @@ class Mirror implements Upstream {
       return undefined;
     }
     await answer.requireOk();
-    const size = await this.sizeOf(answer);
+    const size = await this.sizeOf(answer, name, digest);
     const upload = await this.parts.uploads.create(name, splitDigest(digest).algorithm);
     const begun = Promise.withResolvers<GrowingFile>();
     // Goes on when the one who asked has left: the next one finds it.
@@ -240,11 +243,12 @@ class Mirror implements Upstream {
     return begun.promise;
   }
 
-  private async sizeOf(answer: UpstreamAnswer): Promise<number> {
-    const size = answer.contentLength;
-    if (size !== undefined && size <= this.parts.blobBytes) return size;
+  /** What the upstream says, else what the manifests that name the blob say; undefined where nobody does. */
+  private async sizeOf(answer: UpstreamAnswer, name: string, digest: Digest): Promise<number | undefined> {
+    const size = answer.contentLength ?? (await statedSize(this.parts.repositories, name, digest));
+    if (size === undefined || size <= this.parts.blobBytes) return size;
     await answer.discard();
-    throw unusable("the upstream does not tell the blob's size, or it is too large");
+    throw unusable(`the blob has ${size} bytes, more than are kept here`);
   }
 
   private async receive(
@@ -256,8 +260,11 @@ class Mirror implements Upstream {
   ): Promise<void> {
     const { repositories, metrics } = this.parts;
     try {
-      await upload.append(answer.body(), file.size, (bytes) => file.grow(bytes));
-      if (upload.size !== file.size) throw unusable("the upstream's answer ended early");
+      const expected = file.size;
+      await upload.append(answer.body(), expected ?? this.parts.blobBytes, (bytes) => file.grow(bytes));
+      if (expected !== undefined && upload.size !== expected) {
+        throw unusable("the upstream's answer ended early");
+      }
       const actual = await upload.digest(splitDigest(digest).algorithm);
       if (actual !== digest) throw unusable(`the upstream sent ${actual} for ${digest}`);
       const { size } = upload;

@@ -3,10 +3,10 @@ import type { Descriptor, Digest } from "../../oci/mod.ts";
 import type { Access } from "./access/types.ts";
 import type { Carrier } from "./convey/carrier.ts";
 import type { EventSink } from "./events.ts";
+import type { GrowingBlob } from "./growing-file.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import type { Repositories } from "./repositories.ts";
-import type { BlobReader } from "./storage/types.ts";
 import type { UploadArea } from "./uploads.ts";
 
 export interface ServiceLimits {
@@ -40,8 +40,8 @@ export interface Upstream {
   tags(name: string): Promise<readonly string[] | undefined>;
   /** What refers to a manifest there. */
   referrers(name: string, digest: Digest): Promise<readonly Descriptor[]>;
-  /** The size of a blob that the upstream has. */
-  blobSize(name: string, digest: Digest): Promise<number | undefined>;
+  /** Whether the upstream has a blob, and its size where somebody says it. */
+  blobSize(name: string, digest: Digest): Promise<{ readonly size: number | undefined } | undefined>;
   /** Opens a blob while it is fetched and stored; undefined when the upstream does not have it. */
-  blob(name: string, digest: Digest): Promise<BlobReader | undefined>;
+  blob(name: string, digest: Digest): Promise<GrowingBlob | undefined>;
 }

@@ -3,6 +3,7 @@ import type { Digest } from "../../../oci/mod.ts";
 import { headerNames, matchesEntityTag } from "../../protocol/headers.ts";
 import { formatContentRange, resolveRange } from "../../protocol/ranges.ts";
 import { RegistryError } from "../errors.ts";
+import type { GrowingBlob } from "../growing-file.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendBlob } from "../http/send-blob.ts";
 import type { Service } from "../service.ts";
@@ -20,13 +21,27 @@ export async function getBlob(
   text: string,
 ): Promise<void> {
   const digest = readDigest(text);
-  const found = await findBlob(service, exchange, name, digest);
-  const { size } = found;
+  const { size, reader } = await findBlob(service, exchange, name, digest);
+  try {
+    await answer(service, exchange, digest, size, reader);
+  } finally {
+    await reader?.close();
+  }
+}
+
+async function answer(
+  service: Service,
+  exchange: Exchange,
+  digest: Digest,
+  size: number | undefined,
+  arriving: GrowingBlob | undefined,
+): Promise<void> {
   if (exchange.method === "HEAD") service.repositories.noteSeen(digest);
   const entityTag = `"${digest}"`;
   const headers = {
     "Content-Type": "application/octet-stream",
-    "Accept-Ranges": "bytes",
+    // Of an unknown whole no range can be told.
+    "Accept-Ranges": size === undefined ? "none" : "bytes",
     "Cache-Control": service.access.open ? cacheForever : cacheForeverPrivate,
     ETag: entityTag,
     [headerNames.contentDigest]: digest,
@@ -36,26 +51,30 @@ export async function getBlob(
     exchange.send(304, headers);
     return;
   }
+  if (size === undefined) {
+    exchange.begin(200, headers, false);
+    if (arriving === undefined) exchange.response.end();
+    else await sendBlob(exchange, arriving, 0, Number.POSITIVE_INFINITY, service.carrier);
+    return;
+  }
   if (exchange.method === "HEAD") {
     exchange.send(200, { ...headers, "Content-Length": size });
     return;
   }
-  const reader = found.reader ?? (await openStored(service, digest, size));
+  // A range of something else than what the client has (If-Range) is answered with all of it.
+  const ifRange = exchange.header("if-range");
+  const range =
+    ifRange !== undefined && ifRange !== entityTag ? undefined : resolveRange(exchange.header("range"), size);
+  if (range === "unsatisfiable") {
+    throw new RegistryError(416, "SIZE_INVALID", {
+      message: `the blob has ${size} bytes`,
+      headers: { "Content-Range": `bytes */${size}` },
+    });
+  }
+  const first = range?.first ?? 0;
+  const length = range === undefined ? size : range.last - range.first + 1;
+  const reader = arriving ?? (await openStored(service, digest, size));
   try {
-    // A range of something else than what the client has (If-Range) is answered with all of it.
-    const ifRange = exchange.header("if-range");
-    const range =
-      ifRange !== undefined && ifRange !== entityTag
-        ? undefined
-        : resolveRange(exchange.header("range"), size);
-    if (range === "unsatisfiable") {
-      throw new RegistryError(416, "SIZE_INVALID", {
-        message: `the blob has ${size} bytes`,
-        headers: { "Content-Range": `bytes */${size}` },
-      });
-    }
-    const first = range?.first ?? 0;
-    const length = range === undefined ? size : range.last - range.first + 1;
     exchange.begin(range === undefined ? 200 : 206, {
       ...headers,
       "Content-Length": length,
@@ -63,14 +82,15 @@ export async function getBlob(
     });
     await sendBlob(exchange, reader, first, length, service.carrier);
   } finally {
-    await reader.close();
+    if (reader !== arriving) await reader.close();
   }
 }
 
 interface FoundBlob {
-  readonly size: number;
+  /** Undefined where it comes from an upstream and nobody says how much there will be. */
+  readonly size: number | undefined;
   /** Open already: it comes from the upstream at this moment. */
-  readonly reader?: BlobReader;
+  readonly reader?: GrowingBlob;
 }
 
 async function findBlob(
@@ -83,8 +103,8 @@ async function findBlob(
   const record = await repositories.blob(name, digest);
   if (record !== undefined) return record;
   if (exchange.method === "HEAD") {
-    const size = await upstream?.blobSize(name, digest);
-    if (size !== undefined) return { size };
+    const known = await upstream?.blobSize(name, digest);
+    if (known !== undefined) return known;
   } else {
     const reader = await upstream?.blob(name, digest);
     if (reader !== undefined) return { size: reader.size, reader };

@@ -236,15 +236,15 @@ export class Exchange {
     }
   }
 
-  /** Sends status and headers; the body follows on `response`. */
-  begin(status: number, headers: Headers): void {
+  /** Sends status and headers; the body follows on `response`, in chunks where it is not `sized`. */
+  begin(status: number, headers: Headers, sized = true): void {
     const all: Record<string, string | number | string[]> = {
       "Docker-Distribution-API-Version": "registry/2.0",
       "X-Content-Type-Options": "nosniff",
       ...this.extra,
       ...(headers as Record<string, string | number | string[]>),
     };
-    if (status !== 204 && status !== 304 && all["Content-Length"] === undefined) all["Content-Length"] = 0;
+    if (sized && status !== 204 && status !== 304) all["Content-Length"] ??= 0;
     if (this.taken) {
       all["Connection"] = "close";
       // The runtime waits for a body that it will not see.

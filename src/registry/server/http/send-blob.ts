@@ -22,10 +22,15 @@ const turnBytes = 4 * 1024 * 1024;
 const mostIdleBuffers = 32;
 const idleBuffers: Uint8Array[] = [];
 
-/** Sends `length` bytes from `first` and ends the response. When the client is gone it returns early, without an error. */
+type Readable = Pick<BlobReader, "stream" | "read" | "descriptor">;
+
+/**
+ * Sends `length` bytes from `first` and ends the response; `Infinity` for all that a stream of unknown size has. When the
+ * client is gone it returns early, without an error.
+ */
 export async function sendBlob(
   exchange: Exchange,
-  reader: BlobReader,
+  reader: Readable,
   first: number,
   length: number,
   carrier?: Carrier,
@@ -185,7 +190,7 @@ async function sendPieces(
 
 async function sendStream(
   exchange: Exchange,
-  reader: BlobReader,
+  reader: Readable,
   first: number,
   length: number,
 ): Promise<void> {
