@@ -71,15 +71,19 @@ function parse(
   contentType: string | undefined,
   maxBytes: number,
 ): ParsedManifest | ParsedIndex {
-  const stated = withoutParameters(contentType ?? "");
-  const expected = unspecificTypes.has(stated.toLowerCase()) ? undefined : stated;
+  const header = withoutParameters(contentType ?? "").toLowerCase();
+  const stated = unspecificTypes.has(header) ? undefined : header;
   try {
-    return parseManifestOrIndex(bytes, expected, { maxBytes });
+    const parsed = parseManifestOrIndex(bytes, stated, { maxBytes });
+    if (stated === undefined || parsed.mediaType === stated) return parsed;
+    throw otherType(stated, parsed);
   } catch (error) {
     if (!(error instanceof VitrineError)) throw error;
     if (error.code === "json-too-large") {
       throw new RegistryError(413, "SIZE_INVALID", { message: error.message, cause: error });
     }
+    const own = stated !== undefined && parsedAlone(bytes, maxBytes);
+    if (own && own.mediaType !== stated) throw otherType(stated, own);
     const isDigest = error.code.startsWith("digest-");
     throw new RegistryError(400, isDigest ? "DIGEST_INVALID" : "MANIFEST_INVALID", {
       message: error.message,
@@ -87,6 +91,29 @@ function parse(
       cause: error,
     });
   }
+}
+
+/** What the document is where nobody says what it should be; undefined where it is none at all. */
+function parsedAlone(bytes: Uint8Array, maxBytes: number): ParsedManifest | ParsedIndex | undefined {
+  try {
+    return parseManifestOrIndex(bytes, undefined, { maxBytes });
+  } catch {
+    return undefined;
+  }
+}
+
+/** The header and the document disagree: they must say the same (spec.md#pushing-manifests), as readers choose by either. */
+function otherType(stated: string, parsed: ParsedManifest | ParsedIndex): RegistryError {
+  const { mediaType, kind } = parsed;
+  const document = kind === "manifest" ? parsed.manifest : parsed.index;
+  const its =
+    document.mediaType === undefined
+      ? `it has the members of ${kind === "index" ? "an index" : "an image manifest"}`
+      : `its mediaType is ${document.mediaType}`;
+  return new RegistryError(400, "MANIFEST_INVALID", {
+    message: `the manifest was sent with the Content-Type ${stated}, but ${its}: send it with Content-Type: ${mediaType}`,
+    detail: { reason: "manifest-media-type-mismatch", contentType: stated, mediaType },
+  });
 }
 
 async function missingContent(

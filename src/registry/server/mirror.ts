@@ -4,8 +4,16 @@
  * here is served.
  */
 import * as fs from "node:fs/promises";
-import { type Descriptor, type Digest, digestOf, mediaTypes, splitDigest } from "../../oci/mod.ts";
-import { headerNames } from "../protocol/headers.ts";
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  isIndexMediaType,
+  isManifestMediaType,
+  mediaTypes,
+  splitDigest,
+} from "../../oci/mod.ts";
+import { headerNames, withoutParameters } from "../protocol/headers.ts";
 import { paths } from "../protocol/paths.ts";
 import { acceptManifest } from "./accept-manifest.ts";
 import { BoundedCache } from "./bounded-cache.ts";
@@ -151,7 +159,10 @@ class Mirror implements Upstream {
     }
     await answer.requireOk();
     const bytes = await answer.all(this.parts.manifestBytes);
-    await this.storeManifest(name, reference, bytes, answer.headers.get("content-type") ?? undefined);
+    const stated = withoutParameters(answer.headers.get("content-type") ?? "");
+    // What a proxy before the upstream made of the type is no reason to fail.
+    const isType = isManifestMediaType(stated) || isIndexMediaType(stated);
+    await this.storeManifest(name, reference, bytes, isType ? stated : undefined);
   }
 
   private async storeManifest(
