@@ -59,7 +59,7 @@ void record_start(const struct monitor *m) {
 void record_end(const struct monitor *m) {
   char add[96];
   if (m->events == NULL || m->began == 0) return;
-  snprintf(add, sizeof add, "\"exitCode\":\"%d\",\"execDuration\":\"%lld\"", exit_status(m->wait_status),
+  snprintf(add, sizeof add, "\"exitCode\":\"%d\",\"execDuration\":\"%lld\"", program_status(m),
            (long long)(m->ended - m->began) / 1000);
   record_event(m, "die", add);
 }

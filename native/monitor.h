@@ -46,6 +46,8 @@ struct monitor {
   struct oom *oom; /* NULL: not looked for */
   char *link; /* NULL: not wanted */
   bool oom_killed;
+  uint64_t end_after; /* ms that the program may run; 0: as long as it likes */
+  bool timed_out; /* and it did not end before */
   int64_t began, ended; /* of the program: ms of CLOCK_MONOTONIC */
   bool restart_asked, stop_asked; /* by the health check */
   int notify; /* the container's socket for READY; 0: none. See notify.c */
@@ -74,6 +76,8 @@ void return_to_namespaces(struct monitor *m);
 
 /* --- supervise.c --- */
 int exit_status(int wait_status);
+/* Of the container's program: -1 where its time was over. */
+int program_status(const struct monitor *m);
 /* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
    or a zombie. */
 unsigned long long process_start_time(pid_t pid);

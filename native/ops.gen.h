@@ -131,7 +131,8 @@ enum op_code {
   OP_NOTIFY_SOCKET = 124,
   OP_SEND_PIDFD = 125,
   OP_ATTACH_STREAMS = 126,
-  OP_CODE_MAX = 126
+  OP_END_AFTER = 127,
+  OP_CODE_MAX = 127
 };
 
 struct args_join_namespace {
@@ -633,6 +634,9 @@ struct args_attach_streams {
   bool errors;
   bool signals;
 };
+struct args_end_after {
+  uint64_t milliseconds;
+};
 
 union op_args {
   struct args_join_namespace join_namespace;
@@ -739,6 +743,7 @@ union op_args {
   struct args_notify_socket notify_socket;
   struct args_send_pidfd send_pidfd;
   struct args_attach_streams attach_streams;
+  struct args_end_after end_after;
 };
 
 /* X(name, CODE, its name in plans) for every op. */
@@ -846,7 +851,8 @@ union op_args {
   X(clone_into, OP_CLONE_INTO, "cloneInto") \
   X(notify_socket, OP_NOTIFY_SOCKET, "notifySocket") \
   X(send_pidfd, OP_SEND_PIDFD, "sendPidfd") \
-  X(attach_streams, OP_ATTACH_STREAMS, "attachStreams")
+  X(attach_streams, OP_ATTACH_STREAMS, "attachStreams") \
+  X(end_after, OP_END_AFTER, "endAfter")
 
 /* What the decoder fills, in wire order: only wire.c wants it. */
 #ifdef WANT_OP_FIELDS
@@ -1325,6 +1331,9 @@ static const struct field fields_attach_streams[] = {
   {ARG_BOOL, offsetof(struct args_attach_streams, errors)},
   {ARG_BOOL, offsetof(struct args_attach_streams, signals)},
 };
+static const struct field fields_end_after[] = {
+  {ARG_U64, offsetof(struct args_end_after, milliseconds)},
+};
 static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_JOIN_NAMESPACE] = {"joinNamespace", fields_join_namespace, 2},
   [OP_CLONE] = {"clone", fields_clone, 2},
@@ -1430,6 +1439,7 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_NOTIFY_SOCKET] = {"notifySocket", fields_notify_socket, 2},
   [OP_SEND_PIDFD] = {"sendPidfd", fields_send_pidfd, 2},
   [OP_ATTACH_STREAMS] = {"attachStreams", fields_attach_streams, 3},
+  [OP_END_AFTER] = {"endAfter", fields_end_after, 1},
 };
 #endif
 #endif

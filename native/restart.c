@@ -68,7 +68,7 @@ static bool decide(const struct helper *h, const struct args_restart *a) {
   case ALWAYS:
     return true;
   case ON_FAILURE:
-    return exit_status(m->wait_status) != 0 && (retries == 0 || h->restarts < retries);
+    return program_status(m) != 0 && (retries == 0 || h->restarts < retries);
   case ONLY_WHEN_ASKED:
     break;
   }
@@ -136,7 +136,7 @@ int op_restart(struct helper *h, const struct args_restart *a) {
   if (m == NULL || m->child <= 0) return 0; /* it never began */
   if (!decide(h, a)) return 0;
   uint64_t delay = next_delay(h);
-  if (m->hub != NULL) hub_finish(m->hub, exit_status(m->wait_status));
+  if (m->hub != NULL) hub_finish(m->hub, program_status(m) & 0xff);
   if (!wait_out(m, a->stop_file.at, delay) || !prepare(a->prepare, h->umask)) {
     unlink(a->state_file.at);
     return 0;

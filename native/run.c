@@ -329,7 +329,7 @@ static int finish(struct helper *h) {
     status = m->interrupted != 0 ? 128 + m->interrupted : report_failure(h);
   } else if (m->child > 0) {
     if (!m->reaped) monitor_reap(m);
-    status = m->interrupted != 0 ? 128 + m->interrupted : exit_status(m->wait_status);
+    status = m->interrupted != 0 ? 128 + m->interrupted : program_status(m) & 0xff;
   }
   terminal_restore(m);
   if (!m->keep) {

@@ -11,6 +11,11 @@ int exit_status(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
+int program_status(const struct monitor *m) {
+  int status = exit_status(m->wait_status);
+  return m->timed_out && status == 128 + SIGKILL ? -1 : status;
+}
+
 static unsigned long long start_time(pid_t pid, bool of_zombies) {
   char text[1024];
   snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
@@ -68,7 +73,7 @@ int64_t realtime_ns(void) {
 int write_exit(struct helper *h, const char *path) {
   char text[96];
   int status = h->monitor->wait_status;
-  int length = snprintf(text, sizeof text, "%d %d %lld%s\n", exit_status(status), WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+  int length = snprintf(text, sizeof text, "%d %d %lld%s\n", program_status(h->monitor), WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                         (long long)realtime_ns(), h->monitor->oom_killed ? " oom" : "");
   return write_record(h, path, text, (size_t)length);
 }
@@ -113,6 +118,28 @@ static void end_without_owner(struct monitor *m) {
   kill(m->child, SIGKILL);
 }
 
+int op_end_after(struct helper *h, const struct args_end_after *a) {
+  if (h->monitor == NULL) return fail_as(h, EINVAL, "only in the monitor");
+  h->monitor->end_after = a->milliseconds;
+  return 0;
+}
+
+/* Milliseconds for poll: until the program's time is over, where that is before `timeout` (-1: never). */
+static int time_left(const struct monitor *m, int timeout) {
+  if (m->end_after == 0 || m->timed_out || m->began == 0) return timeout;
+  int64_t left = m->began + (int64_t)m->end_after - monotonic_ms();
+  if (left < 0) left = 0;
+  if (left > 1000 * 3600) left = 1000 * 3600;
+  return timeout < 0 || timeout > left ? (int)left : timeout;
+}
+
+static void end_in_time(struct monitor *m) {
+  if (m->end_after == 0 || m->timed_out || m->began == 0) return;
+  if (monotonic_ms() < m->began + (int64_t)m->end_after) return;
+  m->timed_out = true;
+  k_pidfd_send_signal(m->child_pidfd, SIGKILL);
+}
+
 /* One turn of the wait. An errno when init reported a failure. */
 static int wait_once(struct helper *h, struct relays *relays, bool forward, bool *ended) {
   struct monitor *m = h->monitor;
@@ -136,7 +163,7 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   *lifeline = (struct pollfd){m->ownerless ? -1 : m->lifeline, POLLRDHUP, 0};
   struct pollfd *notified = &polls[count++];
   *notified = (struct pollfd){m->notify > 0 ? m->notify : -1, POLLIN, 0};
-  if (poll(polls, count, oom_timeout(m, health_timeout(m))) < 0) return errno == EINTR ? 0 : fail(h, "poll");
+  if (poll(polls, count, time_left(m, oom_timeout(m, health_timeout(m)))) < 0) return errno == EINTR ? 0 : fail(h, "poll");
   if (lifeline->revents != 0) end_without_owner(m);
   /* Messages first: a failed init also ends, and its message is the reason. */
   if (polls[2].revents != 0) {
@@ -154,6 +181,7 @@ static int wait_once(struct helper *h, struct relays *relays, bool forward, bool
   if (m->health != NULL) health_serve(h, checked);
   if (captured != starved) oom_serve(h, starved);
   if (notified->revents != 0) notify_serve(m);
+  end_in_time(m);
   *ended = polls[0].revents != 0;
   return 0;
 }

@@ -27,6 +27,8 @@ export const limits = {
   xattrsPerEntry: 128,
   xattrBytes: 64 * 1024,
   runtimeConfigBytes: 4 * 1024 * 1024,
+  /** The rules of a time zone (tzfile(5)): the largest has 4 KiB. */
+  timezoneBytes: 64 * 1024,
   seccompProfileBytes: 4 * 1024 * 1024,
   /** BPF_MAXINSNS of the kernel: instructions in one filter. */
   bpfInstructions: 4096,

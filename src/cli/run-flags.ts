@@ -29,6 +29,13 @@ export const runOptionTable = {
     section: container,
     help: "write the container's id to FILE, which must not be there",
   },
+  pidfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "write the pid of the container's program to FILE each time it starts",
+  },
   label: { type: "strings", short: "l", value: "KEY=VALUE", section: container, help: "set a label" },
   "label-file": {
     type: "strings",
@@ -241,6 +248,20 @@ export const runOptionTable = {
     defaultText: "10",
     section: process_,
     help: "time from the stop signal to SIGKILL",
+  },
+  timeout: {
+    type: "number",
+    value: "SECONDS",
+    defaultText: "0: none",
+    section: process_,
+    help: "kill the container when it has run for so long; the exit status is then 255",
+  },
+  tz: {
+    type: "string",
+    value: "ZONE",
+    defaultText: "the image's",
+    section: process_,
+    help: "time zone: a name as Europe/Berlin, or 'local' for the host's",
   },
   ulimit: {
     type: "strings",

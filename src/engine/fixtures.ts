@@ -167,6 +167,8 @@ export function specInput(
     hostname: "machine",
     readRootFile: (path) => (files[path] === undefined ? undefined : new TextEncoder().encode(files[path])),
     readHostFile: (path) => hostFiles[path],
+    readHostBytes: (path) =>
+      hostFiles[path] === undefined ? undefined : new TextEncoder().encode(hostFiles[path]),
     hostExists: () => true,
     hostDevices: (path) =>
       path === "/dev/fuse"
@@ -186,6 +188,7 @@ export function specInput(
 const hostFiles: Readonly<Record<string, string>> = {
   "/proc/self/timens_offsets": "monotonic 0 0\n",
   "/etc/hosts": "127.0.0.1 localhost\n10.0.0.9 build.example\n",
+  "/usr/share/zoneinfo/Europe/Berlin": "TZif2\0",
   "/etc/resolv.conf": "nameserver 10.0.0.1\nsearch example.com\n",
 };
 

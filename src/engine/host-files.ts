@@ -1,12 +1,22 @@
 /** What the specification asks of the machine's files: device nodes, small text files. */
 import * as fs from "node:fs";
-import { linesWith } from "../base/mod.ts";
+import { limits, linesWith } from "../base/mod.ts";
 import type { HostDevice } from "./spec/input.ts";
 
 /** Text of a small file of the host; undefined when it cannot be read. */
 export function readHostFile(file: string): string | undefined {
   try {
     return fs.readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** A small file of the host as it is; undefined when it cannot be read, or is none. */
+export function readHostBytes(file: string): Uint8Array | undefined {
+  try {
+    const { size } = fs.statSync(file);
+    return size <= limits.timezoneBytes ? fs.readFileSync(file) : undefined;
   } catch {
     return undefined;
   }

@@ -58,6 +58,10 @@ export interface Launch {
   readonly log: LogOptions;
   readonly restart?: RestartPolicy | undefined;
   readonly health?: HealthCheck | undefined;
+  /** `--pidfile` */
+  readonly pidFile?: string;
+  /** Seconds that it may run (`--timeout`). */
+  readonly timeout?: number;
   /** To be written into the state of this boot before it starts. */
   readonly files: readonly GeneratedFile[];
   readonly volumes: readonly ContainerVolume[];
@@ -135,6 +139,7 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       dieWithMonitor: true,
       forwardSignals: launch.passSignals,
       pidFile: `${run}/pid`,
+      ...(launch.pidFile === undefined ? {} : { plainPidFile: launch.pidFile }),
       ...(launch.remove ? {} : { exitFile: exitFile(paths, id) }),
       reportFailure: deps.failureCommand(id),
       ...(tools === undefined ? {} : { idMapTools: tools }),
@@ -191,7 +196,7 @@ function watchedPlan(
   { paths, host }: EngineDeps,
 ): Plan {
   return withMonitorOps(
-    plan,
+    inTime(plan, launch),
     watchOps({
       paths,
       container: { id, name, ...about },
@@ -202,6 +207,12 @@ function watchedPlan(
     }),
     { by: "default" },
   );
+}
+
+function inTime(plan: Plan, { timeout }: Launch): Plan {
+  if (timeout === undefined) return plan;
+  const op = { op: "endAfter", milliseconds: BigInt(timeout) * 1000n } as const;
+  return withMonitorOps(plan, [op], { by: "flag", flag: "--timeout" });
 }
 
 async function healthPlan(

@@ -77,6 +77,7 @@ export {
   parseEntrypoint,
   parseHostname,
   parseName,
+  parsePidFile,
   parsePlatform,
   parsePullPolicy,
   parseSignal,
@@ -105,7 +106,13 @@ export {
   parseOctal,
 } from "./flags/sizes.ts";
 export { parseDetachKeys, parseLog } from "./flags/streams.ts";
-export { parseHealth, parseRestartPolicy, refuseRestartOfRemoved } from "./flags/supervision.ts";
+export {
+  parseHealth,
+  parseRestartPolicy,
+  parseTimeout,
+  refuseRestartOfRemoved,
+} from "./flags/supervision.ts";
+export { parseTimezone } from "./flags/timezone.ts";
 export { chooseIds, type IdChoice, widestIds } from "./id-maps.ts";
 export type { Launch, Manner } from "./launch.ts";
 export type * from "./options.ts";

@@ -237,6 +237,14 @@ export interface HealthOptions {
   readonly onFailure?: HealthAction;
 }
 
+/** `--tz`: what /etc/localtime is made of. */
+export interface Timezone {
+  /** As it was asked for. */
+  readonly name: string;
+  /** Absolute path on the host. */
+  readonly file: string;
+}
+
 export interface RunOptions {
   /** A reference; with `rootfs` the path of a directory. */
   readonly image: string;
@@ -261,6 +269,8 @@ export interface RunOptions {
   readonly quiet: boolean;
   readonly name?: string;
   readonly cidFile?: string;
+  /** Absolute. */
+  readonly pidFile?: string;
 
   // process
   /** `[]` clears the image's. */
@@ -288,6 +298,9 @@ export interface RunOptions {
   readonly stopSignal?: string;
   /** Seconds; -1 waits for ever. */
   readonly stopTimeout?: number;
+  /** Seconds that it may run; 0: as long as it likes. */
+  readonly timeout?: number;
+  readonly timezone?: Timezone;
   readonly passwd: boolean;
 
   // namespaces

@@ -13,7 +13,7 @@ import { containerDirectory, type EnginePaths, listContainers, runDirectory } fr
 import { defaults } from "./defaults.ts";
 import { parseDetachKeys } from "./flags/streams.ts";
 import { healthCheckOf } from "./health.ts";
-import { callerOpenFiles, hostDevices, readHostFile } from "./host-files.ts";
+import { callerOpenFiles, hostDevices, readHostBytes, readHostFile } from "./host-files.ts";
 import { chooseIds, type IdChoice } from "./id-maps.ts";
 import { cgroupFor, type Launch, type LaunchInput, type Manner, planLaunch } from "./launch.ts";
 import type { LogOptions, RunOptions } from "./options.ts";
@@ -139,6 +139,7 @@ export async function planRun(
       hostname: deps.hostname,
       readRootFile: rootReader(source),
       readHostFile,
+      readHostBytes,
       hostExists: deps.exists,
       hostDevices,
       callerOpenFiles: callerOpenFiles(deps.parentPid),
@@ -160,6 +161,8 @@ export async function planRun(
     log: options.log ?? defaultLog,
     ...(options.restart === undefined ? {} : { restart: options.restart }),
     ...(health === undefined ? {} : { health }),
+    ...(options.pidFile === undefined ? {} : { pidFile: options.pidFile }),
+    ...(options.timeout ? { timeout: options.timeout } : {}),
     files: specification.files,
     ...launchMounts(specification.user, mounted),
     ...(shmProcess === undefined ? {} : { shmProcess }),

@@ -31,7 +31,7 @@ export function writeState(
     if (fs.mkdirSync(made, { recursive: true }) !== undefined) readable(made, 0o755);
   }
   for (const file of files) {
-    fs.writeFileSync(file.path, file.text);
+    fs.writeFileSync(file.path, file.text, file.encoding ?? "utf8");
     readable(file.path, 0o644);
     if (ids.kind === "range" && process.geteuid?.() === 0) {
       fs.chownSync(file.path, toHostId(ids.uids, 0) ?? 0, toHostId(ids.gids, 0) ?? 0);

@@ -127,6 +127,7 @@ const describers: Describer = {
     ...(op.pidFile === "" ? [] : [`write(${op.pidFile}, PID)`]),
     "exit: init becomes the subreaper's",
   ],
+  endAfter: (op) => [`pidfd_send_signal(PID, SIGKILL) after ${Number(op.milliseconds) / 1000} s`],
   writePidFile: (op) => [`write(${op.path}, PID)`],
   reportFailure: (op) => [`on a failed op: execve(${op.argv.map(text).join(" ")})`],
   runProgram: (op) => [

@@ -256,6 +256,12 @@ export const opTable = {
     doc: "While the program runs `path` is a symbolic link to /proc/PID of it: others find its namespaces there, whichever process it has.",
     args: { path: "str" },
   },
+  endAfter: {
+    code: 127,
+    calls: "poll, pidfd_send_signal",
+    doc: "The program gets SIGKILL when it has run for `milliseconds`. Its exit status is then recorded as -1, and is 255 to whoever waits.",
+    args: { milliseconds: "u64" },
+  },
   healthCheck: {
     code: 29,
     calls: "mkfifo, poll, fork, execve, read, waitpid, rename",

@@ -64,7 +64,7 @@ export function readPidFile(path: string): RunningProcess | undefined {
 /** undefined: there is none. */
 export function readExitFile(path: string): ExitRecord | undefined {
   const text = readIfThere(path) ?? "";
-  const match = /^(\d{1,3}) (\d{1,2}) (\d{1,20})( oom)?\n?$/.exec(text);
+  const match = /^(-1|\d{1,3}) (\d{1,2}) (\d{1,20})( oom)?\n?$/.exec(text);
   if (match === null) {
     return unlessCorrupt(path, text);
   }

@@ -403,7 +403,7 @@ test("inspect, ps and df show volumes", () => {
   volume("prune", "-af");
 });
 
-test("inspect: --mount type=tmpfs is a mount as docker says, --tmpfs is not; both are in HostConfig.Tmpfs", () => {
+test("inspect: --mount type=tmpfs is a mount as docker says and in HostConfig.Mounts, --tmpfs in HostConfig.Tmpfs", () => {
   const flags = [
     "--tmpfs",
     "/a:size=1m",
@@ -416,9 +416,76 @@ test("inspect: --mount type=tmpfs is a mount as docker says, --tmpfs is not; bot
   const mounts =
     "{{range .Mounts}}[{{.Type}} {{.Source}} {{.Destination}} {{.Mode}} {{.RW}} {{.Propagation}}]{{end}}";
   assert.equal(vitrine("inspect", "-f", mounts, "memory").trim(), "[tmpfs  /b  true ][tmpfs  /c  false ]");
-  const all = JSON.parse(vitrine("inspect", "-f", "{{json .HostConfig.Tmpfs}}", "memory")) as object;
-  assert.deepEqual(Object.keys(all).sort(), ["/a", "/b", "/c"]);
+  const { Tmpfs, Mounts } = JSON.parse(vitrine("inspect", "-f", "{{json .HostConfig}}", "memory")) as {
+    readonly Tmpfs: object;
+    readonly Mounts: readonly object[];
+  };
+  assert.deepEqual(Tmpfs, { "/a": "size=1048576" });
+  assert.deepEqual(Mounts, [
+    { Type: "tmpfs", Target: "/b", TmpfsOptions: { SizeBytes: 65536 } },
+    { Type: "tmpfs", Target: "/c", ReadOnly: true },
+  ]);
   vitrine("rm", "memory");
+});
+
+/** What dockerd 28.5 says of the same flags; only its empty DriverConfig beside a Subpath is left out. */
+test("inspect: HostConfig.Mounts has what --mount asks for, Binds what -v does", () => {
+  const host = path.join(world.directory, "asked");
+  fs.mkdirSync(host);
+  const mounts = [
+    `type=bind,source=${host},target=/b`,
+    `type=bind,source=${host},target=/b2,readonly,bind-propagation=rslave`,
+    `type=bind,source=${host},target=/b3,bind-recursive=disabled`,
+    `type=bind,source=${host},target=/b4,ro,bind-recursive=writable`,
+    `type=bind,source=${host},target=/b5,ro,bind-recursive=readonly,bind-propagation=rprivate`,
+    "type=volume,source=vol,target=/v",
+    "type=volume,target=/v2",
+    "type=volume,source=vol2,target=/v3,volume-nocopy,volume-label=a=b,volume-opt=type=tmpfs,volume-opt=device=tmpfs,readonly",
+    "type=volume,source=vol,target=/v4,volume-subpath=x",
+    "type=image,source=probe,target=/i,image-subpath=bin",
+    "type=tmpfs,target=/t2,tmpfs-size=1m,tmpfs-mode=1777,readonly",
+  ];
+  const flags = mounts.flatMap((mount) => ["--mount", mount]);
+  vitrine("create", "--name", "asks", ...flags, "-v", `${host}:/n:ro`, "-v", "named:/nn", "probe", "true");
+  const [{ HostConfig, Config }] = JSON.parse(vitrine("inspect", "asks")) as [
+    { HostConfig: { Mounts: object[]; Binds: string[]; Tmpfs: object }; Config: { Volumes: unknown } },
+  ];
+  assert.deepEqual(HostConfig.Mounts, [
+    { Type: "bind", Source: host, Target: "/b" },
+    { Type: "bind", Source: host, Target: "/b2", ReadOnly: true, BindOptions: { Propagation: "rslave" } },
+    { Type: "bind", Source: host, Target: "/b3", BindOptions: { NonRecursive: true } },
+    {
+      Type: "bind",
+      Source: host,
+      Target: "/b4",
+      ReadOnly: true,
+      BindOptions: { ReadOnlyNonRecursive: true },
+    },
+    {
+      ...{ Type: "bind", Source: host, Target: "/b5", ReadOnly: true },
+      BindOptions: { Propagation: "rprivate", ReadOnlyForceRecursive: true },
+    },
+    { Type: "volume", Source: "vol", Target: "/v" },
+    { Type: "volume", Target: "/v2" },
+    {
+      ...{ Type: "volume", Source: "vol2", Target: "/v3", ReadOnly: true },
+      VolumeOptions: {
+        ...{ NoCopy: true, Labels: { a: "b" } },
+        DriverConfig: { Options: { device: "tmpfs", type: "tmpfs" } },
+      },
+    },
+    { Type: "volume", Source: "vol", Target: "/v4", VolumeOptions: { Subpath: "x" } },
+    { Type: "image", Source: "probe", Target: "/i", ReadOnly: true, ImageOptions: { Subpath: "bin" } },
+    {
+      ...{ Type: "tmpfs", Target: "/t2", ReadOnly: true },
+      TmpfsOptions: { SizeBytes: 1048576, Mode: 0o1777 },
+    },
+  ]);
+  assert.deepEqual(HostConfig.Binds, [`${host}:/n:ro`, "named:/nn:rw"]);
+  assert.deepEqual(HostConfig.Tmpfs, {});
+  assert.equal(Config.Volumes, null);
+  vitrine("rm", "asks");
+  volume("prune", "-af");
 });
 
 test("export and import: files, owners, links, and over what is there", () => {

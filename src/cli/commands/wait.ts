@@ -2,6 +2,8 @@ import { VitrineError } from "../../base/mod.ts";
 import {
   awaitCondition,
   awaitExit,
+  type Container,
+  findContainer,
   isEnd,
   stateOf,
   type WaitCondition,
@@ -27,6 +29,10 @@ export const command = defineCommand({
       defaultText: "stopped",
       help: "what to wait for; of several, the first",
     },
+    "exit-first-match": {
+      type: "boolean",
+      help: "wait for the first of the containers alone, and print its exit status",
+    },
     ignore: { type: "boolean", help: "a container that is not there has ended with -1" },
     interval: {
       type: "string",
@@ -44,17 +50,39 @@ export const command = defineCommand({
     const names = chosenNames(context, positionals, options);
     const conditions = options.condition as readonly WaitCondition[];
     const interval = intervalOf(options.interval);
-    const there = options.ignore ? names.filter((name) => isThereOrTold(context, name)) : names;
-    return eachContainer(context, there, async (container) => {
+    const awaited = async (container: Container, signal?: AbortSignal): Promise<string> => {
       const status = conditions.every(isEnd)
-        ? await awaitExit(container, { paths, helperPath: context.helperPath() })
-        : await awaitCondition(container, conditions, paths, interval);
+        ? await awaitExit(container, { paths, helperPath: context.helperPath(), signal })
+        : await awaitCondition(container, conditions, { paths, signal }, interval);
       // A monitor that was killed did not say how it ended.
       if (stateOf(paths, container).status === "lost") await sweepNamed(context, [container.id]);
-      context.out(`${status}\n`);
-    });
+      return `${status}\n`;
+    };
+    if (options["exit-first-match"]) {
+      const known = options.ignore ? names.filter((name) => isThere(context, name)) : names;
+      const containers = known.map((name) => findContainer(paths, name));
+      if (containers.length > 0) context.out(await firstOf(containers, awaited));
+      return 0;
+    }
+    const there = options.ignore ? names.filter((name) => isThereOrTold(context, name)) : names;
+    return eachContainer(context, there, async (container) => context.out(await awaited(container)));
   },
 });
+
+/** The others are not waited for any more. */
+async function firstOf<T>(
+  containers: readonly Container[],
+  awaited: (container: Container, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const others = new AbortController();
+  const all = containers.map((container) => awaited(container, others.signal));
+  try {
+    return await Promise.race(all);
+  } finally {
+    others.abort();
+    await Promise.allSettled(all);
+  }
+}
 
 /** Milliseconds; a bare number is of milliseconds too, as podman has it. */
 function intervalOf(text: string): number {

@@ -27,7 +27,6 @@ export function hostAsked(asked: AskedFor = {}) {
     Runtime: "vitrine",
     SecurityOpt: asked.security ?? null,
     ...(asked.sysctls === undefined ? {} : { Sysctls: mapOf(asked.sysctls) }),
-    Tmpfs: mapOf(asked.tmpfs ?? {}),
     Ulimits: (asked.rlimits ?? []).map(({ name, soft, hard }) => ({ Name: name, Hard: hard, Soft: soft })),
     VolumeDriver: "",
     VolumesFrom: asked.volumesFrom ?? null,

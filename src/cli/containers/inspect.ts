@@ -25,6 +25,7 @@ import type { Mount, RuntimeConfig } from "../../oci/mod.ts";
 import { stateName } from "./filters.ts";
 import { configAsked, hostAsked, networksField } from "./host-asked.ts";
 import { hostLimits } from "./host-limits.ts";
+import { accessOf, hostMounts } from "./host-mounts.ts";
 import type { ContainerSize } from "./sizes.ts";
 
 /** Go's zero time: it has not happened. */
@@ -96,6 +97,8 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
       Labels: Object.assign(Object.create(null), container.labels) as Record<string, string>,
       StopSignal: container.stopSignal,
       StopTimeout: container.stopTimeoutSeconds,
+      Timeout: container.asked?.timeout ?? 0,
+      ...(container.asked?.timezone === undefined ? {} : { Timezone: container.asked.timezone }),
       ...healthcheckFields(launch?.health),
     },
     NetworkSettings: {
@@ -112,7 +115,7 @@ export function inspectContainer(paths: EnginePaths, container: Container, size?
     BoundingCaps: process?.capabilities?.bounding ?? [],
     EffectiveCaps: process?.capabilities?.effective ?? [],
     OCIConfigPath: container.files.config,
-    PidFile: container.files.pid,
+    PidFile: container.asked?.pidFile ?? container.files.pid,
   };
 }
 
@@ -202,9 +205,6 @@ function healthcheckFields(health: Launch["health"]) {
 function hostConfig(container: Container, config: RuntimeConfig, started: ReturnType<typeof launchFileOf>) {
   const launch = started?.launch;
   return {
-    Binds: (config.mounts ?? [])
-      .filter((mount) => mount.type === "bind" && !mount.source?.includes(container.id))
-      .flatMap((mount) => bindText(mount, container) ?? []),
     ContainerIDFile: container.asked?.cidFile ?? "",
     LogConfig: {
       Type: launch?.log.driver === "none" ? "none" : "k8s-file",
@@ -230,23 +230,19 @@ function hostConfig(container: Container, config: RuntimeConfig, started: Return
     ShmSize: shmSize(config),
     Init: launch?.init ?? false,
     ...hostAsked(container.asked),
+    ...hostMounts(container, config),
     ...hostLimits(config, started?.origins),
     MaskedPaths: config.linux?.maskedPaths ?? [],
     ReadonlyPaths: config.linux?.readonlyPaths ?? [],
   };
 }
 
-/** `-v` as it could have been written; undefined for a volume without a name. */
-function bindText({ source, destination, options }: Mount, { mounts = [] }: Container): string | undefined {
-  const asked = mounts.find(({ target }) => target === destination);
-  if (asked?.kind === "volume" && asked.anonymous === true) return undefined;
-  return `${asked?.kind === "volume" ? asked.name : source}:${destination}:${accessOf(options)}`;
-}
-
-/** Places of volumes without a name. */
+/** Places of volumes without a name, of -v and the image; those of --mount are HostConfig.Mounts alone. */
 function volumesField({ mounts = [] }: Container): Readonly<Record<string, object>> | null {
   const places = mounts.flatMap((mount) =>
-    mount.kind === "volume" && mount.anonymous === true ? [[mount.target, {}] as const] : [],
+    mount.kind === "volume" && mount.anonymous === true && mount.flag !== "--mount"
+      ? [[mount.target, {}] as const]
+      : [],
   );
   return places.length === 0 ? null : Object.fromEntries(places);
 }
@@ -325,8 +321,4 @@ function modeOf(asked: KeptMount | undefined, options: readonly string[]): strin
     ...(accessOf(options) === "ro" ? ["ro"] : []),
     ...(asked.copyUp || asked.anonymous ? [] : ["nocopy"]),
   ].join(",");
-}
-
-function accessOf(options: readonly string[] | undefined): "ro" | "rw" {
-  return options?.some((option) => option === "ro" || option === "rro") ? "ro" : "rw";
 }

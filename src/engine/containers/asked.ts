@@ -9,6 +9,10 @@ export interface AskedFor {
   /** The first words of the command. */
   readonly entrypoint?: readonly string[];
   readonly cidFile?: string;
+  readonly pidFile?: string;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly timezone?: string;
   readonly capAdd?: readonly string[];
   readonly capDrop?: readonly string[];
   /** As --security-opt takes them. */
@@ -42,6 +46,9 @@ export function askedFor(options: RunOptions, image: ImageConfig["config"]): Ask
     user: options.user ?? image?.User ?? "",
     entrypoint: options.entrypoint ?? image?.Entrypoint ?? [],
     cidFile: options.cidFile ?? "",
+    pidFile: options.pidFile ?? "",
+    timeout: options.timeout ?? 0,
+    timezone: options.timezone?.name ?? "",
     capAdd: options.capAdd,
     capDrop: options.capDrop,
     security: securityWords(options.security),
@@ -62,7 +69,9 @@ export function askedFor(options: RunOptions, image: ImageConfig["config"]): Ask
     rlimits: options.rlimits.map(rlimit),
     ports: [...new Set([...(options.expose ?? []), ...(image?.ExposedPorts ?? [])])],
   };
-  const asked = Object.entries(all).filter(([, value]) => Object.keys(value).length > 0);
+  const asked = Object.entries(all).filter(([, value]) =>
+    typeof value === "number" ? value !== 0 : Object.keys(value).length > 0,
+  );
   return asked.length === 0 ? undefined : Object.fromEntries(asked);
 }
 

@@ -3,19 +3,13 @@ import * as fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readHealth } from "./health.ts";
 import { attachSocket, type Container, type EnginePaths, readContainer } from "./record.ts";
-import {
-  awaitMonitor,
-  awaitProcess,
-  comesBack,
-  lastExit,
-  monitorLives,
-  runningProcess,
-  stateOf,
-} from "./state.ts";
+import { comesBack, lastExit, monitorLives, monitorOf, runningProcess, stateOf } from "./state.ts";
 
 export interface WaitDeps {
   readonly paths: EnginePaths;
   readonly helperPath: string;
+  /** Nobody wants to know any more: what waits ends, and the promise is rejected. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** As a program killed by SIGKILL: how it ended is not known. */
@@ -27,34 +21,57 @@ const lookMilliseconds = 20;
  * container that does not run gives how it ended last.
  */
 export async function awaitExit(container: Container, deps: WaitDeps): Promise<number> {
-  const { paths, helperPath } = deps;
-  const told = container.remove ? toldByMonitor(container, deps) : undefined;
+  const { paths, signal } = deps;
+  const told = container.remove ? await toldByMonitor(container, deps) : undefined;
   if (told !== undefined) return told;
   for (;;) {
     // All that one which does not come back left is gone as well.
-    if (!comesBack(container)) awaitMonitor(paths, container, helperPath, -1);
+    const monitor = comesBack(container) ? undefined : monitorOf(paths, container);
+    if (monitor !== undefined && monitorLives(paths, container)) await awaitEnd(monitor, deps);
     const running = runningProcess(paths, container);
     if (running !== undefined) {
-      awaitProcess(running, helperPath, -1);
+      await awaitEnd(running, deps);
       return exitAfter(running.startTime, container, deps);
     }
     if (!monitorLives(paths, container)) return endOf(container, paths);
-    await sleep(lookMilliseconds);
+    await sleep(lookMilliseconds, undefined, { signal });
   }
+}
+
+/** The helper waits for us: no time is lost between two looks. */
+async function awaitEnd(
+  { pid, startTime }: { readonly pid: number; readonly startTime: string },
+  deps: WaitDeps,
+): Promise<void> {
+  await helperStatus(["await", String(pid), startTime, "-1"], deps);
+}
+
+/** undefined: it was killed. */
+function helperStatus(
+  args: readonly string[],
+  { helperPath, signal }: WaitDeps,
+): Promise<number | undefined> {
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  return new Promise((resolve, reject) => {
+    const child = spawn(helperPath, args, {
+      stdio: "ignore",
+      killSignal: "SIGKILL",
+      ...(signal === undefined ? {} : { signal }),
+    });
+    child.on("error", reject);
+    child.on("exit", (status) => resolve(status ?? undefined));
+  });
 }
 
 /**
  * One of --rm leaves no file that says how it ended: its monitor tells those who are attached. undefined: nobody can
  * attach to it, or it does not run.
  */
-function toldByMonitor(container: Container, { paths, helperPath }: WaitDeps): number | undefined {
+async function toldByMonitor(container: Container, deps: WaitDeps): Promise<number | undefined> {
+  const { paths } = deps;
   const socket = attachSocket(paths, container.id);
   if (!monitorLives(paths, container) || !fs.existsSync(socket)) return undefined;
-  const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const { status } = spawnSync(helperPath, ["attach", "--no-input", "--no-signals", socket], {
-    stdio: "ignore",
-  });
-  return status ?? undefined;
+  return helperStatus(["attach", "--no-input", "--no-signals", socket], deps);
 }
 
 function endOf(container: Container, paths: EnginePaths): number {
@@ -102,7 +119,7 @@ export function isEnd(condition: WaitCondition): boolean {
 export async function awaitCondition(
   container: Container,
   conditions: readonly WaitCondition[],
-  paths: EnginePaths,
+  { paths, signal }: Pick<WaitDeps, "paths" | "signal">,
   intervalMilliseconds: number,
 ): Promise<number> {
   for (;;) {
@@ -111,7 +128,7 @@ export async function awaitCondition(
       const state = now === undefined ? undefined : stateOf(paths, now);
       return state?.status === "exited" ? state.code : -1;
     }
-    await sleep(intervalMilliseconds);
+    await sleep(intervalMilliseconds, undefined, { signal });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Values of the flags about the process: --ulimit, --stop-signal, --entrypoint, --sysctl, --platform. */
 import * as os from "node:os";
+import * as path from "node:path";
 import { type Platform, type Rlimit, type RlimitType, rlimitTypes, sysctlPath } from "../../oci/mod.ts";
 import { badValue } from "./bad-flag.ts";
 
@@ -145,4 +146,10 @@ export function parsePullPolicy(text: string): "always" | "missing" | "never" | 
     default:
       throw badValue("--pull", text, "unknown policy", "one of missing, never, always, newer");
   }
+}
+
+/** Absolute: the monitor may write it from another directory. */
+export function parsePidFile(text: string, directory: string): string {
+  if (text === "" || text.includes("\0")) throw badValue("--pidfile", text, "expected the path of a file");
+  return path.resolve(directory, text);
 }

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseHealthFile } from "../containers/health.ts";
 import { healthCheckOf } from "../health.ts";
-import { type HealthFlags, parseHealth, parseRestartPolicy, refuseRestartOfRemoved } from "./supervision.ts";
+import { parsePidFile } from "./process.ts";
+import {
+  type HealthFlags,
+  parseHealth,
+  parseRestartPolicy,
+  parseTimeout,
+  refuseRestartOfRemoved,
+} from "./supervision.ts";
+import { parseTimezone } from "./timezone.ts";
 
 const none: HealthFlags = {
   "health-cmd": undefined,
@@ -125,4 +133,23 @@ test("the monitor's file of results", () => {
     assert.equal(parseHealthFile(Buffer.from(bad)), undefined);
   // Cut off in the middle: what is whole counts.
   assert.equal(parseHealthFile(Buffer.from("healthy 0\n1 2 0 5\nab"))?.log.length, 1);
+});
+
+test("--timeout, --pidfile and --tz", () => {
+  assert.equal(parseTimeout(0), 0);
+  assert.equal(parseTimeout(90), 90);
+  for (const seconds of [-1, 0.5, Number.NaN, 2 ** 32]) {
+    assert.throws(() => parseTimeout(seconds), { code: "invalid-flag-value" });
+  }
+  assert.equal(parsePidFile("a/pid", "/home/ann"), "/home/ann/a/pid");
+  assert.equal(parsePidFile("/run/pid", "/home/ann"), "/run/pid");
+  assert.throws(() => parsePidFile("", "/"), { code: "invalid-flag-value" });
+  const file = (text: string, environment = {}): string | undefined => parseTimezone(text, environment)?.file;
+  assert.equal(file(""), undefined);
+  assert.equal(file("local"), "/etc/localtime");
+  assert.equal(file("America/Argentina/Ushuaia"), "/usr/share/zoneinfo/America/Argentina/Ushuaia");
+  assert.equal(file("Etc/GMT+3", { TZDIR: "/zones" }), "/zones/Etc/GMT+3");
+  for (const text of ["/etc/passwd", "../x", "a/../../x", "a b", ".hidden", "a\0b"]) {
+    assert.throws(() => parseTimezone(text, {}), { code: "invalid-flag-value" }, text);
+  }
 });

@@ -142,3 +142,9 @@ export function refuseRestartOfRemoved(restart: RestartPolicy | undefined, remov
     hint: "leave one of them out",
   });
 }
+
+/** Seconds; 0: no limit. Error: `invalid-flag-value`. */
+export function parseTimeout(seconds: number): number {
+  if (Number.isInteger(seconds) && seconds >= 0 && seconds < 2 ** 32) return seconds;
+  throw badValue("--timeout", String(seconds), "expected a number of seconds", "0 is no limit");
+}

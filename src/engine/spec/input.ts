@@ -49,6 +49,8 @@ export interface SpecInput {
   readonly readRootFile: (path: string) => Uint8Array | undefined;
   /** A small text file of the host; undefined: not there. */
   readonly readHostFile: (path: string) => string | undefined;
+  /** The same as bytes, of at most `limits.timezoneBytes`. */
+  readonly readHostBytes: (path: string) => Uint8Array | undefined;
   readonly hostExists: (path: string) => boolean;
   /** The device node at a path, or all below a directory; empty: none there. */
   readonly hostDevices: (path: string) => readonly HostDevice[];

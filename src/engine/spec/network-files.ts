@@ -1,4 +1,5 @@
 /** /etc/hosts, /etc/hostname and /etc/resolv.conf, made for the container and bound into it; and its sysctls. */
+import { quoted, VitrineError } from "../../base/mod.ts";
 import { type Mount, sysctlNamespace, sysctlPath } from "../../oci/mod.ts";
 import { defaults } from "../defaults.ts";
 import { conflict } from "../flags/bad-flag.ts";
@@ -13,6 +14,8 @@ export interface GeneratedFile {
   /** Absolute: RUNROOT/containers/ID/etc/NAME. */
   readonly path: string;
   readonly text: string;
+  /** `text` stands for bytes. */
+  readonly encoding?: "base64";
 }
 
 export interface FilesPart {
@@ -25,9 +28,13 @@ export function generatedFiles(input: SpecInput, passwd: string | undefined): Fi
   const { options } = input;
   const files: GeneratedFile[] = [];
   const mounts: Sourced<Mount>[] = [];
-  const add = (name: string, { value, origin }: Sourced<string>): void => {
+  const add = (
+    name: string,
+    { value, origin }: Sourced<string>,
+    how: Pick<GeneratedFile, "encoding"> = {},
+  ): void => {
     const path = `${input.runDirectory}/etc/${name}`;
-    files.push({ path, text: value });
+    files.push({ path, text: value, ...how });
     const access = options.readOnly ? "ro" : "rw";
     const mount: Mount = {
       destination: `/etc/${name}`,
@@ -44,7 +51,26 @@ export function generatedFiles(input: SpecInput, passwd: string | undefined): Fi
   }
   if (options.hostsFile) add("hosts", hosts(input));
   if (passwd !== undefined) add("passwd", sourced(passwd, byDefault));
+  const zone = timezone(input);
+  if (zone !== undefined) add("localtime", sourced(zone, byFlag("--tz")), { encoding: "base64" });
   return { files, mounts };
+}
+
+/** The zone's rules as the host has them now, in base64. Error: `timezone-not-found`. */
+function timezone({ options, readHostBytes }: SpecInput): string | undefined {
+  if (options.timezone === undefined) return undefined;
+  const { name, file } = options.timezone;
+  const rules = readHostBytes(file);
+  // tzfile(5)
+  if (rules !== undefined && Buffer.from(rules.subarray(0, 4)).toString("latin1") === "TZif") {
+    return Buffer.from(rules).toString("base64");
+  }
+  const why = rules === undefined ? `there is no ${file}` : `${file} holds no time zone`;
+  throw new VitrineError("not-found", `unknown time zone ${quoted(name)}: ${why}`, {
+    code: "timezone-not-found",
+    operand: "--tz",
+    hint: "a name below /usr/share/zoneinfo, as Europe/Berlin (package tzdata), or 'local' for the host's",
+  });
 }
 
 function hosts(input: SpecInput): Sourced<string> {
