@@ -83,15 +83,20 @@ build/helper-test: native/test/decoder.c $(HELPER_DECODER) $(HELPER_HEADERS) nat
 
 # Of the fuzzers; empty: another one each time.
 FUZZ_SEED ?=
-helper-test: build/helper-test build/inflate-test build/launch-test build/chunks-test
+helper-test: build/helper-test build/inflate-test build/launch-test build/chunks-test build/hashing-test
 	build/helper-test
 	build/chunks-test
+	build/hashing-test
 	build/launch-test
 	@VITRINE_FUZZ_SECONDS=5 $(if $(FUZZ_SEED),VITRINE_FUZZ_SEED=$(FUZZ_SEED)) node_modules/.bin/node test/fuzz/inflate.ts build/inflate-test
 
 build/chunks-test: native/test/chunks.c native/chunks.c native/chunks.h native/build.mk
 	@mkdir -p $(@D)
 	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -o $@ native/test/chunks.c native/chunks.c
+
+build/hashing-test: native/test/hashing.c native/hashing.c native/hashing.h native/sha256.c native/sha256.h native/build.mk
+	@mkdir -p $(@D)
+	$(CC) $(HELPER_WARNINGS) $(HELPER_DEFINES) -Inative -O1 -g $(HELPER_SANITIZE) -pthread -o $@ native/test/hashing.c native/hashing.c native/sha256.c
 
 # What inflates, beside zlib: test/fuzz/inflate.ts.
 INFLATE_SOURCES := native/inflate.c native/inflate_codes.c native/inflate_block.c native/crc32.c native/sha256.c

@@ -2,13 +2,15 @@
  * `convey`: carries bodies of blobs between connections and files for the registry, beside it, so that they pass through no
  * JavaScript. Descriptor 3 is a socket (SOCK_SEQPACKET) on which the registry asks: a `struct order` with two descriptors, the
  * connection and the file. Each is carried out by one of a fixed number of threads and answered with a `struct report` on
- * stdout. The registry speaks HTTP; here is nothing but counted bytes, SHA-256 and what the file system says.
+ * stdout; other threads hash (native/hashing.c). The registry speaks HTTP; here is nothing but counted bytes, SHA-256 and what the file
+ * system says.
  *
  * It ends when the registry does. Sealed (seccomp): it can use what it is handed, and open nothing.
  */
 #include "chunks.h"
 #include "convey.h"
 #include "filter.h"
+#include "hashing.h"
 #include "helper.h"
 #include "sha256.h"
 #include <poll.h>
@@ -173,12 +175,15 @@ static int unwrap(struct chunks *chunks, uint8_t *buffer, size_t *have, uint64_t
   return chunks->state == CHUNKS_BROKEN ? EPROTO : 0;
 }
 
-static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *buffer, struct reserve *reserve) {
+/* `buffers`: two of them. What is in one is hashed while the other is filled and written. */
+static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *buffers, struct reserve *reserve,
+                   struct hashing *hashing) {
   struct patience patience = {order->window, order->least, 0, 0};
   struct chunks chunks = chunks_from(order->chunk);
   bool chunked = order->kind == ORDER_CHUNKS;
   uint64_t flushed = order->position;
-  int error = of_file(report, catch_up(&report->hash, file, order->position, buffer));
+  int error = of_file(report, catch_up(&report->hash, file, order->position, buffers));
+  uint8_t *buffer = buffers, *other = buffers + CONVEY_BUFFER_BYTES;
   bool ended = false;
   while (error == 0 && (chunked ? chunks.state != CHUNKS_DONE : report->count < order->count)) {
     if (ended) return ECONNRESET;
@@ -194,7 +199,12 @@ static int receive(const struct order *order, int connection, int file, struct r
     }
     reserve_up_to(reserve, file, position + have);
     error = of_file(report, write_piece(file, buffer, have, position, &wrote));
-    sha256_update(&report->hash, buffer, wrote);
+    if (wrote > 0) {
+      hashing_add(hashing, buffer, wrote);
+      uint8_t *hashed = buffer;
+      buffer = other;
+      other = hashed;
+    }
     report->count += wrote;
     patience.bytes += wrote;
     if (error != 0) return error;
@@ -211,9 +221,12 @@ static int receive(const struct order *order, int connection, int file, struct r
   return error;
 }
 
-static int carry_in(const struct order *order, int connection, int file, struct report *report, uint8_t *buffer) {
+static int carry_in(const struct order *order, int connection, int file, struct report *report, uint8_t *buffers) {
+  struct hashing hashing;
+  hashing_begin(&hashing, &report->hash);
   struct reserve reserve = reserve_for(file, order->position, order->position + order->count);
-  int error = receive(order, connection, file, report, buffer, &reserve);
+  int error = receive(order, connection, file, report, buffers, &reserve, &hashing);
+  hashing_end(&hashing);
   give_back(&reserve, file, order->position + report->count);
   return error;
 }
@@ -263,13 +276,13 @@ static bool tell(const struct report *report) {
   return said;
 }
 
-static void *carry(void *buffer) {
+static void *carry(void *buffers) {
   struct order order;
   int fds[2];
   while (take_order(&order, fds)) {
     struct report report = {.id = order.id, .hash = order.hash};
     report.error = order.kind == ORDER_OUT  ? carry_out(&order, fds[0], fds[1], &report)
-                   : order.kind == ORDER_IN || order.kind == ORDER_CHUNKS ? carry_in(&order, fds[0], fds[1], &report, buffer)
+                   : order.kind == ORDER_IN || order.kind == ORDER_CHUNKS ? carry_in(&order, fds[0], fds[1], &report, buffers)
                                             : EINVAL;
     struct sha256 hash = report.hash;
     sha256_hex(&hash, report.hex);
@@ -320,10 +333,11 @@ static bool seal(void) { return true; }
 /* A thread waits until all are there, then for its filter: one that is set by the first would be its own alone. */
 static pthread_barrier_t begun;
 
-static void *begin_carrying(void *buffer) {
+/* `buffers`: of a thread that carries; one without hashes. */
+static void *begin_working(void *buffers) {
   pthread_barrier_wait(&begun);
   if (!seal()) _exit(1);
-  return carry(buffer);
+  return buffers == NULL ? hashing_thread(NULL) : carry(buffers);
 }
 
 int convey_main(int argc, char **argv) {
@@ -337,14 +351,16 @@ int convey_main(int argc, char **argv) {
   signal(SIGINT, SIG_IGN);
   signal(SIGQUIT, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
-  uint8_t *buffers = malloc(threads * CONVEY_BUFFER_BYTES);
+  uint8_t *buffers = malloc(threads * 2 * CONVEY_BUFFER_BYTES);
+  unsigned long all = threads + hashing_threads();
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  pthread_barrier_init(&begun, NULL, (unsigned)threads + 1);
-  for (unsigned long i = 0; i < threads; i++) {
+  pthread_barrier_init(&begun, NULL, (unsigned)all + 1);
+  for (unsigned long i = 0; i < all; i++) {
     pthread_t thread;
-    if (buffers == NULL || pthread_create(&thread, &attributes, begin_carrying, buffers + i * CONVEY_BUFFER_BYTES) != 0) {
+    void *own = i < threads ? buffers + i * 2 * CONVEY_BUFFER_BYTES : NULL;
+    if (buffers == NULL || pthread_create(&thread, &attributes, begin_working, own) != 0) {
       complain("vitrine-helper: convey: no memory for threads");
       return 1;
     }

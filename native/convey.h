@@ -3,7 +3,7 @@
 #define VITRINE_CONVEY_H
 #include "sha256.h"
 
-/* One buffer a thread: half of a processor's second cache. */
+/* Two buffers a thread. */
 #define CONVEY_BUFFER_BYTES (256u * 1024)
 #define CONVEY_TURN_BYTES (64u * 1024 * 1024)
 #define CONVEY_THREADS_MAX 256

@@ -116,13 +116,15 @@ BY_PROCESSOR static void pairs_by_processor(uint32_t first[8], const uint8_t *of
 }
 
 static bool has_instructions(void) {
-  static int known; /* 1: no, 2: yes */
+  static int known; /* 1: no, 2: yes; several threads may find out */
   unsigned a, b, c, d;
-  if (known == 0) {
+  int here = __atomic_load_n(&known, __ATOMIC_RELAXED);
+  if (here == 0) {
     bool sse = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSE4_1) != 0;
-    known = sse && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_SHA) != 0 ? 2 : 1;
+    here = sse && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_SHA) != 0 ? 2 : 1;
+    __atomic_store_n(&known, here, __ATOMIC_RELAXED);
   }
-  return known == 2;
+  return here == 2;
 }
 #else
 static bool has_instructions(void) { return false; }
