@@ -103,7 +103,7 @@ describe("blobs", () => {
 
   it("that drip or stop are given up", async () => {
     assert.equal(
-      (await download(() => ({ body: layer, drip: 40 }), { timing: { idle: 300 } })).code,
+      (await download(() => ({ body: layer, drip: 40 }), { timing: { idle: 1000 } })).code,
       "download-broken",
     );
   });

@@ -219,7 +219,7 @@ describe("tokens of another service", () => {
     iss: "issuer",
     aud: "registry",
     sub: "ci",
-    exp: seconds + 100,
+    exp: seconds + 3600,
     access: [{ type: "repository", name: "a", actions: ["pull"] }],
   };
   const expected = {
@@ -358,6 +358,11 @@ describe("a mirror", () => {
       response.writeHead(200, { "Content-Length": 8 }).end("deceived"),
     );
     await new Promise<void>((resolve) => liar.listen(0, "127.0.0.1", resolve));
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => {
+      liar.close();
+      liar.closeAllConnections();
+    });
     await using mirror = await startRegistry({
       mirror: { url: `http://127.0.0.1:${(liar.address() as AddressInfo).port}` },
     });
@@ -365,8 +370,6 @@ describe("a mirror", () => {
     await assert.rejects(client.get(`/v2/a/blobs/${digest}`));
     assert.equal(await mirror.service.repositories.storage.blobs.stat(digest), undefined);
     assert.equal((await client.get(`/v2/a/manifests/${digest}`)).status, 502);
-    liar.close();
-    liar.closeAllConnections();
   });
   it("logs in to an upstream that asks for a token", () =>
     withAccess(
@@ -421,7 +424,7 @@ describe("webhooks", () => {
     await client.pushImage("a", "x");
     await client.get("/v2/a/manifests/x");
     await client.request("DELETE", "/v2/a/manifests/x");
-    await events.close(5000);
+    await events.close(50_000);
     server.close();
     assert.deepEqual(
       received.map(({ type }) => type),

@@ -12,6 +12,14 @@ export interface Answer {
   code(): string | undefined;
 }
 
+/** Waits for what is to come, for 50 seconds at most; the caller looks whether it did. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 50_000;
+  while (!(await holds()) && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 export type RequestHeaders = Readonly<Record<string, string | number>>;
 
 export class TestClient {
