@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { bundle, type Config, call, must, output, refused, run, start, succeeded } from "./support.ts";
+import { bundle, type Config, call, must, output, refused, run, start, succeeded, until } from "./support.ts";
 
 const section = "config.md#linux-process";
 /** Fields 19, 40 and 41 of proc_pid_stat(5): nice, the real-time priority, the policy. */
@@ -50,14 +50,17 @@ must(section, "ioPriority: class and priority", () => {
 const cpus = os.availableParallelism() > 1 ? ["0", "1"] : ["0", "0"];
 const allowed = "sed -n 's/^Cpus_allowed_list:\\t//p' /proc/self/status";
 
-must(section, "execCPUAffinity: final is that of the program, of exec alone", () => {
+must(section, "execCPUAffinity: final is that of the program, of exec alone", async () => {
   const directory = bundle(`${allowed} > /cpus; while :; do sleep 1; done`, (config) => {
     config.process.execCPUAffinity = { initial: cpus[0], final: cpus[1] };
   });
   const id = start(directory);
   const shown = succeeded(call(["exec", id, "sh", "-c", allowed])).stdout.trim();
   assert.equal(shown, cpus[1]);
-  const own = fs.readFileSync(path.join(directory, "rootfs/cpus"), "utf8").trim();
+  const file = path.join(directory, "rootfs/cpus");
+  const told = () => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "");
+  await until("the program's own CPUs", () => told().endsWith("\n"));
+  const own = told().trim();
   if (os.availableParallelism() > 1) assert.notEqual(own, cpus[1]);
   succeeded(call(["delete", "--force", id]));
 });

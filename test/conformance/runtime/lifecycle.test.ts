@@ -16,9 +16,10 @@ import {
   state,
   stopped,
   succeeded,
+  until,
 } from "./support.ts";
 
-const sleeper = () => bundle("exec sleep 100");
+const sleeper = () => bundle("exec sleep 1000");
 
 must("runtime.md#state", "has ociVersion, id, status, pid and the absolute bundle", () => {
   const directory = sleeper();
@@ -118,9 +119,7 @@ must("runtime.md#kill", "sends the signal that is named", async () => {
       },
     ),
   );
-  for (let turn = 0; turn < 200 && !fs.existsSync(path.join(shared, "ready")); turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await until("the trap", () => fs.existsSync(path.join(shared, "ready")));
   succeeded(call(["kill", id, "SIGUSR1"]));
   await stopped(id);
   assert.equal(fs.readFileSync(path.join(shared, "got"), "utf8"), "usr1\n");
@@ -308,7 +307,7 @@ must("config.md#createruntime-hooks", "run in the runtime's namespaces", () => {
 must("config.md#poststart", "hooks run after the program began, before start returns", () => {
   const file = path.join(scratch(), "state");
   const id = start(
-    bundle("exec sleep 100", (config) => {
+    bundle("exec sleep 1000", (config) => {
       config.hooks = { poststart: [hook(`cat > ${file}`)] };
     }),
   );

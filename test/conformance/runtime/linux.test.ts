@@ -16,6 +16,8 @@ import {
   scratch,
   start,
   state,
+  stopped,
+  succeeded,
 } from "./support.ts";
 
 const namespaceFiles = {
@@ -86,7 +88,7 @@ for (const [type, file] of Object.entries(namespaceFiles)) {
 
 for (const type of ["pid", "network", "ipc", "uts"] as const) {
   must("config-linux.md#namespaces", `path: joins a ${type} namespace`, () => {
-    const first = start(bundle("exec sleep 100"));
+    const first = start(bundle("exec sleep 1000"));
     const at = `/proc/${state(first).pid}/ns/${namespaceFiles[type]}`;
     const expected = fs.readlinkSync(at);
     const found = output(`readlink /proc/self/ns/${namespaceFiles[type]}`, (config) => {
@@ -359,7 +361,7 @@ must("config.md#linux-mount-options", "tmpcopyup", () => {
 // --- exec: no operation of the specification, but of every runtime's command line ---
 
 must("runtime.md#operations", "exec: joins the container, with its own user, directory and status", () => {
-  const id = start(bundle("exec sleep 100"));
+  const id = start(bundle("exec sleep 1000"));
   const file = path.join(scratch(), "process.json");
   fs.writeFileSync(
     file,
@@ -374,15 +376,15 @@ must("runtime.md#operations", "exec: joins the container, with its own user, dir
   assert.deepEqual([answer.status, answer.stdout], [9, "1000\n/tmp\nconform\ngiven\n"]);
 });
 
-must("runtime.md#operations", "exec: in a stopped container is an error", () => {
-  const id = start(bundle("exec sleep 100"));
-  call(["kill", id, "KILL"]);
-  for (let turn = 0; turn < 100 && state(id).status !== "stopped"; turn++) spawnSync("sleep", ["0.02"]);
+must("runtime.md#operations", "exec: in a stopped container is an error", async () => {
+  const id = start(bundle("exec sleep 1000"));
+  succeeded(call(["kill", id, "KILL"]));
+  await stopped(id);
   refused(call(["exec", id, "/bin/true"]));
 });
 
 must("runtime.md#operations", "exec: is counted in the container's cgroup", () => {
-  const id = start(bundle("exec sleep 100"));
+  const id = start(bundle("exec sleep 1000"));
   const answer = call(["exec", id, "/bin/cat", "/proc/self/cgroup"]);
   const mine = fs.readFileSync(`/proc/${state(id).pid}/cgroup`, "utf8");
   const pick = (text: string) =>
@@ -391,7 +393,7 @@ must("runtime.md#operations", "exec: is counted in the container's cgroup", () =
 });
 
 must("runtime.md#operations", "pause and resume", () => {
-  const id = start(bundle("exec sleep 100"));
+  const id = start(bundle("exec sleep 1000"));
   assert.equal(call(["pause", id]).status, 0);
   assert.equal(state(id).status, "paused");
   assert.equal(call(["resume", id]).status, 0);

@@ -53,12 +53,18 @@ interface Told {
   };
 }
 
+/** The lines that are whole: the agent writes beside us. */
 const states = (): readonly Told[] =>
   fs
     .readFileSync(told, "utf8")
     .split("\n")
-    .filter((line) => line !== "")
+    .slice(0, -1)
     .map((line) => JSON.parse(line) as Told);
+
+async function stateAt(index: number): Promise<Told> {
+  await until("what the agent is told", () => states().length > index);
+  return states()[index]!;
+}
 
 const notifying =
   (names: readonly string[], more: object = {}) =>
@@ -96,13 +102,12 @@ for (const noNewPrivileges of [true, false]) {
   });
 }
 
-must(section, "the agent is told the ContainerProcessState, of create and of exec", () => {
+must(section, "the agent is told the ContainerProcessState, of create and of exec", async () => {
   const before = states().length;
   const at = bundle("while :; do sleep 1; done", notifying(["mkdir", "mkdirat"]));
   const id = start(at);
   const { pid } = state(id);
-  const created = states()[before];
-  assert.ok(created !== undefined, "the agent was told nothing");
+  const created = await stateAt(before);
   const { ociVersion, ...rest } = created;
   assert.match(ociVersion, /^1\./);
   assert.equal(rest.pid, pid);
@@ -116,10 +121,10 @@ must(section, "the agent is told the ContainerProcessState, of create and of exe
   const done = call(["exec", id, "mkdir", "/made"]);
   assert.notEqual(done.status, 0);
   assert.match(done.stderr, /argument out of domain|domain error/i);
-  const executed = states()[before + 1];
-  assert.equal(executed?.state.pid, pid);
-  assert.equal(executed?.state.status, "running");
-  assert.notEqual(executed?.pid, pid);
+  const executed = await stateAt(before + 1);
+  assert.equal(executed.state.pid, pid);
+  assert.equal(executed.state.status, "running");
+  assert.notEqual(executed.pid, pid);
   succeeded(call(["delete", "--force", id]));
 });
 

@@ -113,7 +113,7 @@ must(
   "config.md#linux-process",
   "capabilities: exec has the container's, and those of --cap beside them",
   () => {
-    const directory = bundle("exec sleep 100", (config) => {
+    const directory = bundle("exec sleep 1000", (config) => {
       const set = ["CAP_NET_BIND_SERVICE"];
       config.process.capabilities = { bounding: set, effective: set, permitted: set };
     });
@@ -169,7 +169,7 @@ must("config.md#startcontainer-hooks", "without an env they have the program's, 
 
 must("runtime.md#operations", "exec: --ignore-paused waits in a container that is paused", async () => {
   const id = newId();
-  assert.equal(call(["run", "--detach", "--bundle", bundle("exec sleep 100"), id]).status, 0);
+  assert.equal(call(["run", "--detach", "--bundle", bundle("exec sleep 1000"), id]).status, 0);
   assert.equal(call(["pause", id]).status, 0);
   refused(call(["exec", id, "/bin/true"]));
   const later = ["-c", 'sleep 1; exec "$0" --root "$1" resume "$2"', runtime, root, id];
