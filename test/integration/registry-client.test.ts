@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import * as net from "node:net";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { freePort } from "../support/free-port.ts";
 import { cannotRun, findProgram, fixtures, isRoot, makeWorld, type World } from "./support.ts";
 
 let world: World;
@@ -22,7 +22,7 @@ before(async () => {
 
 after(async () => {
   for (const server of servers) {
-    if (server.exitCode !== null) continue;
+    if (server.exitCode !== null || server.signalCode !== null) continue;
     const ended = new Promise((resolve) => server.once("exit", resolve));
     server.kill("SIGTERM");
     await ended;
@@ -46,7 +46,21 @@ async function serveOwn(): Promise<string> {
 }
 
 async function serveDebians(): Promise<string> {
-  const port = await freePort();
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const port = await freePort();
+    const server = startDebians(port);
+    const ended = (): boolean => server.exitCode !== null || server.signalCode !== null;
+    const serves = await until(
+      async () => (ended() ? false : (await answers(port)) || undefined),
+      "its start",
+    );
+    // Somebody else may have taken the port meanwhile: then it has ended, whoever answers there.
+    if (serves && !ended()) return `127.0.0.1:${port}`;
+  }
+  throw new Error("docker-registry does not start");
+}
+
+function startDebians(port: number): ChildProcess {
   const config = path.join(world.directory, "docker-registry.yml");
   fs.writeFileSync(
     config,
@@ -56,31 +70,29 @@ http: { addr: "127.0.0.1:${port}" }
 log: { level: error, accesslog: { disabled: true } }
 `,
   );
-  servers.push(spawn("docker-registry", ["serve", config], { stdio: "ignore" }));
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (await answers(port)) return `127.0.0.1:${port}`;
+  const server = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
+  servers.push(server);
+  return server;
+}
+
+/** Whether a registry is there: it says so in a header. */
+async function answers(port: number): Promise<boolean> {
+  try {
+    const { headers } = await fetch(`http://127.0.0.1:${port}/v2/`, { signal: AbortSignal.timeout(5000) });
+    return headers.has("docker-distribution-api-version");
+  } catch {
+    return false;
+  }
+}
+
+async function until<T>(ready: () => Promise<T | undefined>, what: string): Promise<T> {
+  const deadline = performance.now() + 120_000;
+  for (;;) {
+    const value = await ready();
+    if (value !== undefined) return value;
+    assert.ok(performance.now() < deadline, `waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error("docker-registry does not start");
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as net.AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
 }
 
 function ok(args: readonly string[], env: NodeJS.ProcessEnv = {}): string {
@@ -90,7 +102,7 @@ function ok(args: readonly string[], env: NodeJS.ProcessEnv = {}): string {
 }
 
 function skopeo(...args: readonly string[]): string {
-  const done = spawnSync("skopeo", args, { cwd: world.directory, timeout: 60_000 });
+  const done = spawnSync("skopeo", args, { cwd: world.directory, timeout: 120_000 });
   assert.equal(done.status, 0, `skopeo ${args.join(" ")}: ${done.stderr}`);
   return done.stdout.toString();
 }
@@ -316,8 +328,8 @@ describe("a pull", () => {
               .map((name) => fs.statSync(path.join(temporary, name), { throwIfNoEntry: false })?.size ?? 0),
           )
         : 0;
-    const deadline = Date.now() + 60_000;
-    while (size() < 1024 * 1024 && child.exitCode === null && Date.now() < deadline) {
+    const deadline = performance.now() + 120_000;
+    while (size() < 1024 * 1024 && child.exitCode === null && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     child.kill("SIGKILL");

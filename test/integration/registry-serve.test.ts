@@ -215,7 +215,7 @@ describe("docker", () => {
       { stdio: "ignore", env: { ...process.env, HOME: directory } },
     );
     try {
-      await until(() => (docker("version").status === 0 ? true : undefined), "dockerd", 60_000);
+      await until(() => (docker("version").status === 0 ? true : undefined), "dockerd", 180_000);
       assert.notEqual(docker("pull", `${name}:1`).status, 0);
       const login = spawnSync(
         "docker",
@@ -247,6 +247,7 @@ describe("docker", () => {
 });
 
 async function ended(daemon: ChildProcess): Promise<void> {
+  if (daemon.exitCode !== null || daemon.signalCode !== null) return;
   const gone = new Promise((resolve) => daemon.once("exit", resolve));
   daemon.kill("SIGTERM");
   await gone;

@@ -112,6 +112,8 @@ export async function startBrowser(program: string, directory: string): Promise<
         `(() => { const e = document.querySelector(${JSON.stringify(selector)}); e.scrollIntoView();
           const r = e.getClientRects()[0]; return { x: r.x + r.width / 2, y: r.y + r.height / 2 }; })()`,
       );
+      // Before a page is drawn for the first time the browser drops clicks on it.
+      await call("Page.captureScreenshot");
       const loaded = once("Page.loadEventFired");
       for (const type of ["mousePressed", "mouseReleased"]) {
         await call("Input.dispatchMouseEvent", { type, ...found, button: "left", clickCount: 1 });
