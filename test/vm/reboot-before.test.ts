@@ -10,6 +10,8 @@ import { fixtures, vitrine } from "../integration/support.ts";
 import { good, inspect, left, noteFile, sleeping } from "./reboot.ts";
 
 test("containers of every state are left behind", async () => {
+  // This file may have been begun before: guest/files.
+  good("rm", "--all", "--force", "--volumes");
   good("import", path.join(fixtures, "probe.tar"), "probe");
   for (const [name, { flags, script }] of Object.entries(left))
     good("run", "-d", "-q", "--name", name, ...flags, "probe", "sh", "-c", script);
@@ -65,5 +67,5 @@ test("and commands that are at work when it happens", async () => {
     stdio: "ignore",
     detached: true,
   }).unref();
-  await until(() => (fs.existsSync(round) ? true : undefined), "a first round", 60_000);
+  await until(() => (fs.existsSync(round) ? true : undefined), "a first round", 90_000);
 });

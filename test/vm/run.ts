@@ -18,7 +18,7 @@ import { type Machine, machines, onDemand, type Run } from "./machines.ts";
 
 const repository = path.resolve(import.meta.dirname, "../..");
 const image = path.join(repository, "build/vm");
-/** A kernel that has started no job after so long hangs in its start: the emulator's fault, so it is started again. */
+/** A kernel that has started no job after so long hangs in its start: the emulator's fault, so it is started again, with more patience each time. */
 const START_MS = 100_000;
 const STARTS = 3;
 /** A boot that says nothing for so long is lost, and one that is not over after so long. */
@@ -142,10 +142,10 @@ async function runMachine(
   spawnSync("cp", ["--sparse=always", "--reflink=auto", path.join(image, "root.ext4"), disk]);
   for (let boot = 0; boot < machine.boots.length; boot++) {
     print(`== vm ${jobName(machine, boot)}`);
-    let status = await runBoot(machine, boot, disk, payload, print);
+    let status = await runBoot(machine, boot, disk, payload, START_MS, print);
     for (let starts = 1; status === "hung" && starts < STARTS; starts++) {
       print(`vm ${jobName(machine, boot)}: the kernel hung while it started; once more`);
-      status = await runBoot(machine, boot, disk, payload, print);
+      status = await runBoot(machine, boot, disk, payload, START_MS * 2 ** starts, print);
     }
     if (status === undefined || status === "hung") {
       print(`✖ vm ${jobName(machine, boot)}: the machine ended without a result`);
@@ -167,6 +167,7 @@ function runBoot(
   boot: number,
   disk: string,
   payload: string,
+  patience: number,
   print: (line: string) => void,
 ): Promise<number | "hung" | undefined> {
   const { end = "cut" } = machine.boots[boot]!;
@@ -208,7 +209,7 @@ function runBoot(
   return new Promise((resolve, reject) => {
     let status: number | "hung" | undefined = "hung";
     let rest = "";
-    let lost = setTimeout(() => child.kill("SIGKILL"), START_MS);
+    let lost = setTimeout(() => child.kill("SIGKILL"), patience);
     const endless = setTimeout(() => child.kill("SIGKILL"), (machine.minutes ?? BOOT_MINUTES) * 60_000);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       lost.refresh();
