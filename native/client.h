@@ -31,6 +31,7 @@ struct front {
   bool attach; /* stay after CLIENT_READY */
   bool input, pass_signals;
   bool without_stdout, without_stderr;
+  bool tells; /* prints how the container ended, where the monitor told it */
   const char *announce;
   size_t announce_size;
   const uint8_t *keys; /* what a user types to detach */

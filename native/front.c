@@ -14,7 +14,7 @@
 struct session {
   const struct front *front;
   int signals;
-  bool ready, terminal, reading, detached;
+  bool ready, terminal, reading, detached, told;
   bool raw;
   struct termios saved;
   uint8_t *message; /* one from the monitor */
@@ -179,6 +179,7 @@ static int read_message(struct session *s) {
   case CLIENT_STDERR:
     return front->attach && !front->without_stderr ? relay(s, STDERR_FILENO, (size_t)got - 1) : -1;
   case CLIENT_EXIT:
+    s->told = got == 2;
     return got == 2 ? s->message[1] : 125;
   default:
     break;
@@ -207,10 +208,11 @@ int front_run(const struct front *front) {
     write_out(STDERR_FILENO, (const uint8_t *)"\r\n", s.terminal ? 2 : 0);
     return 0;
   }
+  if (s.told && front->tells) dprintf(STDOUT_FILENO, "%d\n", status);
   return status;
 }
 
-/* --- vitrine-helper attach [--no-input] [--no-signals] [--keys HEX] SOCKET --- */
+/* --- vitrine-helper attach [--no-input] [--no-signals] [--keys HEX] [--tell] SOCKET --- */
 
 static size_t parse_keys(const char *hex, uint8_t *out, size_t size) {
   size_t count = 0;
@@ -229,6 +231,7 @@ int attach_main(int argc, char **argv) {
   for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
     if (strcmp(argv[i], "--no-input") == 0) front.input = false;
     else if (strcmp(argv[i], "--no-signals") == 0) front.pass_signals = false;
+    else if (strcmp(argv[i], "--tell") == 0) front.tells = front.without_stdout = front.without_stderr = true;
     else if (strcmp(argv[i], "--keys") == 0 && i + 1 < argc) front.key_count = parse_keys(argv[++i], keys, sizeof keys);
   }
   struct sockaddr_un address;

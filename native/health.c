@@ -17,7 +17,7 @@ static const char *const status_names[] = {"starting", "healthy", "unhealthy"};
 enum on_failure { DO_NOTHING, DO_KILL, DO_RESTART, DO_STOP };
 
 struct result {
-  int64_t began, ended; /* ns since 1970 */
+  int64_t began, ended; /* ns since 1970; the second as many after the first as it took */
   int code; /* -1: it took too long, or could not be run */
   char *output;
   size_t size;
@@ -40,7 +40,7 @@ struct health {
   int64_t kill_at; /* of DO_STOP; 0: not */
   pid_t pid; /* of the check that runs; 0: none */
   int pidfd, output;
-  int64_t deadline, began;
+  int64_t deadline, began, began_monotonic; /* ms; ns since 1970; ns */
   bool late; /* it was told to end */
   char *text;
   size_t size;
@@ -173,7 +173,8 @@ static void close_check(struct health *health) {
 
 static void end_check(struct helper *h, int code, int64_t began) {
   struct health *health = h->monitor->health;
-  struct result result = {.began = health->began, .ended = realtime_ns(), .code = code};
+  struct result result = {.began = health->began, .code = code,
+                          .ended = health->began + (monotonic_ns() - health->began_monotonic)};
   /* Exactly as much memory as it takes, for as long as it is kept. */
   result.output = health->size == 0 ? NULL : malloc(health->size);
   if (result.output != NULL) {
@@ -194,6 +195,7 @@ static void start_check(struct helper *h) {
   int64_t now = monotonic_ms();
   int ends[2];
   health->began = realtime_ns();
+  health->began_monotonic = monotonic_ns();
   health->size = 0;
   health->deadline = now + health->timeout;
   health->text = malloc(OUTPUT_BYTES);
@@ -235,7 +237,7 @@ static void read_output(struct health *health) {
 
 /* Time for the check's helper to kill and reap its program: were it killed itself, the program would be left for the
    host's init to reap, and until then the container's pid namespace could not end. */
-#define MERCY 2000
+#define MERCY 10000
 
 static void time_out(struct helper *h) {
   struct health *health = h->monitor->health;

@@ -260,11 +260,19 @@ void hub_drain(struct monitor *m) {
   flush_clients(hub);
 }
 
-void hub_finish(struct hub *hub, int status) {
+static void tell_end(int fd, int status) {
   uint8_t message[2] = {CLIENT_EXIT, (uint8_t)status};
+  struct pollfd writable = {fd, POLLOUT, 0};
+  if (poll(&writable, 1, PATIENCE_MS) > 0) send_now(fd, message, sizeof message);
+}
+
+void hub_finish(struct hub *hub, int status) {
   while (hub->count > 0) {
-    struct pollfd writable = {hub->clients[hub->count - 1].fd, POLLOUT, 0};
-    if (poll(&writable, 1, PATIENCE_MS) > 0) send_now(writable.fd, message, sizeof message);
+    tell_end(hub->clients[hub->count - 1].fd, status);
     drop_client(hub, hub->count - 1);
+  }
+  /* Who came since the program ended has an answer as well. */
+  for (int fd; hub->listener >= 0 && (fd = accept4(hub->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0; close(fd)) {
+    tell_end(fd, status);
   }
 }

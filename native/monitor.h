@@ -90,6 +90,7 @@ int write_process(struct helper *h, const char *path, pid_t pid, bool name_space
 int write_exit(struct helper *h, const char *path);
 int write_record(struct helper *h, const char *path, const char *text, size_t size);
 int64_t monotonic_ms(void);
+int64_t monotonic_ns(void);
 int64_t realtime_ns(void);
 
 /* --- events.c --- */

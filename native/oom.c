@@ -14,12 +14,14 @@ struct oom {
   bool v1, marked;
   bool disabled; /* processes are held up, not killed */
   unsigned long long killed;
-  int64_t look_until; /* ms; 0: not */
+  int64_t told_at; /* ms; 0: there is nothing to look for */
 };
 
-/* v1 tells before it kills. */
+/* v1 tells before it kills, and who is to do that may have to wait for a processor. */
 #define LOOK_AGAIN 20
-#define LOOK_FOR 1000
+#define LOOK_SELDOM 500
+#define LOOK_OFTEN_FOR 1000
+#define LOOK_FOR 60000
 
 int op_count_oom(struct helper *h, const struct args_count_oom *a) {
   struct monitor *m = h->monitor;
@@ -92,7 +94,7 @@ static void look(struct helper *h, bool woken) {
   if (more) oom->killed = killed;
   if (more || (woken && oom->disabled)) tell(h->monitor);
   if (more && !oom->marked && *oom->mark != 0) oom->marked = write_record(h, oom->mark, "", 0) == 0;
-  if (more) oom->look_until = 0;
+  if (more) oom->told_at = 0;
 }
 
 unsigned oom_polls(const struct monitor *m, struct pollfd *polls) {
@@ -102,22 +104,23 @@ unsigned oom_polls(const struct monitor *m, struct pollfd *polls) {
 }
 
 int oom_timeout(const struct monitor *m, int timeout) {
-  if (m->oom == NULL || m->oom->look_until == 0) return timeout;
-  return timeout < 0 || timeout > LOOK_AGAIN ? LOOK_AGAIN : timeout;
+  if (m->oom == NULL || m->oom->told_at == 0) return timeout;
+  int again = monotonic_ms() - m->oom->told_at < LOOK_OFTEN_FOR ? LOOK_AGAIN : LOOK_SELDOM;
+  return timeout < 0 || timeout > again ? again : timeout;
 }
 
 void oom_serve(struct helper *h, const struct pollfd *polls) {
   struct oom *oom = h->monitor->oom;
   if (polls[0].revents == 0) {
-    if (oom->look_until == 0) return;
-    if (monotonic_ms() > oom->look_until) oom->look_until = 0;
+    if (oom->told_at == 0) return;
+    if (monotonic_ms() - oom->told_at > LOOK_FOR) oom->told_at = 0;
     look(h, false);
     return;
   }
   uint64_t count;
   if (oom->v1) {
     if (read(oom->fd, &count, sizeof count) != sizeof count) return;
-    oom->look_until = monotonic_ms() + LOOK_FOR;
+    oom->told_at = monotonic_ms();
   }
   look(h, true);
 }

@@ -58,17 +58,17 @@ int write_process(struct helper *h, const char *path, pid_t pid, bool name_space
   return write_record(h, path, text, (size_t)length);
 }
 
-int64_t monotonic_ms(void) {
+static int64_t clock_ns(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int64_t realtime_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
+  clock_gettime(clock, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+
+int64_t monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+int64_t monotonic_ms(void) { return monotonic_ns() / 1000000; }
+
+int64_t realtime_ns(void) { return clock_ns(CLOCK_REALTIME); }
 
 int write_exit(struct helper *h, const char *path) {
   char text[96];

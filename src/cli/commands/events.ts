@@ -49,13 +49,16 @@ export const command = defineCommand({
     const since = timeOf("--since", options.since, context);
     const until = timeOf("--until", options.until, context);
     const print = printer(options.format, context);
-    const from = since ?? (options.stream && until === undefined ? nanoseconds(context.now()) : 0n);
+    const fromNow = since === undefined && options.stream && until === undefined;
+    let from = since ?? (fromNow ? nanoseconds(context.now()) : 0n);
     const wanted = (event: RecordedEvent): boolean =>
       event.time >= from && (until === undefined || event.time <= until) && matches(event);
     const reader = new EventReader(context.paths());
     try {
       const show = (): void => {
         for (const event of reader.read()) if (wanted(event)) print(event);
+        // What is appended from now on happened from now on, even where the clock was set back.
+        if (fromNow) from = 0n;
       };
       show();
       if (options.stream) await follow(show, until, context);

@@ -7,16 +7,23 @@ import { type Container, type EnginePaths, healthAskFile } from "./record.ts";
 import { runningProcess } from "./state.ts";
 
 const lookEveryMilliseconds = 10;
+/** What the two clocks may be apart without anybody having set one. */
+const slackMilliseconds = 20;
 
 /**
  * Has the monitor check now, and gives what that check found. Errors: `container-not-running` when it ends meanwhile,
  * `health-check-unavailable`.
  */
 export async function askHealth(paths: EnginePaths, container: Container): Promise<HealthResult> {
-  const asked = BigInt(Date.now()) * 1_000_000n;
+  const [asked, start] = [Date.now(), performance.now()];
+  /** The earliest that a check may have begun since then: the clock that says when may have been set back. */
+  let earliest = asked;
   ask(healthAskFile(paths, container.id), container);
   for (;;) {
-    const result = readHealth(paths, container)?.log.findLast(({ began }) => began >= asked);
+    const ahead = Date.now() - asked - (performance.now() - start);
+    if (ahead < -slackMilliseconds) earliest = Math.min(earliest, Math.floor(asked + ahead));
+    const log = readHealth(paths, container)?.log;
+    const result = log?.findLast(({ began }) => began >= BigInt(earliest) * 1_000_000n);
     if (result !== undefined) return result;
     if (runningProcess(paths, container) === undefined) throw notRunning(container);
     await new Promise((resolve) => setTimeout(resolve, lookEveryMilliseconds));

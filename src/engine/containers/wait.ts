@@ -43,35 +43,36 @@ async function awaitEnd(
   { pid, startTime }: { readonly pid: number; readonly startTime: string },
   deps: WaitDeps,
 ): Promise<void> {
-  await helperStatus(["await", String(pid), startTime, "-1"], deps);
+  await runHelper(["await", String(pid), startTime, "-1"], deps);
 }
 
-/** undefined: it was killed. */
-function helperStatus(
-  args: readonly string[],
-  { helperPath, signal }: WaitDeps,
-): Promise<number | undefined> {
+/** What it printed, once it has ended. */
+function runHelper(args: readonly string[], { helperPath, signal }: WaitDeps): Promise<string> {
   const { spawn } = process.getBuiltinModule("node:child_process");
   return new Promise((resolve, reject) => {
     const child = spawn(helperPath, args, {
-      stdio: "ignore",
+      stdio: ["ignore", "pipe", "ignore"],
       killSignal: "SIGKILL",
       ...(signal === undefined ? {} : { signal }),
     });
+    let said = "";
+    child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString("latin1")));
     child.on("error", reject);
-    child.on("exit", (status) => resolve(status ?? undefined));
+    child.on("close", () => resolve(said));
   });
 }
 
 /**
  * One of --rm leaves no file that says how it ended: its monitor tells those who are attached. undefined: nobody can
- * attach to it, or it does not run.
+ * attach to it, or it does not run, or no more.
  */
 async function toldByMonitor(container: Container, deps: WaitDeps): Promise<number | undefined> {
   const { paths } = deps;
   const socket = attachSocket(paths, container.id);
   if (!monitorLives(paths, container) || !fs.existsSync(socket)) return undefined;
-  return helperStatus(["attach", "--no-input", "--no-signals", socket], deps);
+  // Its own exit status would not say whether somebody answered.
+  const said = await runHelper(["attach", "--no-input", "--no-signals", "--tell", socket], deps);
+  return /^\d+\n$/.test(said) ? Number(said) : undefined;
 }
 
 function endOf(container: Container, paths: EnginePaths): number {

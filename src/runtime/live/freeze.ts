@@ -62,7 +62,7 @@ function write({ directories }: LiveCgroup, file: string, data: string, name: st
   fs.writeFileSync(`${directory}/${file}`, data, { flag: "r+" });
 }
 
-const patienceMilliseconds = 10_000;
+const patienceMilliseconds = 60_000;
 
 function awaitFrozen(name: string, isDone: () => boolean): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
