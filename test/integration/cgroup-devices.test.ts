@@ -5,11 +5,13 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
 import { VitrineError } from "../../src/base/mod.ts";
 import { compileDeviceProgram, type DevicePolicy, type DeviceRule, runApply } from "../../src/kernel/mod.ts";
 import { testedHelper } from "../support/containers.ts";
+import { until } from "./run-support.ts";
 import { cannotRun, isRoot } from "./support.ts";
 
 const mounted = fs
@@ -29,7 +31,7 @@ after(() => {
     try {
       fs.rmdirSync(directory);
     } catch (error) {
-      if (tries > 500) throw error;
+      if (tries > 3000) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     }
   }
@@ -100,20 +102,25 @@ test("rules that are exchanged while somebody opens devices are never absent", a
   if (!usable) return cannotRun(t, "it takes root and a cgroup v2 tree");
   const allowed = { allow: false, rules: [rule(true, 1, 3, "rw")] };
   put(allowed);
-  const seen = path.join("/tmp", `vt-devices-${process.pid}`);
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "vt-devices-"));
+  const [seen, end] = [path.join(scratch, "seen"), path.join(scratch, "end")];
   const watcher = spawn("sh", [
     "-c",
-    `echo $$ > ${directory}/cgroup.procs; while [ ! -e ${seen}.end ]; do (: < /dev/zero) 2>&- && echo open; done > ${seen}`,
+    `echo $$ > ${directory}/cgroup.procs; while [ ! -e ${end} ]; do (: < /dev/zero) 2>&- && echo open; done > ${seen}`,
   ]);
-  for (let turn = 0; turn < 40; turn++) {
-    put(allowed);
-    await new Promise((resolve) => setImmediate(resolve));
+  const ended = new Promise((resolve) => watcher.once("exit", resolve));
+  try {
+    await until(() => (fs.existsSync(seen) ? true : undefined), "somebody to open devices");
+    for (let turn = 0; turn < 40; turn++) {
+      put(allowed);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    fs.writeFileSync(end, "");
+    await ended;
   }
-  fs.writeFileSync(`${seen}.end`, "");
-  await new Promise((resolve) => watcher.once("exit", resolve));
   assert.equal(fs.readFileSync(seen, "utf8"), "");
-  fs.rmSync(seen);
-  fs.rmSync(`${seen}.end`);
+  fs.rmSync(scratch, { recursive: true });
 });
 
 test("a program that the verifier refuses is an error that says so", (t) => {

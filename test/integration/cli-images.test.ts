@@ -298,6 +298,8 @@ describe("signals", () => {
   ] as const) {
     it(`${signal} ends a load that waits, and leaves nothing`, async () => {
       const child = world.start(["load"]);
+      // What it had not read when it ended.
+      child.stdin!.on("error", () => undefined);
       child.stdin!.write(fs.readFileSync(probe).subarray(0, 100_000));
       await until(() => (leftInTmp().length > 0 ? true : undefined), "the load to begin");
       const ended = new Promise((resolve) => child.once("exit", (code) => resolve(code)));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { makeLiveWorld } from "../support/live.ts";
+import { makeLiveWorld, until } from "../support/live.ts";
 import { isRoot } from "./support.ts";
 
 const world = makeLiveWorld("words");
@@ -116,7 +116,7 @@ test("words for what is so anyway are taken", () => {
   vitrine("rm", "words");
 });
 
-test("ps --sort and top --latest", () => {
+test("ps --sort and top --latest", async () => {
   for (const [name, image] of [
     ["b", "true"],
     ["a", "false"],
@@ -134,8 +134,9 @@ test("ps --sort and top --latest", () => {
   refused(125, /invalid value/, "ps", "--sort", "colour");
   vitrine("rm", "-a");
   detached(["--name", "last"], "exec sleep 4321");
+  // The shell becomes it a moment later.
+  await until(() => (/sleep/.test(vitrine("top", "last", "-o", "pid,comm")) ? true : undefined), "sleep");
   assert.match(vitrine("top", "--latest"), /sleep 4321/);
-  assert.match(vitrine("top", "last", "-o", "pid,comm"), /sleep/);
   vitrine("rm", "-f", "last");
   assert.ok(fs.existsSync(world.root));
 });

@@ -5,15 +5,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, describe, it, test } from "node:test";
 import { readTar, streamOf } from "../../src/base/mod.ts";
-import { makeRunWorld } from "./run-support.ts";
+import { makeRunWorld, until } from "./run-support.ts";
 import { cannotRun, findProgram, fixtures, isRoot, type Result, removeTree } from "./support.ts";
 
 const world = makeRunWorld("commit");
 after(async () => {
   world.run(["rm", "--all", "--force"]);
-  for (const directory of ["root/containers", "root/names", "run/containers"]) {
-    assert.deepEqual(fs.readdirSync(path.join(world.directory, directory)), [], directory);
-  }
+  await world.assertClean();
   await world[Symbol.asyncDispose]();
 });
 
@@ -75,7 +73,13 @@ for (const driver of ["overlay", "copy"]) {
   const on = (...args: readonly string[]): string => vitrine("--storage-driver", driver, ...args);
 
   describe(`driver ${driver}`, () => {
-    it("diff tells what changed, of one that runs and of one that ended", () => {
+    const ready = (id: string): Promise<true> =>
+      until(
+        () => (world.run(["exec", id, "test", "-e", "/ready"]).status === 0 ? true : undefined),
+        "its changes",
+      );
+
+    it("diff tells what changed, of one that runs and of one that ended", async () => {
       const ended = on("create", "-q", "probe", "sh", "-c", changes);
       assert.equal(on("diff", ended), "");
       on("start", "-a", ended);
@@ -86,7 +90,7 @@ for (const driver of ["overlay", "copy"]) {
       const json = JSON.parse(on("diff", "--format", "json", ended)) as Record<string, string[]>;
       assert.deepEqual(json["deleted"], ["/bin/nc", "/home/user"]);
       const running = on("run", "-d", "-q", "probe", "sh", "-c", `${changes}; touch /ready; sleep 1000`);
-      while (!on("diff", running).includes("/ready"));
+      await ready(running);
       const live = on("diff", running).split("\n");
       assert.deepEqual(
         live.filter((line) => line !== "C /etc" && line !== "A /ready"),
@@ -109,7 +113,7 @@ for (const driver of ["overlay", "copy"]) {
         "-c",
         `${changes}; touch /ready; sleep 1000`,
       );
-      while (!on("diff", running).includes("/ready"));
+      await ready(running);
       const first = bytesOf("--storage-driver", driver, "export", running);
       on("kill", running);
       on("wait", running);

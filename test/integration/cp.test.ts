@@ -13,29 +13,9 @@ fs.mkdirSync(work);
 fs.chmodSync(work, 0o777);
 after(async () => {
   world.run(["rm", "--all", "--force"]);
-  for (const directory of ["root/containers", "root/names", "run/containers"]) {
-    assert.deepEqual(fs.readdirSync(path.join(world.directory, directory)), [], directory);
-  }
-  assert.deepEqual(processesOf(world.directory), []);
+  await world.assertClean();
   await world[Symbol.asyncDispose]();
 });
-
-/** Helpers that still work for this store. */
-function processesOf(directory: string): readonly string[] {
-  return fs
-    .readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => {
-      try {
-        const text = fs.readFileSync(`/proc/${pid}/mountinfo`, "utf8");
-        return (
-          fs.readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("vitrine-") && text.includes(directory)
-        );
-      } catch {
-        return false;
-      }
-    });
-}
 
 function good(done: Result): string {
   assert.equal(done.status, 0, done.stderr);

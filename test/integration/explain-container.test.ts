@@ -43,13 +43,14 @@ const different = ({ rows }: Explained): readonly string[] =>
 /** `run -d` of `sleep` itself, once it is that. */
 async function sleeper(name: string, ...flags: readonly string[]): Promise<number> {
   world.vitrine("run", "-d", "-q", "--name", name, ...flags, "probe", "sleep", "1000");
-  return until(() => {
-    const pid = Number(world.inspect(name, ".State.Pid"));
-    return pid > 0 &&
-      fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(flags.includes("--init") ? "reap" : "sleep")
-      ? pid
-      : undefined;
-  }, "the program");
+  const pid = Number(world.inspect(name, ".State.Pid"));
+  // Under a reaper its child is the program.
+  const children = (): string => fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  const program = (): string => (flags.includes("--init") ? children() : String(pid));
+  const isSleep = (of: string): boolean =>
+    of !== "" && fs.readFileSync(`/proc/${of}/cmdline`, "latin1").startsWith("sleep\0");
+  await until(() => (isSleep(program()) ? true : undefined), "the program");
+  return pid;
 }
 
 const cases: readonly (readonly [name: string, flags: readonly string[]])[] = [

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { makeRunWorld, until } from "./run-support.ts";
+import { appliersOf, makeRunWorld, until } from "./run-support.ts";
 import { cannotRun, isRoot, type Result } from "./support.ts";
 
 const world = makeRunWorld("crash");
@@ -23,21 +23,6 @@ const payload = path.join(world.directory, "payload");
 fs.mkdirSync(payload);
 for (let at = 0; at < 40; at++) fs.writeFileSync(path.join(payload, `f${at}`), Buffer.alloc(512 * 1024, at));
 
-/** Processes that hold a helper's end of anything of this world. */
-function helpersOf(): readonly string[] {
-  return fs.readdirSync("/proc").filter((pid) => {
-    try {
-      return (
-        /^\d+$/.test(pid) &&
-        fs.readFileSync(`/proc/${pid}/comm`, "utf8") === "vitrine-apply\n" &&
-        fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(world.root)
-      );
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** Starts a command, kills it after so many milliseconds, and waits until its helpers have seen that. */
 async function killed(args: readonly string[], milliseconds: number): Promise<void> {
   const child = world.start(args);
@@ -47,7 +32,7 @@ async function killed(args: readonly string[], milliseconds: number): Promise<vo
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
   child.kill("SIGKILL");
   await closed;
-  await until(() => (helpersOf().length === 0 ? true : undefined), "the helpers to end");
+  await until(() => (appliersOf(world).length === 0 ? true : undefined), "the helpers to end");
 }
 
 /** From before its first step to after its last, on this machine. */

@@ -194,7 +194,7 @@ test("what is done to an unhealthy container: kill, stop, restart", async () => 
   detached(["--name", "killed", ...flags("kill")], "sleep 1000");
   assert.equal(vitrine("wait", "killed"), "137");
   detached(
-    ["--name", "stopped", "--restart", "always", ...flags("stop", "test ! -e /up")],
+    ["--name", "stopped", "--restart", "always", "--stop-timeout", "300", ...flags("stop", "test ! -e /up")],
     'trap "exit 5" TERM; : > /up; while :; do sleep 0.02; done',
   );
   await until(
@@ -268,10 +268,9 @@ test("events: a container's life in order, and of images; followed as they happe
     vitrine("rm", "life");
     return undefined;
   }, "the follower");
-  await until(() => (followed.endsWith("destroy\n") ? true : undefined), "all that was done before");
-  followed = "";
-  const since = String(Date.now() / 1000);
-  vitrine(
+  // The clock may be set back meanwhile.
+  const since = String(Date.now() / 1000 - 3600);
+  const id = vitrine(
     "create",
     "--name",
     "life",
@@ -307,20 +306,23 @@ test("events: a container's life in order, and of images; followed as they happe
     since,
     "--stream=false",
     "--filter",
-    "container=life",
+    `container=${id}`,
     "--format",
     "{{.Action}}",
   ).split("\n");
-  assert.deepEqual(told, actions);
-  await until(
-    () => (followed.trim().split("\n").length === actions.length ? true : undefined),
-    "what was followed",
+  // By its id both changes of its name are told, by its name the one after which it had it.
+  assert.deepEqual(
+    told,
+    actions.flatMap((action) => (action === "rename" ? [action, action] : [action])),
   );
-  assert.deepEqual(followed.trim().split("\n"), actions);
+  await until(() => (followed.endsWith("stop\ndestroy\n") ? true : undefined), "what was followed");
+  // The first of those that were made to see whether it follows may have been there before it.
+  assert.match(followed, new RegExp(`^(?:destroy\n)?(?:create\ndestroy\n)*${actions.join("\n")}\n$`));
   const die = JSON.parse(
-    vitrine("events", "--since", since, "--stream=false", "--filter", "event=die", "--format", "json").split(
-      "\n",
-    )[0]!,
+    vitrine(
+      ...["events", "--since", since, "--stream=false"],
+      ...["--filter", "event=die", "--filter", `container=${id}`, "--format", "json"],
+    ),
   ) as {
     Type: string;
     Action: string;
@@ -343,20 +345,13 @@ test("events: a container's life in order, and of images; followed as they happe
   vitrine("tag", "probe", "copy:1");
   vitrine("rmi", "copy:1");
   assert.deepEqual(
-    vitrine(
-      "events",
-      "--since",
-      since,
-      "--stream=false",
-      "--filter",
-      "type=image",
-      "--format",
-      "{{.Action}}",
-    ).split("\n"),
+    vitrine("events", "--since", since, "--stream=false", "--filter", "type=image", "--format", "{{.Action}}")
+      .split("\n")
+      .slice(-2),
     ["tag", "untag"],
   );
   assert.equal(vitrine("events", "--since", since, "--until", since), "");
-  const anHour = String(Number(since) + 3600);
+  const anHour = String(Number(since) + 7200);
   assert.equal(
     vitrine("events", "--since", since, "--until", anHour, "--stream=false", "-f", "event=untag").split("\n")
       .length,
@@ -369,14 +364,13 @@ test("events: a container's life in order, and of images; followed as they happe
 });
 
 test("events of run --rm: its monitor tells the end", async () => {
-  const since = String(Date.now() / 1000);
-  assert.equal(world.run(["run", "--rm", "-q", "probe", "sh", "-c", "exit 4"]).status, 4);
+  assert.equal(world.run(["run", "--rm", "-q", "--name", "four", "probe", "sh", "-c", "exit 4"]).status, 4);
   assert.deepEqual(
     vitrine(
       "events",
-      "--since",
-      since,
       "--stream=false",
+      "--filter",
+      "container=four",
       "--format",
       "{{.Action}} {{.ContainerExitCode}}",
     ).split("\n"),
@@ -385,7 +379,6 @@ test("events of run --rm: its monitor tells the end", async () => {
 });
 
 test("the OOM killer: told by inspect and events", (t) => {
-  const since = String(Date.now() / 1000);
   const done = world.run([
     "run",
     "-q",
@@ -405,8 +398,6 @@ test("the OOM killer: told by inspect and events", (t) => {
   assert.equal(inspect("oom", ".State.OOMKilled"), "true", done.stderr);
   const told = vitrine(
     "events",
-    "--since",
-    since,
     "--stream=false",
     "--filter",
     "container=oom",
@@ -422,7 +413,6 @@ test("the OOM killer: told by inspect and events", (t) => {
 });
 
 test("healthcheck run: counts like any other check", async () => {
-  const since = String(Date.now() / 1000);
   detached(
     [
       "--name",
@@ -454,8 +444,6 @@ test("healthcheck run: counts like any other check", async () => {
   );
   const told = vitrine(
     "events",
-    "--since",
-    since,
     "--stream=false",
     "--filter",
     "container=asked",

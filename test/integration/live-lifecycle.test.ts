@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { makeRunWorld, until } from "./run-support.ts";
+import { letEnd, makeRunWorld, until } from "./run-support.ts";
 import type { Result } from "./support.ts";
 
 const world = makeRunWorld("live");
@@ -91,11 +91,33 @@ test("what is started again has its files, and its log goes on", async () => {
   vitrine("rm", "again");
 });
 
-test("wait knows how one of --rm ended, though nothing of it is left", () => {
-  const id = vitrine("run", "-d", "-q", "--rm", "--name", "brief", "probe", "sh", "-c", "sleep 0.5; exit 7");
-  assert.equal(vitrine("wait", "brief"), "7");
+test("wait knows how one of --rm ended, though nothing of it is left", async (t) => {
+  const id = detached(["--rm", "--name", "brief"], "while [ ! -e /end ]; do sleep 0.02; done; exit 7");
+  const monitor = inspect("brief", ".State.ConmonPid");
+  const sockets = (): number =>
+    fs
+      .readdirSync(`/proc/${monitor}/fd`)
+      .filter((fd) => linkOf(`/proc/${monitor}/fd/${fd}`).startsWith("socket:")).length;
+  // Init's, the listening one, and one for each client.
+  await until(() => (sockets() === 2 ? true : undefined), "whoever started it to leave");
+  const waiting = world.start(["wait", "brief"]);
+  t.after(() => waiting.kill("SIGKILL"));
+  let said = "";
+  waiting.stdout!.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const ended = new Promise((resolve) => waiting.on("close", resolve));
+  await until(() => (sockets() === 3 ? true : undefined), "somebody to wait");
+  letEnd(world, "brief");
+  assert.deepEqual([await ended, said], [0, "7\n"]);
   assert.equal(world.run(["inspect", id]).status, 125);
 });
+
+function linkOf(name: string): string {
+  try {
+    return fs.readlinkSync(name);
+  } catch {
+    return "";
+  }
+}
 
 test("a volume of the image is filled once", () => {
   vitrine("create", "--name", "vol", "-v", "/etc", "probe", "sh", "-c", "rm /etc/passwd || echo gone");
@@ -124,7 +146,7 @@ test("stop: SIGKILL after the time, and the container's own signal", async () =>
     'trap "exit 9" USR1; echo ready; while :; do sleep 0.02; done',
   );
   await logged("own", "ready");
-  vitrine("stop", "own");
+  vitrine("stop", "-t", "300", "own");
   assert.equal(inspect("own", ".State.ExitCode"), "9");
   assert.equal(vitrine("stop", "own"), "own", "what has ended is stopped");
   vitrine("rm", "deaf", "own");
@@ -218,7 +240,9 @@ test("a killed monitor takes its container with it, and the truth is told", asyn
   detached(["--name", "orphan"], waits);
   const pid = inspect("orphan", ".State.Pid");
   process.kill(Number(inspect("orphan", ".State.ConmonPid")), "SIGKILL");
-  await until(() => (fs.existsSync(`/proc/${pid}`) ? undefined : true), "the container's process to be gone");
+  // What is left for pid 1 to reap has nothing but its number.
+  const ended = (): boolean => !fs.existsSync(`/proc/${pid}`) || linkOf(`/proc/${pid}/exe`) === "";
+  await until(() => (ended() ? true : undefined), "the container's process to be gone");
   assert.equal(inspect("orphan", ".State.Status"), "exited");
   assert.equal(vitrine("wait", "orphan"), "137");
   assert.deepEqual(fs.readdirSync(path.join(world.runroot, "containers")), []);

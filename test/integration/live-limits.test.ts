@@ -11,7 +11,7 @@ const { world, limited, vitrine, detached, inspect } = makeLimitWorld("live-limi
 
 test("a paused container stands still, and goes on where it was", async (t) => {
   if (!limited) return cannotRun(t, why);
-  detached(["--name", "still"], "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done");
+  detached(["--name", "still"], "i=0; while :; do i=$((i+1)); echo $i; echo $i > /count; sleep 0.02; done");
   const lines = (): number => vitrine("logs", "still").split("\n").length;
   await until(() => (lines() > 3 ? true : undefined), "the first lines");
   assert.equal(vitrine("pause", "still"), "still");
@@ -24,9 +24,11 @@ test("a paused container stands still, and goes on where it was", async (t) => {
     "still paused",
   );
   assert.match(vitrine("ps", "--format", "{{.Status}}"), /^Up .* \(Paused\)$/);
-  const before = lines();
+  // What it printed last may still be on its way into the log: what it wrote itself says how far it is.
+  const upper = `${world.root}/containers/${inspect("still", ".Id")}/upper/count`;
+  const count = fs.readFileSync(upper, "utf8");
   await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.equal(lines(), before);
+  assert.equal(fs.readFileSync(upper, "utf8"), count);
   const refused = world.run(["exec", "still", "true"]);
   assert.equal(refused.status, 125);
   assert.match(refused.stderr, /container still is paused/);
@@ -35,7 +37,8 @@ test("a paused container stands still, and goes on where it was", async (t) => {
   assert.match(again.stderr, /is paused/);
   assert.equal(vitrine("unpause", "still"), "still");
   assert.equal(inspect("still", ".State.Status"), "running");
-  await until(() => (lines() > before ? true : undefined), "more lines");
+  const before = lines();
+  await until(() => (lines() > before + 1 ? true : undefined), "more lines");
   assert.match(world.run(["unpause", "still"]).stderr, /is not paused/);
   vitrine("rm", "-f", "still");
 });
@@ -63,7 +66,7 @@ test("a paused container can be stopped, killed and removed", async (t) => {
   if (!limited) return cannotRun(t, why);
   const script = 'trap "exit 7" TERM; echo ready; while :; do sleep 0.02; done';
   for (const [verb, expected] of [
-    [["stop", "-t", "20"], "7"],
+    [["stop", "-t", "300"], "7"],
     [["kill"], "137"],
     [["kill", "-s", "TERM"], "7"],
   ] as const) {
@@ -89,9 +92,10 @@ test("a paused container whose monitor is killed leaves nothing", async (t) => {
   vitrine("rm", "lost");
 });
 
-test("stats: columns, JSON, templates, those that do not run", (t) => {
+test("stats: columns, JSON, templates, those that do not run", async (t) => {
   if (!limited) return cannotRun(t, why);
-  const id = detached(["--name", "seen", "-m", "64m", "--pids-limit", "10"], "sleep 1000 & wait");
+  const id = detached(["--name", "seen", "-m", "64m", "--pids-limit", "10"], "sleep 1000 & echo two; wait");
+  await until(() => (vitrine("logs", "seen") === "two" ? true : undefined), "its second process");
   const [heading, row] = vitrine("stats", "--no-stream")
     .split("\n")
     .map((line) => line.split(/ {2,}/));
@@ -236,7 +240,6 @@ test("a container of run --rm in the foreground is counted, limited and paused w
 
 test("the OOM killer takes a child: told at once, while the program goes on", async (t) => {
   if (!limited) return cannotRun(t, why);
-  const since = String(Date.now() / 1000);
   // Only the child may be chosen, also where the kernel looks for a second one before the first has given up its
   // memory; and only the first run starves.
   const script = `if [ ! -e /starved ]; then
@@ -262,16 +265,7 @@ test("the OOM killer takes a child: told at once, while the program goes on", as
   );
   await until(() => (vitrine("logs", "starves") === "over" ? true : undefined), "the child to be killed");
   const told = () =>
-    vitrine(
-      "events",
-      "--since",
-      since,
-      "--stream=false",
-      "--filter",
-      "container=starves",
-      "--format",
-      "{{.Action}}",
-    );
+    vitrine("events", "--stream=false", "--filter", "container=starves", "--format", "{{.Action}}");
   await until(() => (told().split("\n").includes("oom") ? true : undefined), "an event");
   await until(
     () => (inspect("starves", ".State.OOMKilled") === "true" ? true : undefined),

@@ -65,6 +65,22 @@ export function letEnd(world: Pick<World, "run">, container: string): void {
   world.run(["exec", container, "touch", "/end"]);
 }
 
+/** Helpers in stage apply that still work for this world: those of a command that was killed end a moment after it. */
+export function appliersOf({ directory }: Pick<World, "directory">): readonly string[] {
+  return fs.readdirSync("/proc").filter((pid) => {
+    try {
+      return (
+        /^\d+$/.test(pid) &&
+        fs.readFileSync(`/proc/${pid}/comm`, "utf8") === "vitrine-apply\n" &&
+        // Of a command's variables they get HOME.
+        fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${directory}/`)
+      );
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** Waits until `ready` gives something; fails after `milliseconds`. */
 export async function until<T>(ready: () => T | undefined, what: string, milliseconds = 60_000): Promise<T> {
   const deadline = Date.now() + milliseconds * slowness;

@@ -1,5 +1,5 @@
 /** Plans by hand, for the tests of the helper itself: a container around a root filesystem made of the probe fixture. */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -26,6 +26,7 @@ export class Bench {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), "vt-helper-"));
   readonly rootfs = path.join(this.directory, "rootfs");
   readonly program: string;
+  readonly #started: ChildProcess[] = [];
   #plans = 0;
 
   constructor(program: string = testedHelper) {
@@ -43,6 +44,10 @@ export class Bench {
   }
 
   close(): void {
+    // Those of a test that failed: the file would not end before them.
+    for (const child of this.#started) {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    }
     removeTree(this.directory);
   }
 
@@ -65,10 +70,12 @@ export class Bench {
   }
 
   start(ops: readonly WireOp[]) {
-    return spawn(this.program, ["run", this.write(ops)], {
+    const child = spawn(this.program, ["run", this.write(ops)], {
       stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
     });
+    this.#started.push(child);
+    return child;
   }
 }
 
