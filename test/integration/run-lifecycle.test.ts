@@ -5,11 +5,14 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { makeRunWorld, until } from "./run-support.ts";
+import { letEnd, makeRunWorld, until } from "./run-support.ts";
 import { cannotRun, census, findProgram, isRoot, vitrine } from "./support.ts";
 
 const world = makeRunWorld("lifecycle");
+/** Of a test that failed something may still run: without this the file would never end. */
+const children: ChildProcess[] = [];
 after(async () => {
+  for (const child of children) child.kill("SIGKILL");
   await world.assertClean();
   await world[Symbol.asyncDispose]();
 });
@@ -23,6 +26,7 @@ interface Running {
 /** Starts a container and waits until its script said `ready`. */
 async function start(flags: readonly string[], script: string): Promise<Running> {
   const child = world.start(["run", "--quiet", ...flags, "probe", "sh", "-c", script]);
+  children.push(child);
   let text = "";
   child.stdout!.on("data", (chunk: Buffer) => {
     text += chunk.toString();
@@ -47,7 +51,7 @@ function ps(...flags: readonly string[]): readonly Record<string, unknown>[] {
 }
 
 test("what a container holds while it runs is seen by the census that finds it gone at the end", async () => {
-  const running = await start(["--rm"], "echo ready; sleep 60");
+  const running = await start(["--rm"], "echo ready; sleep 1000");
   const { processes, cgroups } = census(world.directory);
   assert.notDeepEqual(processes, []);
   if (isRoot) assert.notDeepEqual(cgroups, []);
@@ -97,7 +101,7 @@ test("--cidfile names the container, and is not written over", () => {
 });
 
 test("a running container is listed, is not removed, and is with --force", async () => {
-  const running = await start(["--name", "runs"], "echo ready; sleep 60");
+  const running = await start(["--name", "runs"], "echo ready; sleep 1000");
   const [row] = ps();
   assert.deepEqual([row!["Names"], row!["State"]], [["runs"], "running"]);
   assert.ok((row!["Pid"] as number) > 1);
@@ -108,21 +112,28 @@ test("a running container is listed, is not removed, and is with --force", async
 });
 
 test("of many commands that want one name, one gets it", async () => {
-  const children = Array.from({ length: 6 }, () =>
-    world.start(["run", "--rm", "-q", "--name", "single", "probe", "sh", "-c", "sleep 1.5"]),
-  );
-  const statuses = await Promise.all(
-    children.map((child) => new Promise<number | null>((resolve) => child.on("close", resolve))),
-  );
-  assert.deepEqual(statuses.sort(), [0, 125, 125, 125, 125, 125]);
+  const script = "while [ ! -e /end ]; do sleep 0.05; done";
+  const statuses: (number | null)[] = [];
+  for (let count = 0; count < 6; count++) {
+    const child = world.start(["run", "--rm", "-q", "--name", "single", "probe", "sh", "-c", script]);
+    children.push(child);
+    child.on("close", (status) => statuses.push(status));
+  }
+  const ended = (count: number): Promise<true> =>
+    until(() => (statuses.length === count ? true : undefined), `the end of ${count}`);
+  // It has the name until all others have asked for it.
+  await ended(5);
+  letEnd(world, "single");
+  await ended(6);
+  assert.deepEqual(statuses, [125, 125, 125, 125, 125, 0]);
 });
 
 test("many containers at once", async () => {
-  const children = Array.from({ length: 8 }, (_, index) =>
+  const commands = Array.from({ length: 8 }, (_, index) =>
     world.start(["run", "--rm", "-q", "probe", "sh", "-c", `exit ${index}`]),
   );
   const statuses = await Promise.all(
-    children.map((child) => new Promise<number | null>((resolve) => child.on("close", resolve))),
+    commands.map((child) => new Promise<number | null>((resolve) => child.on("close", resolve))),
   );
   assert.deepEqual(statuses, [0, 1, 2, 3, 4, 5, 6, 7]);
 });
@@ -135,19 +146,19 @@ test("signals reach the program", async () => {
   caught.child.kill("SIGTERM");
   assert.equal(await caught.ended, 9);
   assert.match(caught.output(), /caught/);
-  const interrupted = await start(["--rm", "--init"], "echo ready; sleep 60");
+  const interrupted = await start(["--rm", "--init"], "echo ready; sleep 1000");
   interrupted.child.kill("SIGINT");
   assert.equal(await interrupted.ended, 130);
 });
 
 test("what a killed monitor left is removed by the next command", async () => {
-  const gone = await start(["--rm", "--name", "gone"], "echo ready; sleep 60");
+  const gone = await start(["--rm", "--name", "gone"], "echo ready; sleep 1000");
   gone.child.kill("SIGKILL");
   assert.equal(await gone.ended, "SIGKILL");
   await until(() => (ps("--all").length === 0 ? true : undefined), "the next command's sweep");
   await world.assertClean();
 
-  const kept = await start(["--name", "lost"], "echo ready; sleep 60");
+  const kept = await start(["--name", "lost"], "echo ready; sleep 1000");
   kept.child.kill("SIGKILL");
   await kept.ended;
   // The command was only its monitor's client.
@@ -161,7 +172,7 @@ test("what a killed monitor left is removed by the next command", async () => {
     [[["lost"], "exited", 137]],
   );
   // The next run finds the leftovers as well, not only ps.
-  const again = await start(["--rm", "--name", "gone-too"], "echo ready; sleep 60");
+  const again = await start(["--rm", "--name", "gone-too"], "echo ready; sleep 1000");
   again.child.kill("SIGKILL");
   await again.ended;
   assert.equal(world.probe(["--name", "gone-too"], "true").status, 0);
@@ -189,6 +200,7 @@ async function onTerminal(args: readonly string[], typed: readonly (readonly [st
     ["--quiet", "--return", "--command", `stty rows 33 cols 99; exec ${words}`, "/dev/null"],
     { env: { ...world.env, TERM: "dumb" }, cwd: world.directory },
   );
+  children.push(child);
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => {
     text += chunk.toString().replaceAll("\r", "");
