@@ -179,7 +179,7 @@ asRoot("the program sees its own files and name", () => {
   fs.closeSync(fd);
   assert.equal(call(["start", made.id]).status, 0);
   const wanted = `127.0.0.1 ${made.id}\n${made.id.slice(0, 12)}\n`;
-  for (let turn = 0; turn < 200 && fs.readFileSync(written, "utf8") !== wanted; turn++)
+  for (let turn = 0; turn < 2000 && fs.readFileSync(written, "utf8") !== wanted; turn++)
     spawnSync("sleep", ["0.05"]);
   assert.equal(fs.readFileSync(written, "utf8"), wanted);
 });
@@ -481,7 +481,7 @@ asRoot("exec only in the container that is meant, while it runs and is as those 
   assert.equal(call(["kill", made.id, "KILL"]).status, 0);
   const stopped = () =>
     (JSON.parse(call(["state", made.id]).text) as { status: string }).status === "stopped";
-  for (let turns = 0; turns < 200 && !stopped(); turns++) spawnSync("sleep", ["0.05"]);
+  for (let turns = 0; turns < 2000 && !stopped(); turns++) spawnSync("sleep", ["0.05"]);
   refused(made, /stopped container/);
   remove(made);
   refused(made, /does not exist/);

@@ -418,7 +418,7 @@ function whyNot(one: Case): string | undefined {
 /** A process in namespaces of its own, to be joined. */
 test("what is inside is what the plan said: namespaces of another process", async (t) => {
   if (!isRoot) return cannotRun(t, "needs root");
-  const holder = spawn("unshare", ["-n", "-i", "-u", "--pid", "--fork", "--kill-child", "sleep", "60"]);
+  const holder = spawn("unshare", ["-n", "-i", "-u", "--pid", "--fork", "--kill-child", "sleep", "1000"]);
   try {
     const child = await firstChild(holder.pid ?? 0);
     const { plan, base } = compileCase({
@@ -440,7 +440,7 @@ test("what is inside is what the plan said: namespaces of another process", asyn
 });
 
 async function firstChild(pid: number): Promise<number> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 6000; tries++) {
     const text = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
     if (text !== "") return Number(text.split(" ")[0]);
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -122,7 +122,8 @@ test("a user other than root may ping itself and bind port 80", () => {
   assert.equal(world.sh(["-u", "user"], "cat /proc/sys/net/ipv4/ping_group_range").split("\t")[0], "0");
   const bound = world.sh(
     ["-u", "user"],
-    "(nc -l -p 80 >/tmp/got &) ; sleep 0.3; echo hi | nc -w 1 127.0.0.1 80; sleep 0.2; cat /tmp/got",
+    "(nc -l -p 80 >/tmp/got &); until grep -q ':0050 [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; " +
+      "echo hi | nc -w 60 127.0.0.1 80; until [ -s /tmp/got ]; do sleep 0.05; done; cat /tmp/got",
   );
   assert.equal(bound, "hi");
 });
@@ -144,7 +145,7 @@ test("resources", (t) => {
     ["--pids-limit", "5"],
     "sh",
     "-c",
-    "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait",
+    "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; wait",
   );
   assert.match(forks.stderr, /fork|Resource temporarily unavailable/);
 });

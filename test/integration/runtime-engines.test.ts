@@ -89,7 +89,7 @@ async function stop(daemon: ChildProcess): Promise<void> {
   if (daemon.exitCode !== null || daemon.signalCode !== null) return;
   const ended = new Promise((resolve) => daemon.once("exit", resolve));
   daemon.kill("SIGTERM");
-  const late = setTimeout(() => daemon.kill("SIGKILL"), 10_000);
+  const late = setTimeout(() => daemon.kill("SIGKILL"), 60_000);
   await ended;
   clearTimeout(late);
 }
@@ -104,7 +104,7 @@ function unmountBelow(directory: string): void {
 }
 
 async function until(what: string, done: () => boolean): Promise<void> {
-  for (let turn = 0; turn < 600; turn++) {
+  for (let turn = 0; turn < 1800; turn++) {
     if (done()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -135,7 +135,7 @@ test("podman, root or rootless: run, exec, pause, stop, start, rm", async (t) =>
   assert.deepEqual([answer.status, answer.stdout], [4, "inside\n"], answer.stderr);
   assert.match(succeeded(podman("run", "--rm", "-t", ...podmanRun, "probe:t", "tty")), /\/dev\/pts\/0/);
   assert.equal(podman("run", "--rm", ...podmanRun, "probe:t", "not-there").status, 127);
-  succeeded(podman("run", "-d", "--name", "p", ...podmanRun, "probe:t", "sleep", "100"));
+  succeeded(podman("run", "-d", "--name", "p", ...podmanRun, "probe:t", "sleep", "100000"));
   const info = succeeded(podman("inspect", "--format", "{{.OCIRuntime}}", "p"));
   assert.equal(info, runtime);
   assert.equal(podman("exec", "p", "sh", "-c", "exit 5").status, 5);
@@ -158,7 +158,7 @@ test("podman: its containers are repeated without the engine, each as its own", 
   const ids: string[] = [];
   let last = "";
   const start = () => {
-    last = succeeded(podman("run", "-d", ...podmanRun, "probe:r", "sleep", "100"));
+    last = succeeded(podman("run", "-d", ...podmanRun, "probe:r", "sleep", "100000"));
     ids.push(last);
   };
   // Its bind mounts come in one of four orders, which have a record each.
@@ -249,7 +249,7 @@ describe("containerd and Docker's daemon", () => {
     const answer = ctr("run", "--rm", ...words, "c1", "sh", "-c", "echo inside; exit 4");
     assert.deepEqual([answer.status, answer.stdout], [4, "inside\n"], answer.stderr);
     assert.match(ctr("run", "--rm", ...words, "c2", "not-there").stderr, /executable file not found/);
-    succeeded(ctr("run", "-d", ...words, "c3", "sleep", "100"));
+    succeeded(ctr("run", "-d", ...words, "c3", "sleep", "100000"));
     assert.ok(fs.existsSync(path.join(work, "runc-root/default/c3/process")), "it is not our runtime");
     assert.equal(ctr("task", "exec", "--exec-id", "e", "c3", "sh", "-c", "exit 5").status, 5);
     assert.match(succeeded(ctr("task", "metrics", "c3")), /memory\.usage/);
@@ -272,7 +272,7 @@ describe("containerd and Docker's daemon", () => {
     succeeded(call("tar", ["-xf", rootfs, "-C", root]));
     const state = path.join(work, "counted-root");
     const words = ["--runc-binary", counted, "--runc-root", state, "--rootfs", root];
-    const run = (name: string) => ctr("run", "-d", ...words, name, "sleep", "100");
+    const run = (name: string) => ctr("run", "-d", ...words, name, "sleep", "100000");
     untilRepeated(8, (turn) => {
       succeeded(run(`many${turn}`));
       const record = fs.readFileSync(path.join(state, `default/many${turn}/state.json`), "utf8");
@@ -334,7 +334,7 @@ describe("containerd and Docker's daemon", () => {
     assert.deepEqual([answer.status, answer.stdout], [4, "inside\n"], answer.stderr);
     assert.match(succeeded(docker("run", "--rm", "-t", ...words, "probe:t", "tty")), /\/dev\/pts\/0/);
     assert.equal(docker("run", "--rm", ...words, "probe:t", "not-there").status, 127);
-    succeeded(docker("run", "-d", "--name", "d1", ...words, "probe:t", "sleep", "100"));
+    succeeded(docker("run", "-d", "--name", "d1", ...words, "probe:t", "sleep", "100000"));
     assert.equal(docker("exec", "d1", "sh", "-c", "exit 5").status, 5);
     succeeded(docker("update", "--memory", "64m", "--memory-swap", "64m", "d1"));
     succeeded(docker("pause", "d1"));
@@ -344,7 +344,7 @@ describe("containerd and Docker's daemon", () => {
     succeeded(docker("start", "d1"));
     succeeded(docker("rm", "-f", "d1"));
 
-    const many = ["run", "-d", "--runtime", "counted", "--network", "none", "probe:t", "sleep", "100"];
+    const many = ["run", "-d", "--runtime", "counted", "--network", "none", "probe:t", "sleep", "100000"];
     const ids: string[] = [];
     const start = () => ids.push(succeeded(docker(...many)));
     untilRepeated(8, start, () => {

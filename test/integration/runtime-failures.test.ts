@@ -44,7 +44,7 @@ function call(...args: readonly string[]) {
 
 /** Mounts, cgroups and processes of these tests that are there, once all had the time to go. */
 async function leftBehind(): Promise<readonly string[]> {
-  for (let turn = 0; turn < 1500 && traces().length > 0; turn++) {
+  for (let turn = 0; turn < 3000 && traces().length > 0; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return traces();
@@ -183,12 +183,12 @@ asRoot("create refuses a bundle without config.json, a broken one, and a bad id"
 });
 
 asRoot("kill of a stopped container, delete of a running one, a second start", async () => {
-  assert.equal(call("run", "--detach", "--bundle", bundle("exec sleep 100"), a).status, 0);
+  assert.equal(call("run", "--detach", "--bundle", bundle("exec sleep 100000"), a).status, 0);
   await refused(["start", a], /cannot start/, [a]);
   await refused(["delete", a], /not stopped: running/, [a]);
   await refused(["create", "--bundle", bundle("true"), a], /already exists/, [a]);
   assert.equal(call("kill", a, "KILL").status, 0);
-  for (let turn = 0; turn < 100 && !call("state", a).text.includes('"stopped"'); turn++) {
+  for (let turn = 0; turn < 6000 && !call("state", a).text.includes('"stopped"'); turn++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   await refused(["kill", a, "KILL"], /container not running/, [a]);
@@ -199,7 +199,7 @@ asRoot("kill of a stopped container, delete of a running one, a second start", a
 });
 
 asRoot("of two creations at once one succeeds", async () => {
-  const directory = bundle("exec sleep 100");
+  const directory = bundle("exec sleep 100000");
   const children = Array.from({ length: 8 }, () =>
     spawn(runtime, ["--root", root, "create", "--bundle", directory, twin], { stdio: "ignore" }),
   );
@@ -212,7 +212,7 @@ asRoot("of two creations at once one succeeds", async () => {
 });
 
 asRoot("of two starts at once one succeeds", async () => {
-  assert.equal(call("create", "--bundle", bundle("exec sleep 100"), twin).status, 0);
+  assert.equal(call("create", "--bundle", bundle("exec sleep 100000"), twin).status, 0);
   const children = Array.from({ length: 6 }, () =>
     spawn(runtime, ["--root", root, "start", twin], { stdio: "ignore" }),
   );

@@ -60,14 +60,14 @@ async function listen(verb: "kill" | "read") {
 asRoot("runtime.md#create", "--pidfd-socket gets the pidfd of a container and of an exec", async () => {
   const first = await listen("kill");
   const id = newId();
-  const place = bundle("sleep 100");
+  const place = bundle("sleep 100000");
   succeeded(call(["create", "--bundle", place, "--pidfd-socket", first.socket, id]));
   await until("the container's end", () => state(id).status === "stopped");
   assert.equal(first.told(), "standard\n");
 
   const second = await listen("kill");
-  const running = start(bundle("sleep 100"));
-  const done = call(["exec", "--pidfd-socket", second.socket, running, "sleep", "100"]);
+  const running = start(bundle("sleep 100000"));
+  const done = call(["exec", "--pidfd-socket", second.socket, running, "sleep", "100000"]);
   assert.equal(done.status, 137);
   assert.equal(second.told(), "setns\n");
   assert.equal(state(running).status, "running");
@@ -111,7 +111,7 @@ asRoot(
 );
 
 asRoot("runtime.md#kill", "a created container ends of SIGTERM", async () => {
-  const id = create(bundle("sleep 100"));
+  const id = create(bundle("sleep 100000"));
   succeeded(call(["kill", id, "TERM"]));
   await until("its end", () => state(id).status === "stopped");
 });
@@ -230,7 +230,7 @@ asRoot(
   () => {
     const own = `/vt-like-runc-${process.pid}`;
     const id = start(
-      bundle("sleep 100", (config) => {
+      bundle("sleep 100000", (config) => {
         config.linux.cgroupsPath = own;
       }),
     );
@@ -256,7 +256,7 @@ const read = (file: string, v2 = file) =>
 
 asRoot("config-linux.md#pids", "a limit of 0 processes, no burst and no memory limit by update", () => {
   const id = start(
-    bundle("sleep 100", (config) => {
+    bundle("sleep 100000", (config) => {
       config.linux.cgroupsPath = `/vt-limits-${process.pid}`;
       config.linux.resources.memory = { limit: 64 << 20, swap: 96 << 20 };
       config.linux.resources.pids = { limit: 20 };
@@ -281,7 +281,7 @@ asRoot("runtime.md#query-state", "list of a --root that is not there is an error
 });
 
 asRoot("config.md#process", "a process.json that comes through a pipe, each time", () => {
-  const id = start(bundle("sleep 100"));
+  const id = start(bundle("sleep 100000"));
   // A shell's here-document is a pipe.
   const json = JSON.stringify({ args: ["echo", "told"], cwd: "/", env: ["PATH=/bin"] });
   for (let turn = 0; turn < 6; turn++) {
@@ -327,7 +327,7 @@ asRoot(
   "config-linux.md#namespaces",
   "a network namespace that does not belong to the user namespace beside it",
   () => {
-    const target = start(bundle("sleep 100", ownUsers));
+    const target = start(bundle("sleep 100000", ownUsers));
     const joins = (config: Config): void => {
       config.mounts = config.mounts.filter(({ type }: { type: string }) => type !== "sysfs");
       config.linux.namespaces = config.linux.namespaces
@@ -338,7 +338,7 @@ asRoot(
         );
     };
     const own = fs.readlinkSync("/proc/self/ns/net");
-    const id = start(bundle("sleep 100", joins));
+    const id = start(bundle("sleep 100000", joins));
     assert.equal(fs.readlinkSync(`/proc/${state(id).pid}/ns/net`), own);
     assert.equal(succeeded(call(["exec", id, "readlink", "/proc/self/ns/net"])).stdout.trim(), own);
   },
@@ -352,7 +352,7 @@ asRoot(
   () => {
     assert.equal(call(["nonsense"]).status, 3);
     const late = bundle("true", (config) => {
-      config.hooks = { createRuntime: [{ path: "/bin/sleep", args: ["sleep", "100"], timeout: 1 }] };
+      config.hooks = { createRuntime: [{ path: "/bin/sleep", args: ["sleep", "100000"], timeout: 1 }] };
     });
     const done = call(["create", "--bundle", late, newId()]);
     refused(done);
@@ -368,7 +368,7 @@ asRoot("kill", "--regex reaches all whose ids match, and passes over those that 
     string,
   ];
   for (const id of [ended, first, second]) {
-    succeeded(call(["create", "--bundle", bundle("sleep 100"), id]));
+    succeeded(call(["create", "--bundle", bundle("sleep 100000"), id]));
     succeeded(call(["start", id]));
   }
   try {
@@ -383,7 +383,7 @@ asRoot("kill", "--regex reaches all whose ids match, and passes over those that 
 });
 
 asRoot("update", "a share of the cache needs resctrl", (): void => {
-  const id = start(bundle("sleep 100"));
+  const id = start(bundle("sleep 100000"));
   const done = call(["update", "--l3-cache-schema", "L3:0=f", id]);
   refused(done);
   assert.match(done.stderr, /resctrl is not mounted|is in no group of resctrl/);

@@ -34,9 +34,12 @@ int main(int argc, char **argv) {
   int at = socket(AF_UNIX, stream ? SOCK_STREAM : SOCK_DGRAM, 0);
   if (strcmp(argv[1], "send") == 0)
     return argc == 4 && sendto(at, argv[3], strlen(argv[3]), 0, (struct sockaddr *)&address, sizeof address) > 0 ? 0 : 1;
+  /* At its path once it can be connected to. */
+  if (snprintf(address.sun_path, sizeof address.sun_path, "%s.new", argv[2]) >= (int)sizeof address.sun_path) return 2;
   if (bind(at, (struct sockaddr *)&address, sizeof address) != 0) return 1;
+  if (stream && listen(at, 1) != 0) return 1;
+  if (rename(address.sun_path, argv[2]) != 0) return 1;
   if (stream) {
-    if (listen(at, 1) != 0) return 1;
     int pidfd = receive(accept(at, NULL, NULL));
     return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0 ? 0 : 1;
   }
