@@ -4,19 +4,25 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { collect, writeTar } from "../../src/base/mod.ts";
+import { until } from "../integration/run-support.ts";
 import type { World } from "../integration/support.ts";
 import { bait, hostileWorld } from "./support.ts";
 
+/** With a container whose script has said `ready`. */
 async function withContainer(
   name: string,
-  script: string,
+  script: string | ((world: World) => string),
   body: (world: World, container: string) => void | Promise<void>,
 ): Promise<void> {
   const world = await hostileWorld(name);
-  const started = world.run(["run", "-d", "-q", "box", "sh", "-c", script]);
-  assert.equal(started.status, 0, started.stderr);
   try {
-    await body(world, started.stdout.trim());
+    const text = typeof script === "string" ? script : script(world);
+    const started = world.run(["run", "-d", "-q", "box", "sh", "-c", text]);
+    assert.equal(started.status, 0, started.stderr);
+    const container = started.stdout.trim();
+    const said = () => world.run(["logs", container]).stdout.includes("ready");
+    await until(() => (said() ? true : undefined), "the container to be ready");
+    await body(world, container);
   } finally {
     world.run(["rm", "--all", "--force"]);
     await world[Symbol.asyncDispose]();
@@ -25,29 +31,28 @@ async function withContainer(
 
 test("CVE-2018-15664: a directory swapped for a link to the host while it is copied, both ways", async () => {
   // The swapper never stops: every step of a resolution meets both of its states.
-  const swap =
-    "mkdir /real; echo inside > /real/file; while :; do mv -T /x /y 2>/dev/null; ln -s HOST /x; rm /x; mv -T /y /x 2>/dev/null; done";
-  const world = await hostileWorld("swap");
-  const host = bait(world);
-  fs.chmodSync(world.directory, 0o755);
-  fs.writeFileSync(path.join(world.directory, "mine"), "copied in\n");
-  const script = `mkdir /x; echo inside > /x/file; ${swap.replace("HOST", host.directory)}`;
-  const started = world.run(["run", "-d", "-q", "box", "sh", "-c", script]);
-  assert.equal(started.status, 0, started.stderr);
-  const container = started.stdout.trim();
-  let copied = 0;
-  for (let round = 0; round < 40; round++) {
-    world.run(["cp", path.join(world.directory, "mine"), `${container}:/x/file`]);
-    const out = path.join(world.directory, `out${round}`);
-    if (world.run(["cp", `${container}:/x/file`, out]).status === 0) {
-      copied++;
-      assert.notEqual(fs.readFileSync(out, "utf8"), "bait\n", "the host's file came out");
+  const swap = "while :; do mv -T /x /y 2>/dev/null; ln -s HOST /x; rm /x; mv -T /y /x 2>/dev/null; done";
+  let host: ReturnType<typeof bait> | undefined;
+  const script = (world: World): string => {
+    host = bait(world);
+    return `mkdir /x; echo inside > /x/file; echo ready; ${swap.replace("HOST", host.directory)}`;
+  };
+  await withContainer("swap", script, (world, container) => {
+    fs.chmodSync(world.directory, 0o755);
+    fs.writeFileSync(path.join(world.directory, "mine"), "copied in\n");
+    let copied = 0;
+    // More where the machine lets the one or the other wait for long.
+    for (let round = 0; round < 40 || (copied === 0 && round < 1000); round++) {
+      world.run(["cp", path.join(world.directory, "mine"), `${container}:/x/file`]);
+      const out = path.join(world.directory, `out${round}`);
+      if (world.run(["cp", `${container}:/x/file`, out]).status === 0) {
+        copied++;
+        assert.notEqual(fs.readFileSync(out, "utf8"), "bait\n", "the host's file came out");
+      }
+      assert.ok(host!.untouched(), "the host's file was written");
     }
-    assert.ok(host.untouched(), "the host's file was written");
-  }
-  assert.ok(copied > 0, "no copy ever met the directory");
-  world.run(["rm", "--all", "--force"]);
-  await world[Symbol.asyncDispose]();
+    assert.ok(copied > 0, "no copy ever met the directory");
+  });
 });
 
 test("links that lead out of the root lead nowhere: absolute, upwards, by /proc", async () => {
@@ -71,7 +76,7 @@ test("links that lead out of the root lead nowhere: absolute, upwards, by /proc"
 test("a container's links do not lead a copy out of the directory it goes to", async () => {
   await withContainer(
     "out",
-    "mkdir -p /d/sub; ln -s /etc /d/etc; echo x > /d/sub/f; sleep 1000",
+    "mkdir -p /d/sub; ln -s /etc /d/etc; echo x > /d/sub/f; echo ready; sleep 1000",
     (world, container) => {
       const host = bait(world);
       const out = path.join(world.directory, "out");
@@ -89,7 +94,7 @@ test("a container's links do not lead a copy out of the directory it goes to", a
 });
 
 test("archives on stdin: .., absolute names, through links, over links", async () => {
-  await withContainer("archive", "mkdir /w; sleep 1000", async (world, container) => {
+  await withContainer("archive", "mkdir /w; echo ready; sleep 1000", async (world, container) => {
     const host = bait(world);
     const text = (name: string) =>
       ({ path: name, type: "file", body: Buffer.from("evil"), size: 4 }) as const;
@@ -110,7 +115,7 @@ test("archives on stdin: .., absolute names, through links, over links", async (
 
 test("CVE-2019-14271: nothing of the container is loaded: a library and a name service of its own stay unread", async () => {
   const libraries =
-    "for d in /lib /lib64 /usr/lib /lib/x86_64-linux-gnu; do mkdir -p $d; for f in libc.so.6 libnss_files.so.2 libnss_dns.so.2; do echo broken > $d/$f; done; done; echo 'passwd: evil' > /etc/nsswitch.conf; sleep 1000";
+    "for d in /lib /lib64 /usr/lib /lib/x86_64-linux-gnu; do mkdir -p $d; for f in libc.so.6 libnss_files.so.2 libnss_dns.so.2; do echo broken > $d/$f; done; done; echo 'passwd: evil' > /etc/nsswitch.conf; echo ready; sleep 1000";
   await withContainer("nss", libraries, (world, container) => {
     fs.writeFileSync(path.join(world.directory, "mine"), "x");
     const into = world.run(["cp", path.join(world.directory, "mine"), `${container}:/x`]);
@@ -122,7 +127,7 @@ test("CVE-2019-14271: nothing of the container is loaded: a library and a name s
 
 test("a FIFO in the place of a file does not hold a copy up, and no device is opened", async () => {
   const script =
-    "mkfifo /d-fifo 2>/dev/null || mknod /d-fifo p; while :; do echo x > /f; rm /f; mknod /f p; rm /f; done";
+    "mkfifo /d-fifo 2>/dev/null || mknod /d-fifo p; echo ready; while :; do echo x > /f; rm /f; mknod /f p; rm /f; done";
   await withContainer("fifo", script, (world, container) => {
     for (let round = 0; round < 20; round++) {
       const done = world.run(["cp", `${container}:/f`, path.join(world.directory, `f${round}`)], {

@@ -170,7 +170,7 @@ test("CVE-2022-29162, CVE-2022-24769: no capability is inheritable, in run and i
   const none = "CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\n";
   const net = ["--network", "none"];
   assert.equal(world.run(["run", "--rm", ...net, "box", ...caps]).stdout, none);
-  const begun = world.run(["run", "-d", "--name", "held", ...net, "box", "sleep", "60"]);
+  const begun = world.run(["run", "-d", "--name", "held", ...net, "box", "sleep", "1000"]);
   assert.equal(begun.status, 0, begun.stderr);
   assert.equal(world.run(["exec", "held", ...caps]).stdout, none);
   assert.equal(world.run(["exec", "--privileged", "held", ...caps]).stdout, none);
