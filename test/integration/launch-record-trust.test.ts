@@ -187,9 +187,10 @@ test("a start that is killed at any step leaves nothing that the next command do
 
 test("a step that fails is taken back, and the engine does it all", (t) => {
   const command = ["run", "--rm", "--quiet", "probe", "echo", "done"];
-  warmUp(world, () => world.run(command));
   for (const call of ["mkdir", "write", "renameat2", "symlink", "utimensat", "setrlimit"]) {
     for (const count of [1, 2, 5]) {
+      // The engine may have noted its own start, with a pid that happens to stand elsewhere too: then the record is no longer sure.
+      warmUp(world, () => world.run(command));
       // Only in the launcher: the engine's own calls come later.
       const traced = strace(
         t,
