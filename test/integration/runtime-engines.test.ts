@@ -273,14 +273,14 @@ describe("containerd and Docker's daemon", () => {
     const state = path.join(work, "counted-root");
     const words = ["--runc-binary", counted, "--runc-root", state, "--rootfs", root];
     const run = (name: string) => ctr("run", "-d", ...words, name, "sleep", "100000");
-    untilRepeated(8, (turn) => {
+    untilRepeated(12, (turn) => {
       succeeded(run(`many${turn}`));
       const record = fs.readFileSync(path.join(state, `default/many${turn}/state.json`), "utf8");
       const { id, bundle } = JSON.parse(record) as { readonly id: string; readonly bundle: string };
       assert.deepEqual([id, path.basename(bundle)], [`many${turn}`, `many${turn}`]);
     });
     // Each time in another container.
-    untilRepeated(8, (turn) => {
+    untilRepeated(12, (turn) => {
       if (!fs.existsSync(path.join(state, `default/many${turn}`))) succeeded(run(`many${turn}`));
       assert.equal(
         ctr("task", "exec", "--exec-id", `e${turn}`, `many${turn}`, "sh", "-c", "exit 5").status,
@@ -347,13 +347,13 @@ describe("containerd and Docker's daemon", () => {
     const many = ["run", "-d", "--runtime", "counted", "--network", "none", "probe:t", "sleep", "100000"];
     const ids: string[] = [];
     const start = () => ids.push(succeeded(docker(...many)));
-    untilRepeated(8, start, () => {
+    untilRepeated(12, start, () => {
       const id = ids.at(-1)!;
       assert.equal(succeeded(docker("exec", id, "cat", "/etc/hostname")), id.slice(0, 12));
     });
-    while (ids.length < 8) start();
+    while (ids.length < 12) start();
     // Each time in another container.
-    untilRepeated(8, (turn) => assert.equal(docker("exec", ids[turn - 1]!, "sh", "-c", "exit 5").status, 5));
+    untilRepeated(12, (turn) => assert.equal(docker("exec", ids[turn - 1]!, "sh", "-c", "exit 5").status, 5));
     succeeded(docker("rm", "-f", ...ids));
     // Docker's own word on what `vitrine kill` is held to.
     for (const [at, { signal, flags, comesBack }] of killCases.entries()) {
