@@ -45,28 +45,38 @@ test(`${count} containers that run`, { timeout: 550_000 }, async (t) => {
   t.diagnostic(`resident: at most ${Math.max(...resident)} kB a monitor`);
   assert.ok(Math.max(...resident) <= 1024);
 
-  // The best of several, of more where the machine is busy: what else it does is not counted.
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 12 || (best > 150 && round < 200); round++) {
+  // The best of several, of more where the machine is busy: what else it does is not counted. One that is slow, or gives little of
+  // its time, is held to what a list of none takes there.
+  const times: number[] = [];
+  const timesOfNone: number[] = [];
+  const none = { VITRINE_ROOT: `${world.directory}/none`, VITRINE_RUNROOT: `${world.directory}/run-none` };
+  const timeOf = (lines: number, env: NodeJS.ProcessEnv = {}): number => {
     const before = performance.now();
-    const done = world.run(["ps"]);
-    best = Math.min(best, performance.now() - before);
-    assert.equal(done.stdout.split("\n").length, count + 2);
+    const done = world.run(["ps"], { env });
+    assert.equal(done.stdout.split("\n").length, lines);
+    return performance.now() - before;
+  };
+  const sum = (all: readonly number[]): number => all.reduce((left, right) => left + right, 0);
+  const isQuick = () => Math.min(...times) <= 150 || sum(times) <= 10 * sum(timesOfNone);
+  for (let round = 0; round < 12 || (!isQuick() && round < 200); round++) {
+    times.push(timeOf(count + 2));
+    timesOfNone.push(timeOf(2, none));
   }
-  t.diagnostic(`ps: ${best.toFixed(1)} ms`);
-  assert.ok(best <= 150, `ps took ${best} ms`);
+  const told = `ps: ${Math.min(...times).toFixed(1)} ms; of none: ${Math.min(...timesOfNone).toFixed(1)} ms`;
+  t.diagnostic(told);
+  assert.ok(isQuick(), told);
 
   // Among many, what happened to one is told of that one.
   vitrine("stop", "-t", "0", "m1");
   if (isRoot) vitrine("pause", "m2");
   process.kill(Number(vitrine("inspect", "-f", "{{.State.Pid}}", "m3")), "SIGKILL");
   process.kill(parentOf(vitrine("inspect", "-f", "{{.State.Pid}}", "m4")), "SIGKILL");
-  const told = await until(() => {
+  const seen = await until(() => {
     const lines = vitrine("ps", "-a", "--format", "{{.Names}} {{.State}} {{.Status}}").split("\n");
     return lines.filter((line) => !/ running Up /.test(line)).length >= (isRoot ? 4 : 3) ? lines : undefined;
   }, "what was ended to be seen");
-  assert.equal(told.length, count);
-  const ended = told.filter(
+  assert.equal(seen.length, count);
+  const ended = seen.filter(
     (line) =>
       !/^\S+ running Up (Less than a second|1 second|\d+ (seconds|minutes)|About a minute)$/.test(line),
   );
