@@ -284,6 +284,17 @@ static bool is_repeatable_verb(struct launch_start *start, const char **told) {
          launch_capture_container(start, directory);
 }
 
+/* A registry on this machine is asked in milliseconds, others take longer than the engine. */
+static bool names_this_machine(char **words) {
+  static const char *const hosts[] = {"localhost:", "127.", "[::1]:", NULL};
+  for (; *words != NULL; words++) {
+    for (size_t i = 0; hosts[i] != NULL; i++) {
+      if (strncmp(*words, hosts[i], strlen(hosts[i])) == 0) return true;
+    }
+  }
+  return false;
+}
+
 /* What is told of the id: nothing where the engine makes it up, "" where the container is there already. */
 static bool is_repeatable(struct launch_start *start, bool runtime, const char **runroot, const char **told) {
   if (runtime) return is_repeatable_verb(start, told);
@@ -293,8 +304,10 @@ static bool is_repeatable(struct launch_start *start, bool runtime, const char *
   if (verb == NULL || *verb == NULL) return false;
   if (strcmp(*verb, "container") == 0 && verb[1] != NULL) verb++;
   bool enters = strcmp(*verb, "exec") == 0;
-  /* These are about a container that is there. */
-  if (enters || strcmp(*verb, "start") == 0) *told = "";
+  bool pulls = strcmp(*verb, "pull") == 0;
+  if (pulls && !names_this_machine(verb + 1)) return false;
+  /* These are about a container that is there, or none. */
+  if (enters || pulls || strcmp(*verb, "start") == 0) *told = "";
   const char *word = enters ? entered_id(verb + 1) : NULL;
   if (word != NULL && launch_root(chosen, root, sizeof root)) return launch_capture_named(start, root, word);
   return *told != NULL || strcmp(*verb, "run") == 0;

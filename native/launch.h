@@ -122,13 +122,15 @@ bool launch_start_time(const char *pid, char *out, size_t size);
 
 enum launch_note {
   FACT_ACCESS = 1, FACT_STAT, FACT_CONTENT, FACT_LINK, FACT_REAL_PATH, FACT_MONITORS, FACT_TEMPORARIES, FACT_PROCESS,
-  FACT_ENDED, FACT_IDS, FACT_KIND, FACT_NAMESPACES,
+  FACT_ENDED, FACT_IDS, FACT_KIND, FACT_NAMESPACES, FACT_ANSWER,
   STEP_MAKE_DIRECTORY = 16, STEP_OPEN, STEP_BELOW, STEP_WRITE, STEP_SYNC, STEP_CLOSE, STEP_RENAME, STEP_SYMLINK, STEP_MODE,
-  STEP_OWNER, STEP_TIMES, STEP_PRINT, STEP_EXECUTE, STEP_REMOVE
+  STEP_OWNER, STEP_TIMES, STEP_PRINT, STEP_EXECUTE, STEP_REMOVE, STEP_EXIT
 };
 
 /* Whether it is still so; with `dry` it is only decoded. */
 bool launch_fact(uint8_t kind, struct launch_reader *r, struct launch_values *values, bool dry);
+/* The same of what a registry on this machine says. */
+bool launch_answer_is(struct launch_reader *r, struct launch_values *values, bool dry);
 
 /* Becomes the program that the record's body ends with. Returns where it is not to be repeated: then nothing stays of it.
    True: it might be, if only the engine had once seen such values. */

@@ -395,6 +395,8 @@ static bool fact(uint8_t kind, struct launch_reader *r, struct launch_values *va
     return kind_is(r, values, dry);
   case FACT_NAMESPACES:
     return namespaces_are(r, values, dry);
+  case FACT_ANSWER:
+    return launch_answer_is(r, values, dry);
   default:
     r->bad = true;
     return false;

@@ -239,6 +239,20 @@ static bool execute(struct walk *w) {
   return false;
 }
 
+/* The last step of a command that has but to say what it found. Returns only where nothing was said. */
+static bool leave(struct walk *w) {
+  if (w->reader.at != w->reader.end) w->reader.bad = true;
+  if (w->reader.bad || w->dry) return !w->reader.bad;
+  if (w->file >= 0 || !launch_values_are_apart(w->values)) return false;
+  for (size_t i = 0; i < w->printed; i++) {
+    if (write_all(w->prints[i].fd, w->prints[i].text)) continue;
+    if (i == 0) return false;
+    _exit(1);
+  }
+  launch_tell("repeated", NULL);
+  _exit(0);
+}
+
 static bool step(struct walk *w, uint8_t kind) {
   if (w->done == UNDO_MAX) return false;
   switch (kind) {
@@ -293,7 +307,7 @@ static bool read_seen(struct walk *w) {
 }
 
 static const char *name_of(uint8_t kind) {
-  static const char *const names[] = {"", "access", "stat", "content", "link", "real path", "monitors", "temporaries", "process", "ended", "ids", "kind", "namespaces"};
+  static const char *const names[] = {"", "access", "stat", "content", "link", "real path", "monitors", "temporaries", "process", "ended", "ids", "kind", "namespaces", "answer"};
   return kind < sizeof names / sizeof *names ? names[kind] : "a step";
 }
 
@@ -318,6 +332,7 @@ static bool walk(struct walk *w, struct launch_values *values, const uint8_t *bo
   while (!w->reader.bad) {
     uint8_t kind = launch_u8(&w->reader);
     if (kind == STEP_EXECUTE) return execute(w);
+    if (kind == STEP_EXIT) return leave(w);
     if (w->reader.bad) return false;
     if (!step(w, kind)) {
       if (!w->dry) launch_tell(name_of(kind), launch_last_string());

@@ -28,7 +28,7 @@ static const char *const quick_commands[] = {
 };
 
 /* Those that may be repeated without the engine (native/launch.c). */
-static const char *const repeated_commands[] = {"run", "start", "exec", "container", NULL};
+static const char *const repeated_commands[] = {"run", "start", "exec", "container", "pull", NULL};
 
 /*
  * Commands through which large content passes. Their garbage is buffers: the collector, which by default takes its time on a

@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { type Bench, compare, median, mountFresh, type Part, type Row, roundsOf } from "../bench.ts";
+import { type Bench, compare, first, median, mountFresh, type Part, type Row, roundsOf } from "../bench.ts";
 import type { DebianImage } from "../debian-image.ts";
 import type { Server } from "./servers.ts";
 
@@ -70,22 +70,23 @@ function pull(bench: Bench, image: DebianImage, from: Server, kind: "ext4" | "tm
 function present(bench: Bench, from: Server): Row[] {
   const name = `${from.name}/debian:1`;
   const store = `VITRINE_ROOT=${bench.work}/held VITRINE_RUNROOT=${bench.work}/held.run`;
+  const command = ["env", ...store.split(" "), bench.vitrine, "pull", "-q", name];
   const times = bench.measure(
     {
       rounds: Math.min(bench.rounds, 20),
-      before: `${store} ${bench.vitrine} pull -q ${name}`,
-      after: `rm -rf ${bench.work}/held`,
+      // Noted, confirmed and used by then: what was stored a moment ago is not noted.
+      warmup: 6,
+      before: `${store} ${bench.vitrine} pull -q ${name}; sleep 0.2`,
+      after: `rm -rf ${bench.work}/held ${bench.work}/held.run`,
     },
-    [["env", ...store.split(" "), bench.vitrine, "pull", "-q", name]],
+    [command, first(command)],
   );
-  return [
-    {
-      what: "`pull` of what is present",
-      ours: median(times[0]!),
-      unit: "ms",
-      peer: "15 ms",
-      theirs: 15,
-      budget: 1,
-    },
-  ];
+  return ["repeated", "for the first time"].map((which, at) => ({
+    what: `\`pull\` of what is present, ${which}`,
+    ours: median(times[at]!),
+    unit: "ms" as const,
+    peer: "15 ms",
+    theirs: 15,
+    budget: 1,
+  }));
 }

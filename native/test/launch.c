@@ -80,6 +80,7 @@ static void make_body(void) {
   u8(FACT_TEMPORARIES), text("/run/x", 0);
   u8(FACT_PROCESS), text("1", 0), text("12", 0);
   u8(FACT_ENDED), text("/nowhere/exit", 0);
+  u8(FACT_ANSWER), text("localhost:1", 0), plain("HEAD / HTTP/1.1\r\n\r\n"), u8(1), plain("content-length"), plain("0");
   u8(FACT_IDS), text("/nowhere/containers", 0), text("0a", 0), u32(0);
   u8(STEP_MAKE_DIRECTORY), u32(0700), u8(0), text("/nowhere/", SLOT_ID);
   u8(STEP_OPEN), u32(0101), u32(0600), text("/nowhere/", SLOT_NAME);

@@ -23,6 +23,17 @@ export interface Noter {
   readonly endedAlone: (file: string) => () => void;
   /** Containers are looked for by the beginnings of their ids; the returned function is told which there are, undefined when that failed. */
   readonly ids: (directory: string, prefix: string) => (found: readonly string[] | undefined) => void;
+  /** What follows, until the returned function is called, lists directories on disk: that none of their names changed is what counts. */
+  readonly listing: () => () => void;
+  /**
+   * A registry on this machine answered 200 to `request`, as it stands, over plain HTTP at `host` (`localhost:PORT`, `127.N.N.N:PORT`,
+   * `[::1]:PORT`), with these headers and without a warning. No other way to the network is noted.
+   */
+  readonly answer: (
+    host: string,
+    request: string,
+    headers: readonly (readonly [name: string, value: string])[],
+  ) => void;
   /** The open file would be replaced if it had more bytes than these. */
   readonly below: (descriptor: number, bytes: number) => void;
   /** What happens now cannot be repeated. */

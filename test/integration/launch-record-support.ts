@@ -79,6 +79,7 @@ export function readRecord(bytes: Uint8Array): {
     10: () => [text(), text(), text()],
     11: () => [skip(9), text()].slice(1) as string[],
     12: () => [text(), String(u32())],
+    13: () => [text(), plain(), ...Array.from({ length: 2 * u8() }, plain)],
     16: () => [skip(5), text()].slice(1) as string[],
     17: () => [skip(8), text()].slice(1) as string[],
     18: () => [skip(8)].slice(1) as unknown as string[],
@@ -97,6 +98,7 @@ export function readRecord(bytes: Uint8Array): {
       return [program, ...many(text), ...many(text)];
     },
     29: () => [text()],
+    30: () => [],
   };
   const values = Array.from({ length: u32() }, () => ({ any: u8() === 1, value: plain() }));
   u32();

@@ -24,6 +24,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   ids: 10,
   fileKind: 11,
   namespaces: 12,
+  answer: 13,
   makeDirectory: 16,
   open: 17,
   below: 18,
@@ -38,6 +39,7 @@ const codes: Readonly<Record<Note["kind"], number>> = {
   print: 27,
   execute: 28,
   remove: 29,
+  exit: 30,
 };
 
 /** Words that names are made of, and how long this start's name is; 0: it has none that was made up. */
@@ -268,6 +270,12 @@ class Writer {
       case "namespaces":
         this.#text(note.path);
         this.u32(note.foreign);
+        break;
+      case "answer":
+        this.#text(note.path);
+        this.plain(note.request);
+        this.u8(note.headers.length);
+        for (const text of note.headers.flat()) this.plain(text);
         break;
       default:
         this.#step(note);

@@ -235,7 +235,9 @@ export class FileCalls {
   }
 
   #readdir(path: string, options?: object): unknown {
-    if (this.#book.covered === 0) this.#book.giveUp(`${path} was listed`);
+    // Whatever is made or removed in a directory changes its times.
+    if (this.#book.listing && this.#book.plain(path) && !isMadeUp(path)) this.#noteIdentity(path, true);
+    else if (this.#book.covered === 0) this.#book.giveUp(`${path} was listed`);
     return (this.#real.readdirSync as unknown as Call)(path, options);
   }
 

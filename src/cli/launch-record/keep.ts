@@ -60,11 +60,11 @@ export function tellOutcome({ kept, why }: Outcome): void {
 }
 
 function valuesOf(request: Request, notes: readonly Note[], program: Note): Values | undefined {
-  if (program.kind !== "execute") return undefined;
   const fixed = request.id === "";
+  const plan = program.kind === "execute" ? program.argv.at(-1) : undefined;
   const id = fixed
     ? execId(notes)
-    : (request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(program.argv.at(-1) ?? "")?.[1]);
+    : (request.id ?? /\/containers\/([0-9a-f]{64})\/plan$/.exec(plan ?? "")?.[1]);
   if (id === undefined && !fixed) return undefined;
   const link = fixed ? undefined : notes.find((note) => note.kind === "symlink" && note.text === id);
   const name = link?.kind === "symlink" ? path.basename(link.path) : undefined;

@@ -11,6 +11,8 @@ export class NoteBook {
   ended: string | undefined;
   /** Files are the container's own. */
   ofContainer = false;
+  /** Directories are listed of which it matters that no name changed. */
+  listing = false;
   /** Above 0 what is read is told by one fact that is noted already. */
   covered = 0;
   /** When this process started is a slot, its limits are in the key. */
@@ -76,6 +78,15 @@ export class NoteBook {
           this.fact({ kind: "ids", path, prefix, id: found?.[0] ?? "" });
         };
       },
+      listing: () => {
+        const before = this.listing;
+        this.listing = true;
+        return () => {
+          this.listing = before;
+        };
+      },
+      answer: (path: string, request: string, headers: readonly (readonly [string, string])[]) =>
+        this.fact({ kind: "answer", path, request, headers }),
       below: (_descriptor: number, bytes: number) => this.note({ kind: "below", bytes }),
       giveUp: (why: string) => this.giveUp(why),
     };

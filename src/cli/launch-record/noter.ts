@@ -12,7 +12,7 @@ import type { Note, Notes } from "./notes.ts";
 type Functions = Record<string, Call>;
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
-/** Begins; `finish` is called when the process is about to become another program. Call it once. */
+/** Begins; `finish` is called when the process is about to become another program, or to end well. Call it once. */
 export function beginNoting(finish: (notes: Notes, program: Note) => void): void {
   new Noting(finish).begin();
 }
@@ -44,6 +44,7 @@ class Noting {
       this.#endWith(module, process.getBuiltinModule(module) as unknown as Functions);
     }
     this.#watchExecve();
+    this.#watchExit();
     (globalThis as Record<symbol, unknown>)[Symbol.for("vitrine.noter")] = this.#book.hooks();
   }
 
@@ -93,10 +94,24 @@ class Noting {
         env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
         openFiles: this.#openFiles(),
       };
-      if (this.#calls.openCount > 0) this.#book.giveUp("a file is still open");
-      this.#finish({ notes: this.#book.notes, problem: this.#book.problem }, program);
+      this.#end(program);
       return execve.call(process, file, args, env);
     };
+  }
+
+  /** Of a command that only asked a registry, and has nothing to do. */
+  #watchExit(): void {
+    const exit = process.exit;
+    process.exit = (status) => {
+      this.#inside = true;
+      if (status === 0 && this.#book.notes.some(({ kind }) => kind === "answer")) this.#end({ kind: "exit" });
+      return exit.call(process, status);
+    };
+  }
+
+  #end(last: Note): void {
+    if (this.#calls.openCount > 0) this.#book.giveUp("a file is still open");
+    this.#finish({ notes: this.#book.notes, problem: this.#book.problem }, last);
   }
 
   /** The runtime raised it; whoever repeats this start does the same. */

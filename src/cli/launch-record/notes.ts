@@ -55,7 +55,14 @@ export type Fact =
   /** The file holds how a container ended, in the words of a monitor; which, and when, was not asked. */
   | { readonly kind: "ended"; readonly path: string }
   /** Which containers have directories whose names begin so: the one, or none where `id` is empty. */
-  | { readonly kind: "ids"; readonly path: string; readonly prefix: string; readonly id: string };
+  | { readonly kind: "ids"; readonly path: string; readonly prefix: string; readonly id: string }
+  /** `path`: host and port of a registry on this machine, which answers 200 with these headers (`Noter.answer`). */
+  | {
+      readonly kind: "answer";
+      readonly path: string;
+      readonly request: string;
+      readonly headers: readonly (readonly [name: string, value: string])[];
+    };
 
 /** What was done. */
 export type Step =
@@ -95,7 +102,9 @@ export type Step =
       readonly env: readonly string[];
       /** Soft limit of open files. */
       readonly openFiles: number;
-    };
+    }
+  /** It ended, with 0. */
+  | { readonly kind: "exit" };
 
 export type Note = Fact | Step;
 

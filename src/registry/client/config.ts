@@ -1,7 +1,7 @@
 /** registries.conf, version 2 (containers-registries.conf(5)) with its drop-ins: where names lead. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errnoOf, quoted, VitrineError } from "../../base/mod.ts";
+import { errnoOf, noting, quoted, VitrineError } from "../../base/mod.ts";
 import type { ImageReference } from "../../image/mod.ts";
 import { parsePlainToml } from "./plain-toml.ts";
 import { TomlField } from "./toml-field.ts";
@@ -108,6 +108,7 @@ export async function readAliasFile(file: string): Promise<ReadonlyMap<string, s
 }
 
 function listConf(directory: string): readonly string[] {
+  const listed = noting.noter?.listing();
   try {
     const names = fs.readdirSync(directory).filter((name) => name.endsWith(".conf"));
     return names.sort().map((name) => path.join(directory, name));
@@ -115,6 +116,8 @@ function listConf(directory: string): readonly string[] {
     const errno = errnoOf(error);
     if (errno === "ENOENT" || errno === "ENOTDIR") return [];
     throw unreadable(directory, error);
+  } finally {
+    listed?.();
   }
 }
 

@@ -1,5 +1,5 @@
 /** Requests as the rest of the client sees them: redirects followed, passing faults tried again. Nothing of credentials. */
-import { quoted, VitrineError } from "../../base/mod.ts";
+import { noting, quoted, VitrineError } from "../../base/mod.ts";
 import type { Agents } from "./agents.ts";
 import { isTransient, retryAfter } from "./failures.ts";
 import { exchange, type HttpRequest, type HttpResponse } from "./http.ts";
@@ -43,6 +43,7 @@ export class Transport {
 
   /** Errors: those of `exchange`; `redirect-loop`, `redirect-too-many`, `redirect-invalid`. Any status is a response. */
   async send(request: HttpRequest, options: SendOptions = {}): Promise<HttpResponse> {
+    noting.noter?.giveUp("a registry was asked");
     const { timing, onNote } = this.options;
     const repeatable = options.repeatable ?? (request.method === "GET" || request.method === "HEAD");
     for (let attempt = 1; ; attempt++) {
