@@ -188,12 +188,16 @@ for (const runtime of ["node", "bun"] as const) {
     child.stderr.on("data", (chunk: Buffer) => {
       complaints += chunk.toString();
     });
-    const pids = await until(
-      () => (printed.endsWith("\n") ? printed.trim().split(" ").map(Number) : undefined),
-      `the program's containers: ${complaints}`,
-    );
-    assert.equal(pids.length, 2);
-    child.kill("SIGKILL");
+    let pids: number[];
+    try {
+      pids = await until(
+        () => (printed.endsWith("\n") ? printed.trim().split(" ").map(Number) : undefined),
+        "the program's containers",
+      ).catch((error: Error) => assert.fail(`${error.message}: ${complaints}`));
+      assert.equal(pids.length, 2);
+    } finally {
+      child.kill("SIGKILL");
+    }
     await until(() => (containersLeft().length === 0 ? true : undefined), "the containers' end");
     for (const pid of pids) assert.equal(fs.existsSync(`/proc/${pid}`), false);
   });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { after, test } from "node:test";
-import { makeLiveWorld, until } from "../support/live.ts";
+import { good, makeLiveWorld, until } from "../support/live.ts";
 import { isRoot, vitrine as program } from "./support.ts";
 
 const world = makeLiveWorld("many");
@@ -11,7 +11,10 @@ const { vitrine } = world;
 after(() => world.end());
 
 /** An unprivileged user's have namespaces of more kinds, and the kernel takes its time with each. */
-const count = isRoot ? 500 : 100;
+const wanted = isRoot ? 500 : 100;
+/** On a machine that takes longer for them than this there are fewer, but never less than so many. */
+const patienceMilliseconds = 200_000;
+const fewest = 50;
 const atOnce = 4;
 
 function start(number: number): Promise<number | null> {
@@ -24,15 +27,17 @@ function parentOf(pid: string): number {
   return Number(/^PPid:\s+(\d+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "latin1"))![1]);
 }
 
-test(`${count} containers that run`, { timeout: 550_000 }, async (t) => {
+test(`${wanted} containers that run`, { timeout: 550_000 }, async (t) => {
   const begun = performance.now();
-  let next = 0;
+  const isEnough = () => count >= fewest && performance.now() - begun > patienceMilliseconds;
+  let count = 0;
   await Promise.all(
     Array.from({ length: atOnce }, async () => {
-      while (next < count) assert.equal(await start(next++), 0);
+      while (count < wanted && !isEnough()) assert.equal(await start(count++), 0);
     }),
   );
-  t.diagnostic(`started in ${((performance.now() - begun) / 1000).toFixed(1)} s, ${atOnce} at a time`);
+  const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+  t.diagnostic(`${count} started in ${seconds} s, ${atOnce} at a time`);
 
   const listed = vitrine("ps", "--no-trunc", "--format", "{{.Pid}}").split("\n");
   assert.equal(listed.length, count);
@@ -91,7 +96,8 @@ test(`${count} containers that run`, { timeout: 550_000 }, async (t) => {
   );
 
   const ending = performance.now();
-  assert.equal(vitrine("rm", "-f", "-a").split("\n").length, count);
+  const removed = good(world.run(["rm", "-f", "-a"], { timeout: 300_000 }));
+  assert.equal(removed.split("\n").length, count);
   t.diagnostic(`removed in ${((performance.now() - ending) / 1000).toFixed(1)} s`);
   assert.equal(vitrine("ps", "-aq"), "");
   await until(

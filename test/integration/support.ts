@@ -170,7 +170,7 @@ function workingDirectory(pid: string): string {
 }
 
 /** Waits until nothing of `directory` is there; returns what still is after `milliseconds`. */
-export async function leftBehind(directory: string, milliseconds = 30_000 * slowness): Promise<Census> {
+export async function leftBehind(directory: string, milliseconds = 60_000 * slowness): Promise<Census> {
   const deadline = Date.now() + milliseconds;
   for (;;) {
     const left = census(directory);
