@@ -14,6 +14,9 @@ int set_attributes(int fd, unsigned flags, uint64_t set, uint64_t clear);
 int open_target(struct helper *h, const struct path *path);
 /* MS_* bits, with MS_REC for the whole tree; 0 changes nothing. */
 int set_tree_propagation(struct helper *h, int tree, uint32_t propagation, const char *target);
+/* lend.c: what `make` gives, asked in a child; `what` is for the error when that one dies. */
+typedef int tree_maker(struct helper *h, const void *of, int *tree);
+int lent_tree(struct helper *h, tree_maker *make, const void *of, const char *what, int *tree);
 /* What fsopen's context says about its last failure; "" when nothing. */
 void context_message(int context, char *text, size_t size);
 

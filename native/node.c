@@ -4,12 +4,9 @@
  */
 #include "mount.h"
 #include <sched.h>
-#include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 
 #ifndef MS_REC
 #define MS_REC 0x4000
@@ -23,7 +20,8 @@ static int make_node(struct helper *h, const struct args_bind_node *a, int direc
 }
 
 /* In a mount namespace that ends with this process: the kernel clones only what is mounted somewhere. */
-static int make_tree(struct helper *h, const struct args_bind_node *a, int *tree) {
+static int make_tree(struct helper *h, const void *of, int *tree) {
+  const struct args_bind_node *a = of;
   if (unshare((int)K_CLONE_NEWNS) != 0) return fail(h, "unshare(CLONE_NEWNS)");
   if (mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) != 0) return fail(h, "mount(MS_PRIVATE)");
   int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -42,32 +40,8 @@ static int make_tree(struct helper *h, const struct args_bind_node *a, int *tree
   return error;
 }
 
-static _Noreturn void lend(struct helper *h, const struct args_bind_node *a, int channel) {
-  struct message answer = {.type = MESSAGE_BARRIER};
-  int tree = -1;
-  answer.error = make_tree(h, a, &tree);
-  memcpy(answer.detail, h->detail, sizeof answer.detail);
-  _exit(channel_send(channel, &answer, tree) ? 0 : 1);
-}
-
 int node_tree(struct helper *h, const struct args_bind_node *a, int *tree) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
-  pid_t child = fork();
-  if (child == 0) lend(h, a, pair[1]);
-  int error = child < 0 ? fail(h, "fork") : 0;
-  close(pair[1]);
-  if (error == 0) {
-    struct message answer;
-    if (channel_receive(pair[0], &answer, tree) != 1) error = fail_as(h, EPIPE, "make %s", a->target.path.at);
-    else if (*tree < 0) {
-      answer.detail[sizeof answer.detail - 1] = 0;
-      error = fail_as(h, answer.error, "%s", answer.detail);
-    }
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-  }
-  close(pair[0]);
-  return error;
+  return lent_tree(h, make_tree, a, a->target.path.at, tree);
 }
 
 int op_bind_node(struct helper *h, const struct args_bind_node *a) {

@@ -5,7 +5,7 @@
  *
  * A request is u64 flags of open(2) and a path, or REQUEST_TREE and the u32 index of a bindIdMapped or bindNode in the plan.
  */
-#include "helper.h"
+#include "mount.h"
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
@@ -30,44 +30,22 @@ static bool enter_mounts_of(pid_t process) {
   return entered;
 }
 
-static _Noreturn void lend_from_outside(struct helper *h, const struct args_bind_id_mapped *a, int channel) {
-  struct message answer = {.type = MESSAGE_BARRIER};
-  int tree = -1;
-  answer.error = enter_mounts_of(outside) ? id_mapped_tree(h, a, &tree) : fail(h, "setns(mounts of the host)");
+static int tree_outside(struct helper *h, const void *of, int *tree) {
+  const struct args_bind_id_mapped *a = of;
+  int error = enter_mounts_of(outside) ? id_mapped_tree(h, a, tree) : fail(h, "setns(mounts of the host)");
   /* Its peers are the host's mounts. */
   struct k_mount_attr private = {.propagation = MS_PRIVATE};
-  if (answer.error == 0 && k_mount_setattr(tree, 0, &private) != 0)
-    answer.error = fail(h, "mount_setattr(propagation of %s)", a->target.path.at);
-  memcpy(answer.detail, h->detail, sizeof answer.detail);
-  _exit(channel_send(channel, &answer, answer.error == 0 ? tree : -1) ? 0 : 1);
+  if (error == 0 && k_mount_setattr(*tree, 0, &private) != 0)
+    error = fail(h, "mount_setattr(propagation of %s)", a->target.path.at);
+  return error;
 }
 
 /* Mounts that a user namespace got as copies hold together: one of them is not to be had without those on it, EINVAL,
    lest what they cover be seen. Who asks for it with the host's ids gets it from the host's own mounts. */
-static int tree_from_outside(struct helper *h, const struct args_bind_id_mapped *a, int *tree) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return fail(h, "socketpair");
-  pid_t child = fork();
-  if (child == 0) lend_from_outside(h, a, pair[1]);
-  int error = child < 0 ? fail(h, "fork") : 0;
-  close(pair[1]);
-  if (error == 0) {
-    struct message answer;
-    *tree = -1;
-    if (channel_receive(pair[0], &answer, tree) != 1) error = fail_as(h, EPIPE, "mounts of the host");
-    else if (*tree < 0) {
-      answer.detail[sizeof answer.detail - 1] = 0;
-      error = fail_as(h, answer.error, "%s", answer.detail);
-    }
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
-  }
-  close(pair[0]);
-  return error;
-}
-
 static int mapped_tree(struct helper *h, const struct args_bind_id_mapped *a, int *tree) {
   int error = id_mapped_tree(h, a, tree);
-  return error == EINVAL && !a->recursive && outside > 0 ? tree_from_outside(h, a, tree) : error;
+  if (error != EINVAL || a->recursive || outside <= 0) return error;
+  return lent_tree(h, tree_outside, a, "the host", tree);
 }
 
 static int serve_tree(struct helper *h, const void *wanted, int *tree) {
