@@ -35,6 +35,7 @@ int op_daemonize(struct helper *h, const struct args_daemonize *a) {
   }
   if (monitor > 0) {
     close(pair[1]);
+    for (unsigned i = 0; i < m->preserved; i++) close((int)(3 + i));
     struct front front = {.socket = pair[0], .monitor = monitor, .attach = a->attach, .input = a->input,
                           .pass_signals = !hub->signals_kept, .without_stdout = hub->without_stdout,
                           .without_stderr = hub->without_stderr, .announce = a->announce.at, .announce_size = a->announce.length,

@@ -198,7 +198,7 @@ int layer_flush(struct helper *h);
    ends; once all is cleaned up the exit status is written there as a line of digits. */
 #define LIFELINE 3
 /* `lifeline` is that descriptor, or -1. `restarted`: NULL, or COUNT:DELAY of a plan that is run again (restart.c). */
-int run_main(const char *plan, int lifeline, const char *restarted);
+int run_main(const char *plan, int lifeline, const char *restarted, unsigned preserved);
 /* Runs the plan's monitor ops about a process that is there already. False where one failed: it was told. */
 bool run_hooks(const char *plan, pid_t init);
 int start_main(char **argv);

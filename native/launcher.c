@@ -30,6 +30,9 @@ static const char *const quick_commands[] = {
 /* Those that may be repeated without the engine (native/launch.c). */
 static const char *const repeated_commands[] = {"run", "start", "exec", "container", "pull", NULL};
 
+/* Those that have --preserve-fds. */
+static const char *const preserving_commands[] = {"runtime", "run", "exec", "container", NULL};
+
 /*
  * Commands through which large content passes. Their garbage is buffers: the collector, which by default takes its time on a
  * machine with much memory, is told of a small one, so that resident memory stays flat. And a flush of a large file may not
@@ -127,9 +130,9 @@ static char **with_runtime(int argc, char **argv) {
 
 /* Bun closes on exec whatever it was given. The engine gives those of --preserve-fds on, which it is told of here: it could
    not tell them from its own. True: it will call libc for them, which Bun does only with its compiler. */
-static bool note_descriptors(char **words, char **room, size_t size) {
+static bool note_descriptors(char **words, bool runtime, char **room, size_t size) {
   static char list[1024] = "VITRINE_DESCRIPTORS=";
-  bool wanted = getenv("LISTEN_FDS") != NULL;
+  bool wanted = runtime && getenv("LISTEN_FDS") != NULL;
   for (; !wanted && *words != NULL; words++) wanted = starts_with(*words, "--preserve-fds");
   DIR *open_ones = wanted ? opendir("/proc/self/fd") : NULL;
   if (open_ones == NULL) return false;
@@ -185,7 +188,8 @@ int main(int argc, char **argv) {
     argc++;
   }
   const char *command = argc < 2 ? "help" : command_of(argv + 1);
-  bool hands_on = strcmp(command, "runtime") == 0 && note_descriptors(argv + 2, room, sizeof room / sizeof *room);
+  bool hands_on = among(command, preserving_commands) &&
+                  note_descriptors(argv + 2, strcmp(command, "runtime") == 0, room, sizeof room / sizeof *room);
   if (among(command, quick_commands) && !hands_on) add_variable(room, sizeof room / sizeof *room, without_jit);
   if (among(command, streaming_commands)) {
     add_variable(room, sizeof room / sizeof *room, strcmp(command, "pull") == 0 ? more_memory : little_memory);

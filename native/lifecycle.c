@@ -168,7 +168,7 @@ int delete_main(char **argv) {
     return leave_to(argv + 2, "the container has not stopped");
   int size = snprintf(plan, sizeof plan, "%s/delete", argv[1]);
   if (size < 0 || (size_t)size >= sizeof plan || access(plan, R_OK) != 0) return leave_to(argv + 2, plan);
-  return run_main(plan, -1, NULL);
+  return run_main(plan, -1, NULL, 0);
 }
 
 /* Where the service manager is to know when the program is ready, and `create` was told so: the socket for that. */
@@ -218,6 +218,6 @@ int start_main(char **argv) {
     close(pidfd);
   }
   int size = snprintf(hooks, sizeof hooks, "%s/delete", argv[0]);
-  if (size > 0 && (size_t)size < sizeof hooks) run_main(hooks, -1, NULL);
+  if (size > 0 && (size_t)size < sizeof hooks) run_main(hooks, -1, NULL, 0);
   return 1;
 }

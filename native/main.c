@@ -21,23 +21,22 @@ int main(int argc, char **argv) {
   const char *restarted = NULL;
   bool run = argc == 3 && strcmp(argv[1], "run") == 0;
   bool lifeline = argc == 4 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--lifeline") == 0;
+  unsigned preserved = 0;
   if (lifeline) {
     run = true;
     kept = LIFELINE + 1 - 3;
   }
-  if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--preserve-fds") == 0) {
-    run = true;
-    kept = (unsigned)strtoul(argv[3], NULL, 10);
+  for (int i = 2; i + 2 < argc && strcmp(argv[1], "run") == 0; i += 2) {
+    run = i + 3 == argc;
+    if (strcmp(argv[i], "--restarted") == 0) restarted = argv[i + 1];
+    else if (strcmp(argv[i], "--preserve-fds") == 0) kept = preserved = (unsigned)strtoul(argv[i + 1], NULL, 10);
+    else break;
     if (kept > 65536) return usage();
   }
   for (int i = 2; i < argc && strcmp(argv[1], "apply") == 0; i++) {
     if (strcmp(argv[i], "--copy=3") == 0 || strcmp(argv[i], "--inflate=3") == 0) kept = 1;
   }
   if (argc == 3 && strcmp(argv[1], "convey") == 0) kept = 1;
-  if (argc == 5 && strcmp(argv[1], "run") == 0 && strcmp(argv[2], "--restarted") == 0) {
-    run = true;
-    restarted = argv[3];
-  }
   if (k_close_range(3 + kept, ~0u, 0) != 0) {
     for (unsigned fd = 3 + kept; fd < 1024; fd++) close((int)fd);
   }
@@ -47,7 +46,7 @@ int main(int argc, char **argv) {
     if (fd > 2) close(fd);
     if (fd < 0 || fd > 2) break;
   }
-  if (run) return seal_self(argv) ? run_main(argv[argc - 1], lifeline ? LIFELINE : -1, restarted) : 125;
+  if (run) return seal_self(argv) ? run_main(argv[argc - 1], lifeline ? LIFELINE : -1, restarted, preserved) : 125;
   if (argc >= 3 && strcmp(argv[1], "start") == 0) return start_main(argv + 2);
   if (argc >= 3 && strcmp(argv[1], "state") == 0) return state_main(argv + 2);
   if (argc >= 4 && strcmp(argv[1], "kill") == 0) return kill_main(argv + 2);

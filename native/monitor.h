@@ -41,6 +41,7 @@ struct monitor {
   struct termios tty;
   int lifeline; /* -1: nobody; see LIFELINE */
   bool ownerless;
+  unsigned preserved; /* so many descriptors from 3 on are for the program; 0 once they are closed here */
   struct events *events; /* NULL: not recorded */
   struct health *health; /* NULL: not checked */
   struct oom *oom; /* NULL: not looked for */
@@ -106,6 +107,8 @@ void record_destroy(const struct monitor *m);
 bool restart_refused(const struct helper *h);
 /* Before the exit record: between this end and the next run nobody is told that the container has ended. */
 void restart_announce(struct helper *h);
+/* The program may run again, by its policy or its health check. */
+bool restart_possible(const struct helper *h);
 /* The program runs again. */
 void restart_done(const char *exit_file);
 

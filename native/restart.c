@@ -41,6 +41,11 @@ bool restart_refused(const struct helper *h) {
   return find_restart(h, &args) && is_there(args.stop_file.at);
 }
 
+bool restart_possible(const struct helper *h) {
+  struct args_restart args;
+  return find_restart(h, &args) && (args.policy != ONLY_WHEN_ASKED || h->monitor->health != NULL);
+}
+
 /* What `update` said since the plan was made. */
 static void read_policy(const char *path, unsigned *policy, unsigned *retries) {
   char text[32];
@@ -141,10 +146,11 @@ int op_restart(struct helper *h, const struct args_restart *a) {
     unlink(a->state_file.at);
     return 0;
   }
-  char again[48];
-  char name[] = "vitrine-helper", run[] = "run", restarted[] = "--restarted";
+  char again[48], preserved[16];
+  char name[] = "vitrine-helper", run[] = "run", restarted[] = "--restarted", preserve[] = "--preserve-fds";
   snprintf(again, sizeof again, "%u:%llu", h->restarts + 1, (unsigned long long)delay);
-  char *argv[] = {name, run, restarted, again, (char *)(uintptr_t)h->plan_path, NULL};
+  snprintf(preserved, sizeof preserved, "%u", m->preserved);
+  char *argv[] = {name, run, restarted, again, preserve, preserved, (char *)(uintptr_t)h->plan_path, NULL};
   umask(h->umask);
   execve("/proc/self/exe", argv, environ);
   int error = fail(h, "execve itself");

@@ -369,7 +369,7 @@ static void read_restarts(struct helper *h, const char *text) {
   if (*end == ':') h->restart_delay = strtoull(end + 1, NULL, 10);
 }
 
-int run_main(const char *path, int lifeline, const char *restarted) {
+int run_main(const char *path, int lifeline, const char *restarted, unsigned preserved) {
   struct plan plan;
   const char *problem;
   prctl(PR_SET_NAME, "vitrine-monitor");
@@ -379,7 +379,8 @@ int run_main(const char *path, int lifeline, const char *restarted) {
   }
   struct monitor monitor = {.child_pidfd = -1, .signals = -1, .terminal = -1, .terminal_peer = -1,
                             .inside_user = -1, .inside_pid = -1,
-                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}, .lifeline = lifeline};
+                            .streams = {-1, -1, -1}, .child_streams = {-1, -1, -1}, .lifeline = lifeline,
+                            .preserved = preserved};
   struct helper h = {.stage = STAGE_MONITOR, .root = -1, .work = -1, .proc = -1, .masks = -1, .null = -1,
                      .fifo = -1, .channel = -1, .monitor = &monitor, .plan = &plan, .plan_path = path};
   if (restarted != NULL) read_restarts(&h, restarted);

@@ -200,9 +200,18 @@ int op_link_process(struct helper *h, const struct args_link_process *a) {
   return 0;
 }
 
+/* Its own copies are the program's: who reads the other end of a pipe hears of its end. */
+static void close_preserved(struct helper *h) {
+  struct monitor *m = h->monitor;
+  if (m->preserved == 0 || restart_possible(h)) return;
+  for (unsigned i = 0; i < m->preserved; i++) close((int)(3 + i));
+  m->preserved = 0;
+}
+
 static void program_began(struct helper *h, const char *exit_file) {
   struct monitor *m = h->monitor;
   if (!m->executing) return;
+  close_preserved(h);
   m->began = monotonic_ms();
   /* The events first: who sees that it runs again finds them. */
   if (h->restarted) record_event(m, "restart", NULL);

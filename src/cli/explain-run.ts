@@ -6,10 +6,10 @@ import type { Invocation, OptionTable, OptionValues } from "./framework/command.
 import { missingArgument } from "./framework/dispatch.ts";
 import { parseLine } from "./framework/parse.ts";
 import { runDeps } from "./run-deps.ts";
-import { parseRunOptions, type RunFlags, runOptionTable } from "./run-options.ts";
+import { parseRunOptions, preserveOption, type RunFlags, runOptionTable } from "./run-options.ts";
 
 /** Flags of explain and of run in one table; `platform` is run's. */
-const options = { ...explainOptions, ...runOptionTable } as const satisfies OptionTable;
+const options = { ...explainOptions, ...runOptionTable, ...preserveOption } as const satisfies OptionTable;
 
 /** `args` are those after `explain run`; flags of explain may also have stood before `run`. */
 export async function explainRun(

@@ -532,4 +532,15 @@ export const runOptionTable = {
   "publish-all": { type: "boolean", short: "P", section: later, hidden: true, help: "publish all ports" },
 } as const satisfies OptionTable;
 
+/** Of `run` alone: who starts a container later has descriptors of his own. */
+export const preserveOption = {
+  "preserve-fds": {
+    type: "number",
+    value: "N",
+    default: 0,
+    section: process_,
+    help: "hand N open descriptors from 3 on to the program",
+  },
+} as const satisfies OptionTable;
+
 export type RunFlags = OptionValues<typeof runOptionTable>;

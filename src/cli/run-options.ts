@@ -8,6 +8,7 @@ import {
   parseAddHost,
   parseBytes,
   parseCapabilities,
+  parseDescriptorCount,
   parseDetachKeys,
   parseDevice,
   parseDeviceRule,
@@ -49,7 +50,7 @@ import {
 import { parseLimits } from "./limit-flags.ts";
 import type { RunFlags } from "./run-flags.ts";
 
-export { type RunFlags, runOptionTable } from "./run-flags.ts";
+export { preserveOption, type RunFlags, runOptionTable } from "./run-flags.ts";
 
 /** What parsing may look at: files named by flags are read, nothing else. */
 export interface RunParseContext {
@@ -63,7 +64,10 @@ export interface RunParseContext {
 }
 
 /** Errors: `invalid-flag-value`, `flag-unsupported`, `flag-conflict`, `flag-file-unreadable`, `image-missing`. */
-export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunOptions {
+export function parseRunOptions(
+  flags: RunFlags & { readonly "preserve-fds"?: number },
+  context: RunParseContext,
+): RunOptions {
   const [image, ...command] = context.positionals;
   if (image === undefined || image === "") {
     throw new VitrineError("invalid", "there is no image to run", {
@@ -89,6 +93,7 @@ export function parseRunOptions(flags: RunFlags, context: RunParseContext): RunO
     attached: attachmentOf(flags),
     restart,
     health: parseHealth(flags),
+    preserveDescriptors: map(flags["preserve-fds"], parseDescriptorCount),
     detachKeys: map(flags["detach-keys"], parseDetachKeys),
     log: parseLog(flags["log-driver"], flags["log-opt"]),
     quiet: flags.quiet,

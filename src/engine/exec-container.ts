@@ -36,6 +36,8 @@ export interface ExecOptions {
   readonly user?: string | undefined;
   readonly workdir?: string | undefined;
   readonly privileged: boolean;
+  /** So many descriptors from 3 on are for the program. */
+  readonly preserveDescriptors?: number | undefined;
 }
 
 export interface PreparedExec {
@@ -70,6 +72,9 @@ export async function prepareExec(
       stateDirectory: own,
       stdin: options.interactive ? "inherit" : "null",
       forwardSignals: true,
+      ...(options.preserveDescriptors === undefined
+        ? {}
+        : { preserveDescriptors: options.preserveDescriptors }),
       reportFailure: [...deps.failureCommand(id), "--exec", own],
       removeTrees: [own],
     },

@@ -99,6 +99,8 @@ export interface LaunchInput {
   readonly origins: Origins;
   readonly launch: Launch;
   readonly manner: Manner;
+  /** So many descriptors from 3 on are for the program. */
+  readonly preserveDescriptors?: number | undefined;
   /** It ran before: only a volume that nobody used yet is still filled. */
   readonly again?: boolean;
 }
@@ -138,6 +140,7 @@ export async function planLaunch(input: LaunchInput, deps: EngineDeps): Promise<
       init: launch.init,
       dieWithMonitor: true,
       forwardSignals: launch.passSignals,
+      ...(input.preserveDescriptors === undefined ? {} : { preserveDescriptors: input.preserveDescriptors }),
       pidFile: `${run}/pid`,
       ...(launch.pidFile === undefined ? {} : { plainPidFile: launch.pidFile }),
       ...(launch.remove ? {} : { exitFile: exitFile(paths, id) }),

@@ -105,7 +105,7 @@ export {
   parseNumberList,
   parseOctal,
 } from "./flags/sizes.ts";
-export { parseDetachKeys, parseLog } from "./flags/streams.ts";
+export { parseDescriptorCount, parseDetachKeys, parseLog } from "./flags/streams.ts";
 export {
   parseHealth,
   parseRestartPolicy,

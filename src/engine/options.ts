@@ -266,6 +266,8 @@ export interface RunOptions {
   readonly health?: HealthOptions;
   /** What a user of the foreground types to leave a container that goes on. */
   readonly detachKeys?: Uint8Array;
+  /** `--preserve-fds`: so many descriptors from 3 on are for the program. */
+  readonly preserveDescriptors?: number;
   readonly quiet: boolean;
   readonly name?: string;
   readonly cidFile?: string;

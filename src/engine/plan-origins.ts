@@ -14,6 +14,7 @@ export function withFlagOrigins(plan: Plan, asked: Asked): Plan {
 
 function flagOf(op: Op, { init, remove, root }: Asked): string | undefined {
   if (op.op === "initReaper" && init) return "--init";
+  if (op.op === "closeDescriptors" && op.first > 3) return "--preserve-fds";
   if (op.op === "writePidFile") return "--pidfile";
   if (op.op === "removeTree" && remove && op.path.path.startsWith(`${root}/`)) return "--rm";
   return undefined;

@@ -179,7 +179,10 @@ export async function planRun(
     ...(askedOf === undefined ? {} : { asked: askedOf }),
   };
   const planned = await planLaunch(
-    { ...identity, about, ids: idChoice.ids, config, origins, launch, manner },
+    {
+      ...{ ...identity, about, ids: idChoice.ids, config, origins, launch, manner },
+      preserveDescriptors: options.preserveDescriptors,
+    },
     deps,
   );
   const asked = { init: options.init, remove: options.remove, root: paths.root };

@@ -1,6 +1,7 @@
 import { isTerminal, ofContainer, VitrineError } from "../../base/mod.ts";
 import {
   findContainer,
+  parseDescriptorCount,
   parseDetachKeys,
   parseEnvironment,
   prepareExec,
@@ -36,6 +37,12 @@ export const command = defineCommand({
     interactive: { type: "boolean", short: "i", help: "pass stdin on" },
     latest: { type: "boolean", short: "l", help: "in the newest container" },
     "no-session": { type: "boolean", hidden: true, help: "ignored: there is no session to record" },
+    "preserve-fds": {
+      type: "number",
+      value: "N",
+      default: 0,
+      help: "hand N open descriptors from 3 on to the program",
+    },
     privileged: { type: "boolean", help: "all capabilities, no seccomp" },
     tty: { type: "boolean", short: "t", help: "give the program a terminal" },
     user: {
@@ -83,6 +90,9 @@ export const command = defineCommand({
         hint: "leave -t out where stdin is a pipe or a file",
       });
     }
+    const preserveDescriptors = parseDescriptorCount(options["preserve-fds"]);
+    const become = preserveDescriptors === undefined ? undefined : await import("../become.ts");
+    become?.requireOpen(preserveDescriptors ?? 0);
     const detachKeys = parseDetachKeys(options["detach-keys"]);
     await sweep(context, 8);
     // Of its record only what is the same for each like it decides anything here (docs/launch-record.md).
@@ -102,11 +112,15 @@ export const command = defineCommand({
         user: options.user === "" ? undefined : options.user,
         workdir: options.workdir,
         privileged: options.privileged,
+        preserveDescriptors,
       },
       runDeps(context),
     );
     try {
-      return becomeHelper(context.helperPath(), planFile);
+      if (become === undefined || preserveDescriptors === undefined)
+        return becomeHelper(context.helperPath(), planFile);
+      const words = become.runArguments(planFile, preserveDescriptors);
+      return await become.becomePreserving(context.helperPath(), words, preserveDescriptors);
     } catch (error) {
       discard();
       throw error;

@@ -7,14 +7,14 @@ import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
 import { pullingResolver } from "../pull-missing.ts";
 import { runDeps } from "../run-deps.ts";
-import { parseRunOptions, runOptionTable } from "../run-options.ts";
+import { parseRunOptions, preserveOption, runOptionTable } from "../run-options.ts";
 
 export const command = defineCommand({
   usage: ["[OPTIONS] IMAGE [COMMAND] [ARG...]"],
   description: `Makes a container from an image and runs one command in it, in the foreground. The exit status is the
     command's; 125 when vitrine itself fails, 126 when the command cannot be run, 127 when it is not there, 128 + N when
     signal N ended it. 'vitrine explain run' with the same arguments shows everything that would be done.`,
-  options: runOptionTable,
+  options: { ...runOptionTable, ...preserveOption },
   positionals: [
     { name: "IMAGE", completion: "image" },
     { name: "COMMAND", optional: true, variadic: true, completion: "none" },
@@ -40,6 +40,9 @@ export const command = defineCommand({
         hint: "leave -t out where stdin is a pipe or a file",
       });
     }
+    const preserved = wanted.preserveDescriptors ?? 0;
+    const become = preserved === 0 ? undefined : await import("../become.ts");
+    become?.requireOpen(preserved);
     await sweep(context, 8);
     if (options.replace) await (await import("../containers/replace.ts")).replaceNamed(context, wanted.name);
     const prepared = await prepareRun(wanted, {
@@ -51,7 +54,8 @@ export const command = defineCommand({
         given,
       }),
       beforeLongWork: () => {
-        if (canReadAgain([...options["env-file"], ...options["label-file"]])) context.restart?.();
+        if (preserved === 0 && canReadAgain([...options["env-file"], ...options["label-file"]]))
+          context.restart?.();
       },
     });
     if (!wanted.quiet) {
@@ -59,7 +63,9 @@ export const command = defineCommand({
       if (wanted.network === undefined) tellOfNetwork(context);
     }
     try {
-      return becomeHelper(context.helperPath(), prepared.planFile);
+      if (become === undefined) return becomeHelper(context.helperPath(), prepared.planFile);
+      const words = become.runArguments(prepared.planFile, preserved);
+      return await become.becomePreserving(context.helperPath(), words, preserved);
     } catch (error) {
       await prepared.discard();
       throw error;

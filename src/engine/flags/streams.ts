@@ -39,3 +39,11 @@ export function parseLog(driver: string | undefined, options: readonly string[])
   }
   return driver === undefined && options.length === 0 ? undefined : { driver: "file", maxBytes, files };
 }
+
+/** `--preserve-fds`. Error: `invalid-flag-value`. */
+export function parseDescriptorCount(count: number): number | undefined {
+  if (!Number.isInteger(count) || count < 0 || count > 4096) {
+    throw badValue("--preserve-fds", String(count), "expected how many descriptors", "for example 1");
+  }
+  return count === 0 ? undefined : count;
+}

@@ -13,8 +13,8 @@ import {
   streamsOf,
   writeStreams,
 } from "../../../runtime/mod.ts";
+import { runArguments } from "../../become.ts";
 import type { OptionValues } from "../../framework/command.ts";
-import { runArguments } from "../become.ts";
 import { defineVerb } from "../verb.ts";
 import { commonOptions, criuEnvironment, criuFailure, criuOptions, requireCriu } from "./criu.ts";
 import { endAll } from "./delete.ts";

@@ -10,7 +10,7 @@ import {
   requireId,
   thaw,
 } from "../../../runtime/mod.ts";
-import { becomeHelperWith, runArguments, runHelper } from "../become.ts";
+import { becomeHelperWith, runArguments, runHelper } from "../../become.ts";
 import { containersLike } from "../container-ids.ts";
 import { defineVerb } from "../verb.ts";
 import { send } from "./kill.ts";

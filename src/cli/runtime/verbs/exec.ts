@@ -28,8 +28,8 @@ import {
   readState,
   setgroupsDeniedFor,
 } from "../../../runtime/mod.ts";
+import { becomePreserving, runArguments } from "../../become.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
-import { becomePreserving, runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
 import { defineVerb } from "../verb.ts";
 import { requireSocket } from "./make.ts";

@@ -11,8 +11,8 @@ import {
   type SystemdPlace,
   writeContainer,
 } from "../../../runtime/mod.ts";
+import { becomePreserving, runArguments } from "../../become.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
-import { becomePreserving, runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
 import type { VerbInvocation } from "../verb.ts";
 

@@ -16,8 +16,8 @@ import {
   restoreArguments,
   writeContainer,
 } from "../../../runtime/mod.ts";
+import { runArguments } from "../../become.ts";
 import type { OptionTable, OptionValues } from "../../framework/command.ts";
-import { runArguments } from "../become.ts";
 import { failureCommand } from "../self.ts";
 import { defineVerb, type VerbInvocation } from "../verb.ts";
 import { commonOptions, criuEnvironment, criuFailure, criuOptions, requireCriu } from "./criu.ts";

@@ -1,6 +1,6 @@
 import { VitrineError } from "../../../base/mod.ts";
 import { readState } from "../../../runtime/mod.ts";
-import { becomeHelperWith } from "../become.ts";
+import { becomeHelperWith } from "../../become.ts";
 import { defineVerb } from "../verb.ts";
 
 export const verb = defineVerb({

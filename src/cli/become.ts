@@ -1,6 +1,6 @@
 /** This process becomes the helper: nothing of JavaScript stays between the container and whoever started us. */
-import { VitrineError } from "../../base/mod.ts";
-import { helperEnvironment } from "../../kernel/mod.ts";
+import { VitrineError } from "../base/mod.ts";
+import { helperEnvironment } from "../kernel/mod.ts";
 
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
@@ -20,6 +20,23 @@ export async function becomePreserving(
     await executeWith(helper, ["vitrine-helper", ...args], helperEnvironment(process.env), kept);
   }
   return becomeHelperWith(helper, args);
+}
+
+/** Error: `descriptor-missing` where one of the first `count` from 3 on was not open when we were started. */
+export function requireOpen(count: number): void {
+  const inherited = new Set((process.env["VITRINE_DESCRIPTORS"] ?? "").split(","));
+  for (let one = 3; one < 3 + count; one++) {
+    if (inherited.has(String(one))) continue;
+    throw new VitrineError(
+      "invalid",
+      `file descriptor ${one} is not open: --preserve-fds ${count} hands on 3${count > 1 ? ` to ${2 + count}` : ""}`,
+      {
+        code: "descriptor-missing",
+        operand: "--preserve-fds",
+        hint: `open it for vitrine, in a shell with ${one}<FILE or ${one}>FILE`,
+      },
+    );
+  }
 }
 
 /** `vitrine-helper ARGS…`: the same pid. Error: `helper-not-started`. */
