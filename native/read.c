@@ -175,7 +175,9 @@ static int read_special(struct reading *reading, int parent, const char *name, i
   char link[PATH_MAX] = "";
   if (S_ISLNK(st->st_mode) && read_link(opath, link) != 0) return -1;
   if (fchdir(parent) != 0) return -1;
-  return emit_here(reading, st, type_of(st->st_mode), link, -1, name);
+  if (emit_here(reading, st, type_of(st->st_mode), link, -1, name) == 0) return 0;
+  /* Its attributes come first, by its name: it went since that was read. */
+  return errno == ENOENT ? 0 : -1;
 }
 
 static bool is_excluded(const struct reading *reading) {

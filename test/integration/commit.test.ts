@@ -289,6 +289,8 @@ test("podman's diff of the same changes", (t) => {
     `${storage}/root`,
     "--runroot",
     `${storage}/run`,
+    "--tmpdir",
+    `${storage}/tmp`,
     "--storage-driver",
     "vfs",
     "--cgroup-manager",

@@ -103,7 +103,10 @@ test("a bundle that podman made for its runtime, compared with the same one", (t
   for (const name of ["podman", "runc"]) {
     if (findProgram(name) === undefined) return cannotRun(t, `${name} is not installed`);
   }
-  const store = ["--root", path.join(world.directory, "pr"), "--runroot", path.join(world.directory, "pn")];
+  const store = [
+    ...["--root", path.join(world.directory, "pr"), "--runroot", path.join(world.directory, "pn")],
+    ...["--tmpdir", path.join(world.directory, "pt")],
+  ];
   const podman = (...words: readonly string[]): string => {
     const done = spawnSync(
       "podman",

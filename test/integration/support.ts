@@ -98,7 +98,8 @@ export function makeWorld(name: string): World {
  */
 export function removeTree(directory: string): void {
   try {
-    fs.rmSync(directory, { recursive: true, force: true });
+    // Again where somebody who was not waited for still put something into it.
+    fs.rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   } catch (error) {
     const done = spawnSync("unshare", ["--map-auto", "--map-root-user", "rm", "-rf", directory]);
     if (done.status !== 0) throw error;
@@ -143,13 +144,21 @@ function cgroupsOf(directory: string): readonly string[] {
     const [, point, type] = line.split(" ");
     if (point === undefined || (type !== "cgroup" && type !== "cgroup2")) continue;
     const base = path.join(point, "vitrine");
-    if (!fs.existsSync(base)) continue;
-    for (const entry of fs.readdirSync(base, { withFileTypes: true })) {
+    for (const entry of directoryEntries(base)) {
       if (entry.isDirectory() && (ids.has(entry.name) || named.has(entry.name)))
         found.push(path.join(base, entry.name));
     }
   }
   return found;
+}
+
+/** None where it is not there, or goes meanwhile. */
+function directoryEntries(directory: string): readonly fs.Dirent[] {
+  try {
+    return fs.readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
+  }
 }
 
 /** Empty where the file is not there, not ours to read, or of a process that ended meanwhile. */
