@@ -141,7 +141,7 @@ function start(service: string, etc: string): ChildProcess {
 }
 
 async function until(ready: () => Promise<boolean>, daemons: readonly ChildProcess[]): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 300_000;
   for (;;) {
     if (await ready().catch(() => false)) return;
     if (Date.now() > deadline || daemons.some(({ exitCode }) => exitCode !== null)) {
