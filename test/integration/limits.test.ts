@@ -148,7 +148,8 @@ test("values that docker refuses are refused before anything is made", () => {
 
 test("a container cannot have more processes than its limit", (t) => {
   if (!limited) return cannotRun(t, why);
-  const forks = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait";
+  // The shell gives up when it cannot fork, and all ends with it.
+  const forks = "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; wait";
   const done = world.probe(["--pids-limit", "5"], "sh", "-c", forks);
   assert.match(done.stderr, /fork|Resource temporarily unavailable/);
 });
@@ -201,10 +202,14 @@ test("a quota of CPU time holds", async (t) => {
     const count = /nr_throttled (\d+)/.exec(vitrine("exec", "busy", "sh", "-c", throttled))?.[1];
     return Number(count) > 3 ? true : undefined;
   }, "a throttled period");
-  const percent = Number(
-    vitrine("stats", "--no-stream", "--format", "{{.CPUPerc}}", "busy").replace("%", ""),
-  );
-  assert.ok(percent > 1 && percent < 40, `${percent}% of a CPU, where 20 are allowed`);
+  // Over some seconds: two periods' shares may lie side by side, and somebody else may have all the processors for a while.
+  const child = world.start(["stats", "--interval", "3", "--format", "{{.CPUPerc}}", "busy"]);
+  t.after(() => child.kill("SIGKILL"));
+  let text = "";
+  child.stdout!.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const percents = (): readonly number[] => text.split("%\n").slice(1, -1).map(Number);
+  await until(() => (percents().some((percent) => percent > 1) ? true : undefined), "a share of the CPU");
+  for (const percent of percents()) assert.ok(percent < 40, `${percent}% of a CPU, where 20 are allowed`);
   vitrine("rm", "-f", "busy");
 });
 

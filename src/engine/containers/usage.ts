@@ -37,11 +37,13 @@ export class UsageLook {
 
   /** undefined: it does not run, or nobody counts. */
   cpuTime(container: Container): CpuTime | undefined {
+    // Before it is read, and at the second look after: we may have to wait for a processor between the two.
+    const time = performance.now();
     const cgroup = liveCgroup(container.cgroups);
     const cpu = cgroup.mode === "none" ? undefined : readCpuTime(cgroup);
-    if (cpu !== undefined) return { time: performance.now(), cpu };
+    if (cpu !== undefined) return { time, cpu };
     const pids = this.#pidsOf(container);
-    return pids.length === 0 ? undefined : { time: performance.now(), cpu: processesOf(pids).cpu };
+    return pids.length === 0 ? undefined : { time, cpu: processesOf(pids).cpu };
   }
 
   /** undefined: it does not run. */
