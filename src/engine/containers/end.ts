@@ -8,6 +8,7 @@ import { type Container, type EnginePaths, stopFile, stoppedFile } from "./recor
 import {
   awaitMonitor,
   awaitProcess,
+  comesBack,
   isPaused,
   monitorLives,
   monitorOf,
@@ -40,10 +41,13 @@ export function signalContainer(container: Container, signal: string, { paths }:
   const ends = isToEnd(container, number);
   // Whoever gives a container that runs until it is stopped a signal has stopped it.
   const refuses = ends || container.restart?.name === "unless-stopped";
+  // Before the refusal, which may be all that it takes.
+  const wasUp =
+    comesBack(container) && !["created", "exited", "lost"].includes(stateOf(paths, container).status);
   if (refuses) refuseRestart(paths, container);
   const process_ = runningProcess(paths, container);
   if (process_ === undefined) {
-    if (!refuses || stateOf(paths, container).status !== "restarting") throw notRunning(container);
+    if (!refuses || !wasUp) throw notRunning(container);
     recordKill(paths, container, signal);
     wakeMonitor(paths, container);
   } else {
