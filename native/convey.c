@@ -175,15 +175,15 @@ static int unwrap(struct chunks *chunks, uint8_t *buffer, size_t *have, uint64_t
   return chunks->state == CHUNKS_BROKEN ? EPROTO : 0;
 }
 
-/* `buffers`: two of them. What is in one is hashed while the other is filled and written. */
-static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *buffers, struct reserve *reserve,
+/* `two`: buffers. What is in one is hashed while the other is filled and written. */
+static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *two, struct reserve *reserve,
                    struct hashing *hashing) {
   struct patience patience = {order->window, order->least, 0, 0};
   struct chunks chunks = chunks_from(order->chunk);
   bool chunked = order->kind == ORDER_CHUNKS;
   uint64_t flushed = order->position;
-  int error = of_file(report, catch_up(&report->hash, file, order->position, buffers));
-  uint8_t *buffer = buffers, *other = buffers + CONVEY_BUFFER_BYTES;
+  int error = of_file(report, catch_up(&report->hash, file, order->position, two));
+  uint8_t *buffer = two, *other = two + CONVEY_BUFFER_BYTES;
   bool ended = false;
   while (error == 0 && (chunked ? chunks.state != CHUNKS_DONE : report->count < order->count)) {
     if (ended) return ECONNRESET;
@@ -221,12 +221,34 @@ static int receive(const struct order *order, int connection, int file, struct r
   return error;
 }
 
-static int carry_in(const struct order *order, int connection, int file, struct report *report, uint8_t *buffers) {
+/* Two buffers for each thread that receives. Those that were used last are taken first: memory is what was needed at once. */
+static struct {
+  pthread_mutex_t lock;
+  uint8_t *free[CONVEY_THREADS_MAX];
+  size_t count;
+} buffers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint8_t *take_buffers(void) {
+  pthread_mutex_lock(&buffers.lock);
+  uint8_t *taken = buffers.free[--buffers.count];
+  pthread_mutex_unlock(&buffers.lock);
+  return taken;
+}
+
+static void give_buffers(uint8_t *taken) {
+  pthread_mutex_lock(&buffers.lock);
+  buffers.free[buffers.count++] = taken;
+  pthread_mutex_unlock(&buffers.lock);
+}
+
+static int carry_in(const struct order *order, int connection, int file, struct report *report) {
+  uint8_t *two = take_buffers();
   struct hashing hashing;
   hashing_begin(&hashing, &report->hash);
   struct reserve reserve = reserve_for(file, order->position, order->position + order->count);
-  int error = receive(order, connection, file, report, buffers, &reserve, &hashing);
+  int error = receive(order, connection, file, report, two, &reserve, &hashing);
   hashing_end(&hashing);
+  give_buffers(two);
   give_back(&reserve, file, order->position + report->count);
   return error;
 }
@@ -276,13 +298,13 @@ static bool tell(const struct report *report) {
   return said;
 }
 
-static void *carry(void *buffers) {
+static _Noreturn void carry(void) {
   struct order order;
   int fds[2];
   while (take_order(&order, fds)) {
     struct report report = {.id = order.id, .hash = order.hash};
     report.error = order.kind == ORDER_OUT  ? carry_out(&order, fds[0], fds[1], &report)
-                   : order.kind == ORDER_IN || order.kind == ORDER_CHUNKS ? carry_in(&order, fds[0], fds[1], &report, buffers)
+                   : order.kind == ORDER_IN || order.kind == ORDER_CHUNKS ? carry_in(&order, fds[0], fds[1], &report)
                                             : EINVAL;
     struct sha256 hash = report.hash;
     sha256_hex(&hash, report.hex);
@@ -333,11 +355,20 @@ static bool seal(void) { return true; }
 /* A thread waits until all are there, then for its filter: one that is set by the first would be its own alone. */
 static pthread_barrier_t begun;
 
-/* `buffers`: of a thread that carries; one without hashes. */
-static void *begin_working(void *buffers) {
+static void begin(void) {
   pthread_barrier_wait(&begun);
   if (!seal()) _exit(1);
-  return buffers == NULL ? hashing_thread(NULL) : carry(buffers);
+}
+
+static void *begin_carrying(void *unused) {
+  (void)unused;
+  begin();
+  carry();
+}
+
+static void *begin_hashing(void *unused) {
+  begin();
+  return hashing_thread(unused);
 }
 
 int convey_main(int argc, char **argv) {
@@ -351,7 +382,8 @@ int convey_main(int argc, char **argv) {
   signal(SIGINT, SIG_IGN);
   signal(SIGQUIT, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
-  uint8_t *buffers = malloc(threads * 2 * CONVEY_BUFFER_BYTES);
+  uint8_t *memory = malloc(threads * 2 * CONVEY_BUFFER_BYTES);
+  for (unsigned long i = 0; i < threads && memory != NULL; i++) give_buffers(memory + i * 2 * CONVEY_BUFFER_BYTES);
   unsigned long all = threads + hashing_threads();
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -359,8 +391,7 @@ int convey_main(int argc, char **argv) {
   pthread_barrier_init(&begun, NULL, (unsigned)all + 1);
   for (unsigned long i = 0; i < all; i++) {
     pthread_t thread;
-    void *own = i < threads ? buffers + i * 2 * CONVEY_BUFFER_BYTES : NULL;
-    if (buffers == NULL || pthread_create(&thread, &attributes, begin_working, own) != 0) {
+    if (memory == NULL || pthread_create(&thread, &attributes, i < threads ? begin_carrying : begin_hashing, NULL) != 0) {
       complain("vitrine-helper: convey: no memory for threads");
       return 1;
     }
