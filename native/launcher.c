@@ -48,6 +48,12 @@ static const char *const streaming_commands[] = {
  */
 static const char *const plain_commands[] = {"pull", "push", "copy", "load", "save", NULL};
 
+/*
+ * Those that make most garbage, and may have nothing to do at all: looking for garbage would take an eighth of their time and more, and what
+ * is there already is told before anything pays for its compilation. One of much is not slower for compiling later.
+ */
+static const char *const remote_commands[] = {"pull", "push", "copy", NULL};
+
 /* The global options whose value is the next word. */
 static const char *const valued_options[] = {"--root", "--runroot", "--log-level", "--storage-driver", NULL};
 
@@ -167,9 +173,7 @@ int main(int argc, char **argv) {
   static char more_threads[] = "UV_THREADPOOL_SIZE=8";
   static char without_ftl[] = "BUN_JSC_useFTLJIT=0";
   static char little_memory[] = "BUN_JSC_forceRAMSize=67108864";
-  /* A pull of what is present ends before anything pays for its compilation, one of much is not slower for compiling later. */
   static char late_compiler[] = "BUN_JSC_thresholdForJITAfterWarmUp=3000";
-  /* A pull makes most garbage: looking for it would take an eighth of its time. */
   static char more_memory[] = "BUN_JSC_forceRAMSize=100663296";
 
   ssize_t length = readlink("/proc/self/exe", path, sizeof path - 64);
@@ -192,9 +196,10 @@ int main(int argc, char **argv) {
                   note_descriptors(argv + 2, strcmp(command, "runtime") == 0, room, sizeof room / sizeof *room);
   if (among(command, quick_commands) && !hands_on) add_variable(room, sizeof room / sizeof *room, without_jit);
   if (among(command, streaming_commands)) {
-    add_variable(room, sizeof room / sizeof *room, strcmp(command, "pull") == 0 ? more_memory : little_memory);
+    bool remote = among(command, remote_commands);
+    add_variable(room, sizeof room / sizeof *room, remote ? more_memory : little_memory);
     if (among(command, plain_commands)) add_variable(room, sizeof room / sizeof *room, without_ftl);
-    if (strcmp(command, "pull") == 0) add_variable(room, sizeof room / sizeof *room, late_compiler);
+    if (remote) add_variable(room, sizeof room / sizeof *room, late_compiler);
     if (getenv("UV_THREADPOOL_SIZE") == NULL) add_variable(room, sizeof room / sizeof *room, more_threads);
   }
   bool runtime = argc > 2 && strcmp(argv[1], "runtime") == 0;

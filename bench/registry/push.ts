@@ -22,7 +22,7 @@ export async function* pushes(bench: Bench, image: DebianImage, from: Server): A
   const theirStore = `containers-storage:[overlay@${work}/pushpods+${work}/pushpods.run]${name}`;
   const copy = [...skopeo, "copy", "-q", "--dest-tls-verify=false"];
   const upload = (to: Server, blob: string): string =>
-    `u=http://${to.name}/v2/new/blobs/uploads/; l=$(curl -sfi -X POST $u | tr -d '\\r' | sed -n 's/^location: *//Ip'); case $l in /*) l=http://${to.name}$l;; esac; curl -sf -X PATCH -H 'Content-Type: application/octet-stream' -T ${blob} $l; curl -sf -X PUT $l?digest=sha256:${blob.slice(-64)}`;
+    `u=http://${to.name}/v2/new/blobs/uploads/; l=$(curl -sfi -X POST $u | tr -d '\\r' | sed -n 's/^location: *//Ip'); case $l in /*) l=http://${to.name}$l;; esac; curl -sf -X PATCH -H 'Content-Type: application/octet-stream' -H Expect: -T ${blob} $l; curl -sf -X PUT $l?digest=sha256:${blob.slice(-64)}`;
   const commands: Readonly<Record<string, PushCommand>> = {
     ours: (to) => [...ownStore, "push", "-q", name, `${to.name}/new:1`],
     theirs: (to) => [...copy, theirStore, `docker://${to.name}/new:1`],
