@@ -4,37 +4,27 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  quoted,
-  removeTree,
-  sweepDead,
-  temporaryName,
-  VitrineError,
-  withLock,
-  writeFileAtomically,
-} from "../base/mod.ts";
+import { quoted, removeTree, sweepDead, temporaryName, VitrineError, withLock } from "../base/mod.ts";
 import {
   addToLayout,
   blobPath,
   directoryContent,
-  encodeLayoutIndex,
   formatReference,
   type ImageSource,
-  layoutHeaderBytes,
   parseReference,
-  readLayoutIndex,
   sourceOf,
-  withName,
   withoutName,
 } from "../image/mod.ts";
+import { type Descriptor, isDigest, isManifestMediaType, type Manifest } from "../oci/mod.ts";
 import {
-  annotationKeys,
-  type Descriptor,
-  isDigest,
-  isManifestMediaType,
-  type Manifest,
-  parseManifest,
-} from "../oci/mod.ts";
+  type ArtifactUsage,
+  measure,
+  readArtifact,
+  readEntries,
+  unreferenced,
+  writeEntries,
+} from "./artifact-layout.ts";
+import { listBlobs } from "./blobs.ts";
 
 export interface StoredArtifact {
   /** `docker.io/library/notes:latest` */
@@ -52,17 +42,17 @@ export interface ArtifactStore {
   /** Errors: `artifact-exists` without `replace`, `artifact-is-index`, those of the source. */
   put(source: ImageSource, name: string, options: { readonly replace: boolean }): Promise<void>;
   remove(artifacts: readonly StoredArtifact[]): Promise<void>;
+  usage(): ArtifactUsage;
+  /** Removes what no artifact leads to, which killed commands leave; returns the bytes freed. */
+  prune(): Promise<number>;
 }
 
 /** Nothing is read or made until a method is called. `root` is ROOT. */
 export function openArtifacts(root: string): ArtifactStore {
   const layout = path.join(root, "artifacts");
   const content = directoryContent(layout);
-  const read = (descriptor: Descriptor): Manifest =>
-    parseManifest(fs.readFileSync(path.join(layout, blobPath(descriptor.digest))), descriptor.mediaType)
-      .manifest;
   const list = (): readonly StoredArtifact[] =>
-    readEntries(layout).map(({ name, root }) => ({ name, root, manifest: read(root) }));
+    readEntries(layout).map((entry) => ({ ...entry, manifest: readArtifact(layout, entry) }));
   const locked = async <T>(body: () => T): Promise<T> => {
     fs.mkdirSync(layout, { recursive: true, mode: 0o700 });
     return withLock(path.join(layout, "lock.db"), body);
@@ -84,7 +74,7 @@ export function openArtifacts(root: string): ArtifactStore {
           moveBlobs(made, layout);
           const others = readEntries(layout).filter((entry) => entry.name !== wanted);
           writeEntries(layout, [...others, { name: wanted, root: withoutName(source.root) }]);
-          collect(layout, read);
+          collect(layout);
         });
       } finally {
         removeTree(made);
@@ -97,28 +87,12 @@ export function openArtifacts(root: string): ArtifactStore {
           layout,
           readEntries(layout).filter(({ name }) => !names.has(name)),
         );
-        collect(layout, read);
+        collect(layout);
       });
     },
+    usage: () => measure(layout),
+    prune: async () => (fs.existsSync(layout) ? locked(() => collect(layout)) : 0),
   };
-}
-
-interface Entry {
-  readonly name: string;
-  readonly root: Descriptor;
-}
-
-function readEntries(layout: string): readonly Entry[] {
-  return readLayoutIndex(layout).flatMap((descriptor) => {
-    const name = descriptor.annotations?.[annotationKeys.refName];
-    return name === undefined ? [] : [{ name, root: withoutName(descriptor) }];
-  });
-}
-
-function writeEntries(layout: string, entries: readonly Entry[]): void {
-  writeFileAtomically(path.join(layout, "oci-layout"), layoutHeaderBytes());
-  const index = encodeLayoutIndex(entries.map(({ name, root }) => withName(root, name)));
-  writeFileAtomically(path.join(layout, "index.json"), index);
 }
 
 function nameOf(text: string): string {
@@ -181,32 +155,21 @@ function nameUnlessWrong(text: string): string | undefined {
 }
 
 function moveBlobs(from: string, to: string): void {
-  for (const file of blobsOf(from)) {
+  for (const digest of listBlobs({ layout: from }).keys()) {
+    const file = blobPath(digest);
     const target = path.join(to, file);
     fs.mkdirSync(path.dirname(target), { recursive: true });
     fs.renameSync(path.join(from, file), target);
   }
 }
 
-/** `blobs/ALG/HEX` of every file. */
-function blobsOf(layout: string): readonly string[] {
-  const blobs = path.join(layout, "blobs");
-  if (!fs.existsSync(blobs)) return [];
-  return fs
-    .readdirSync(blobs)
-    .flatMap((algorithm) =>
-      fs.readdirSync(path.join(blobs, algorithm)).map((hex) => path.join("blobs", algorithm, hex)),
-    );
-}
-
-/** Under the lock. */
-function collect(layout: string, read: (descriptor: Descriptor) => Manifest): void {
-  const kept = new Set(
-    readEntries(layout).flatMap(({ root }) => {
-      const { config, layers } = read(root);
-      return [root, config, ...layers].map(({ digest }) => blobPath(digest));
-    }),
-  );
-  for (const file of blobsOf(layout)) if (!kept.has(file)) fs.rmSync(path.join(layout, file));
+/** Under the lock; returns the bytes freed. */
+function collect(layout: string): number {
   sweepDead(layout);
+  let bytes = 0;
+  for (const { digest, size } of unreferenced(layout)) {
+    fs.rmSync(path.join(layout, blobPath(digest)), { force: true });
+    bytes += size;
+  }
+  return bytes;
 }

@@ -17,7 +17,7 @@ import { blobFile, guardedAsync, type StoreContext } from "./context.ts";
 /**
  * A document, verified. Errors: `blob-missing`, `content-size-mismatch`, `content-digest-mismatch`, `document-too-large`.
  */
-export function readDocument(context: StoreContext, descriptor: Descriptor): Uint8Array {
+export function readDocument(context: Pick<StoreContext, "layout">, descriptor: Descriptor): Uint8Array {
   checkDocumentSize(descriptor);
   let bytes: Uint8Array;
   try {
@@ -61,7 +61,7 @@ function corrupt(descriptor: Descriptor, code: string, what: string): VitrineErr
   );
 }
 
-export function hasBlob(context: StoreContext, descriptor: Descriptor): boolean {
+export function hasBlob(context: Pick<StoreContext, "layout">, descriptor: Descriptor): boolean {
   return (
     fs.statSync(blobFile(context, descriptor.digest), { throwIfNoEntry: false })?.size === descriptor.size
   );
@@ -106,7 +106,7 @@ export async function writeBlob(
 }
 
 /** Every blob file with its size. */
-export function listBlobs(context: StoreContext): ReadonlyMap<Digest, number> {
+export function listBlobs(context: Pick<StoreContext, "layout">): ReadonlyMap<Digest, number> {
   const blobs = new Map<Digest, number>();
   for (const algorithm of ["sha256", "sha512"]) {
     const directory = path.join(context.layout, "blobs", algorithm);

@@ -4,16 +4,8 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  decompress,
-  readFileStream,
-  sweepDead,
-  TarParser,
-  temporaryName,
-  VitrineError,
-  verified,
-} from "../base/mod.ts";
-import { expectedContent, layoutHeaderBytes } from "../image/mod.ts";
+import { decompress, sweepDead, TarParser, temporaryName, VitrineError } from "../base/mod.ts";
+import { layoutHeaderBytes } from "../image/mod.ts";
 import { ApplySession, FileReader, type Op, textOf } from "../kernel/mod.ts";
 import {
   type Descriptor,
@@ -27,7 +19,9 @@ import {
 } from "../oci/mod.ts";
 import { applyOptions } from "./apply.ts";
 import { contentOf as bytesOfBlob, storedBlob } from "./arrival.ts";
+import { checkArtifacts } from "./artifact-check.ts";
 import { hasBlob, listBlobs, namesIn, readDocument } from "./blobs.ts";
+import { checkLock, damageOf, Report } from "./check-report.ts";
 import { collect } from "./collect.ts";
 import { readContainers } from "./containers.ts";
 import { blobFile, formatVersion, initialize, locked, type StoreContext } from "./context.ts";
@@ -44,7 +38,7 @@ import type { CheckOptions, Finding, StoredLayer } from "./types.ts";
 export async function checkStore(context: StoreContext, options: CheckOptions): Promise<readonly Finding[]> {
   if (!fs.existsSync(context.root)) return [];
   const report = new Report(options.repair);
-  checkLock(context, report);
+  checkLock(context.lockFile, "lock.db", report);
   checkVersion(context, report);
   checkTemporary(context, report);
   if (options.repair) {
@@ -57,6 +51,7 @@ export async function checkStore(context: StoreContext, options: CheckOptions): 
   const images = await checkImages(context, entries, bad, report);
   await checkLayers(context, options, images, report);
   await checkGarbage(context, options, images, report);
+  report.findings.push(...(await checkArtifacts(context.root, options, context.now())));
   return report.findings;
 }
 
@@ -68,37 +63,7 @@ function busy(context: StoreContext): VitrineError {
   });
 }
 
-class Report {
-  readonly findings: Finding[] = [];
-  private readonly repair: boolean;
-
-  constructor(repair: boolean) {
-    this.repair = repair;
-  }
-
-  /** `mend` is called when repairs are asked for; without it there is none. */
-  add(kind: Finding["kind"], object: string, problem: string, remedy: string, mend?: () => void): void {
-    const mended = this.repair && mend !== undefined;
-    if (mended) mend();
-    this.findings.push({ kind, object, problem, remedy, repairable: mend !== undefined, repaired: mended });
-  }
-}
-
 // --- what stands around the content ---
-
-function checkLock({ lockFile }: StoreContext, report: Report): void {
-  const head = Buffer.alloc(16);
-  let read = 0;
-  try {
-    const fd = fs.openSync(lockFile, "r");
-    read = fs.readSync(fd, head, 0, head.length, 0);
-    fs.closeSync(fd);
-  } catch {
-    return;
-  }
-  if (read === 0 || head.toString("latin1") === "SQLite format 3\0") return;
-  report.add("lock", "lock.db", "it is no lock file", "it is made anew", () => fs.rmSync(lockFile));
-}
 
 function checkVersion(context: StoreContext, report: Report): void {
   const file = path.join(context.root, "version");
@@ -182,16 +147,6 @@ async function checkBlobs(
     report.add("blob", digest, problem, "it is removed", () => fs.rmSync(file, { force: true }));
   }
   return bad;
-}
-
-async function damageOf(file: string, descriptor: Descriptor): Promise<string | undefined> {
-  try {
-    for await (const _ of verified(readFileStream(file), expectedContent(descriptor)));
-    return undefined;
-  } catch (error) {
-    if (error instanceof VitrineError) return "its bytes are others";
-    return `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
-  }
 }
 
 interface Image {

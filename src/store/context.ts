@@ -41,7 +41,7 @@ function nameOfMap(ids: StoreIds): string {
   return `${ids.kind}-${hashHex("sha256", Buffer.from(JSON.stringify([ids.uids, ids.gids]))).slice(0, 12)}`;
 }
 
-export function blobFile(context: StoreContext, digest: Digest): string {
+export function blobFile(context: Pick<StoreContext, "layout">, digest: Digest): string {
   return path.join(context.layout, blobPath(digest));
 }
 

@@ -21,7 +21,7 @@ const largestDocument = 4 * 1024 * 1024;
 /** Entries whose text is whole keep their names; what no other document leads to comes without one. */
 export function rebuildIndex(context: StoreContext): readonly IndexEntry[] {
   const documents = documentsIn(context);
-  const named = salvaged(context).filter(({ root }) => documents.has(root.digest));
+  const named = salvaged(context.indexFile).filter(({ root }) => documents.has(root.digest));
   const known = new Set<Digest>(named.map(({ root }) => root.digest));
   const below = new Set<Digest>([...documents.values()].flatMap(({ children }) => children));
   const loose = [...documents.values()].filter(
@@ -31,10 +31,10 @@ export function rebuildIndex(context: StoreContext): readonly IndexEntry[] {
 }
 
 /** Descriptors that stand whole in a damaged file. */
-function salvaged(context: StoreContext): readonly IndexEntry[] {
+export function salvaged(indexFile: string): readonly IndexEntry[] {
   let text: string;
   try {
-    text = fs.readFileSync(context.indexFile, "utf8");
+    text = fs.readFileSync(indexFile, "utf8");
   } catch {
     return [];
   }
@@ -86,7 +86,7 @@ interface Document {
 }
 
 /** Every manifest and index among the blobs, undamaged. */
-function documentsIn(context: StoreContext): ReadonlyMap<Digest, Document> {
+export function documentsIn(context: Pick<StoreContext, "layout">): ReadonlyMap<Digest, Document> {
   const found = new Map<Digest, Document>();
   for (const [digest, size] of listBlobs(context)) {
     if (size > largestDocument) continue;

@@ -175,6 +175,7 @@ export interface Finding {
     | "blob"
     | "image"
     | "layer"
+    | "artifact"
     | "garbage"
     | "container"
     | "name"

@@ -10,7 +10,7 @@ import {
   volumeSize,
   volumeUsers,
 } from "../../engine/mod.ts";
-import type { DiskUsage } from "../../store/mod.ts";
+import { type ArtifactUsage, type DiskUsage, openArtifacts } from "../../store/mod.ts";
 import { humanAgo, humanSize } from "../format/human.ts";
 import { layTable } from "../format/table.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -23,13 +23,14 @@ const standard = "{{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}
 export const command = defineCommand({
   description: `Shows the disk space of images, containers and volumes. Images count their archives (the blobs as they came) and the unpacked
     layers; RECLAIMABLE is what 'vitrine image prune --all', 'container prune' and
-    'volume prune --all' would free.`,
+    'volume prune --all' would free. Artifacts, where there are any, have a row of their own; of them, only what no name leads to is
+    reclaimable: a prune leaves the others.`,
   options: {
     verbose: { type: "boolean", short: "v", help: "show every image and container" },
     format: {
       type: "string",
       value: "FORMAT",
-      help: "'json', or a Go template with .Type .Total .Active .Size .Reclaimable; with -v .Images .Containers .Volumes",
+      help: "'json', or a Go template with .Type .Total .Active .Size .Reclaimable; with -v .Images .Containers .Volumes .Artifacts",
     },
   },
   positionals: [],
@@ -38,19 +39,20 @@ export const command = defineCommand({
     const usage = store.diskUsage();
     const containers = containerRows(context.paths(), usage);
     const volumes = volumeRows(context.paths());
+    const artifacts = (await openArtifacts(store.root)).usage();
     if (options.verbose && (options.format === undefined || options.format === "table")) {
-      context.out(details(usage, containers, volumes, context.now()));
+      context.out(details(usage, containers, volumes, artifacts, context.now()));
       return;
     }
     if (options.verbose) {
       const { usageDetails } = await import("../containers/usage-details.ts");
       const format = options.format === "json" ? "{{json .}}" : options.format!;
       const links = new Map(volumes.map(({ name, links }) => [name, links]));
-      const shown = await usageDetails(usage, links, context);
+      const shown = await usageDetails(usage, links, artifacts, context);
       context.out(`${compileTemplate(format)(shown, context.stdoutIsTerminal).replace(/\n$/, "")}\n`);
       return;
     }
-    const rows = summary(usage, containers, volumes);
+    const rows = summary(usage, containers, volumes, artifacts);
     context.out(
       renderRows(
         rows,
@@ -106,6 +108,7 @@ function summary(
   usage: DiskUsage,
   containers: readonly ContainerRow[],
   volumes: readonly { readonly used: boolean; readonly bytes: number }[],
+  artifacts: ArtifactUsage,
 ) {
   const images = new Map(usage.images.map((entry) => [entry.row.id, entry]));
   const inUse = [...images.values()].filter(({ containers }) => containers.length > 0).length;
@@ -116,6 +119,10 @@ function summary(
     line("Images", images.size, inUse, usage.blobBytes + usage.layerBytes, usage.reclaimableBytes),
     line("Containers", containers.length, active.length, sumBytes(containers), sumBytes(ended)),
     line("Local Volumes", volumes.length, held.length, sumBytes(volumes), sumBytes(volumes) - sumBytes(held)),
+    // Neither docker nor podman has this row: who has no artifacts does not see it either.
+    ...(artifacts.bytes === 0
+      ? []
+      : [line("Artifacts", artifacts.artifacts.length, 0, artifacts.bytes, artifacts.reclaimableBytes)]),
   ];
 }
 
@@ -149,6 +156,7 @@ function details(
   usage: DiskUsage,
   containers: readonly ContainerRow[],
   volumes: ReturnType<typeof volumeRows>,
+  { artifacts, bytes: artifactBytes }: ArtifactUsage,
   now: number,
 ): string {
   const images = usage.images.map(({ row, sharedBytes, uniqueBytes, containers }) => {
@@ -189,10 +197,18 @@ function details(
     String(links),
     humanSize(bytes, 4),
   ]);
+  const artifactLines = artifacts.map(({ name, digest, size }) => [
+    printable(name),
+    shortId(digest),
+    humanSize(size, 4),
+  ]);
   return [
     `Images space usage:\n\n${layTable([imageHeadings, ...images])}`,
     `Containers space usage:\n\n${layTable([containerHeadings, ...containerLines])}`,
     `Local Volumes space usage:\n\n${layTable([["VOLUME NAME", "LINKS", "SIZE"], ...volumeLines])}`,
+    ...(artifactBytes === 0
+      ? []
+      : [`Artifacts space usage:\n\n${layTable([["ARTIFACT", "DIGEST", "SIZE"], ...artifactLines])}`]),
     `Blobs: ${humanSize(usage.blobBytes, 4)}  Unpacked layers: ${humanSize(usage.layerBytes, 4)}\n`,
   ].join("\n");
 }

@@ -9,7 +9,7 @@ import { openMachineStore } from "../framework/storage.ts";
 
 export const command = defineCommand({
   description: `Looks whether the store and the containers are whole: blobs with other bytes than they should have, images of which something
-    is missing, half unpacked layers, a damaged index, containers without their records, names and state that nobody owns, what
+    is missing, artifacts of which something is, half unpacked layers, a damaged index, containers without their records, names and state that nobody owns, what
     killed commands left. The exit status is 0 when all is well or was mended, 1 when damage is left.`,
   options: {
     force: {

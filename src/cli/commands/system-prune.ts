@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { pruneVolumes, volumeSize } from "../../engine/mod.ts";
+import { openArtifacts } from "../../store/mod.ts";
 import { sweep, sweepUnused, treeRemover } from "../container-trees.ts";
 import { containerFilter } from "../containers/filters.ts";
 import { pruneContainers } from "../containers/prune.ts";
@@ -11,7 +12,7 @@ import { recordRemovals, removalLines } from "../images/removals.ts";
 import { volumeFilter } from "../volumes/filters.ts";
 
 export const command = defineCommand({
-  description: `Removes containers that do not run, images without a name and what no image leads to; with --all every image that no
+  description: `Removes containers that do not run, images without a name and what no image or artifact leads to; with --all every image that no
     container uses, with --volumes the volumes without a name that no container has. It asks first.`,
   options: {
     all: { type: "boolean", short: "a", help: "also images that have a name and no container" },
@@ -52,7 +53,10 @@ export const command = defineCommand({
       if (removed.length > 0)
         context.out(`Deleted Volumes:\n${removed.map(({ name }) => name).join("\n")}\n\n`);
     }
-    const { removals, reclaimedBytes } = await (await context.store()).prune(images);
+    const store = await context.store();
+    // Of artifacts, as podman does, nothing that has a name.
+    bytes += await (await openArtifacts(store.root)).prune();
+    const { removals, reclaimedBytes } = await store.prune(images);
     recordRemovals(paths, removals);
     if (removals.length > 0) context.out(`Deleted Images:\n${removalLines(removals)}\n`);
     context.out(`Total reclaimed space: ${humanSize(bytes + reclaimedBytes, 4)}\n`);

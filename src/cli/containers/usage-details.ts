@@ -1,6 +1,6 @@
 /** What a template of `system df -v --format` sees: docker's object of lists, with docker's names in each. */
 import { listVolumes } from "../../engine/mod.ts";
-import type { DiskUsage } from "../../store/mod.ts";
+import type { ArtifactUsage, DiskUsage } from "../../store/mod.ts";
 import { imageView } from "../commands/images.ts";
 import { containerView, rowsOf } from "../commands/ps.ts";
 import { volumeView } from "../commands/volume-ls.ts";
@@ -9,7 +9,12 @@ import type { Context } from "../framework/context.ts";
 import { containerSizes } from "./sizes.ts";
 
 /** `links`: how many containers have a volume, by its name. */
-export async function usageDetails(usage: DiskUsage, links: ReadonlyMap<string, number>, context: Context) {
+export async function usageDetails(
+  usage: DiskUsage,
+  links: ReadonlyMap<string, number>,
+  { artifacts }: ArtifactUsage,
+  context: Context,
+) {
   const now = context.now();
   const paths = context.paths();
   const sizeOf = await containerSizes(context);
@@ -37,5 +42,12 @@ export async function usageDetails(usage: DiskUsage, links: ReadonlyMap<string, 
       return { Availability: "N/A", Group: "N/A", ...known, Status: "N/A" };
     }),
     BuildCache: [],
+    ...(artifacts.length > 0 && {
+      Artifacts: artifacts.map(({ name, digest, size }) => ({
+        Digest: digest,
+        Name: name,
+        Size: humanSize(size, 4),
+      })),
+    }),
   };
 }
