@@ -18,7 +18,7 @@ export const command = defineCommand({
 that other tools read. A file (--config, YAML or JSON) says more than flags can: rules for users and repositories,
 quotas, immutable tags, retention, webhooks, an object store (s3). Flags go before the file.
 
-SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
+SIGUSR2 collects garbage now, SIGHUP opens the access log again. A certificate that was renewed is taken by itself.`,
   options: {
     addr: {
       type: "string",
@@ -98,10 +98,11 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
       root,
       helperPath: context.helperPath(),
       ...(store && { layout: store }),
+      environment: context.environment,
       s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),
     });
-    const { registry, collect, reopenLog } = served;
+    const { registry, collect, reopen } = served;
     context.err(`serving ${registry.url} from ${root}\n`);
     if (config.auth === undefined && isPublic(registry.address)) {
       const may = store === undefined && config.readOnly !== true ? "push and delete" : "pull every image";
@@ -118,7 +119,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again.`,
             ),
         );
       },
-      SIGHUP: reopenLog,
+      SIGHUP: reopen,
     });
     return 0;
   },

@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly tls: (host: string) => TlsPolicy;
   /** Milliseconds until a connection through a proxy stands. */
   readonly connectTimeout: number;
+  /** Of more requests at once, the others wait; default 16. */
+  readonly socketsPerOrigin?: number;
 }
 
 /** What a request needs to be sent to a URL. */
@@ -65,7 +67,8 @@ export class Agents {
 
   private async make(url: URL): Promise<Route> {
     const proxy = proxyFor(url, this.options.environment);
-    const keep = { keepAlive: true, maxSockets: socketsPerOrigin, scheduling: "lifo" } as const;
+    const maxSockets = this.options.socketsPerOrigin ?? socketsPerOrigin;
+    const keep = { keepAlive: true, maxSockets, scheduling: "lifo" } as const;
     // Loaded on use: it takes longer than all else that a short command does.
     const http = await import("node:http");
     if (url.protocol === "http:") {

@@ -192,7 +192,8 @@ async function* gathered(incoming: IncomingMessage): AsyncGenerator<Uint8Array, 
   let chunks: Uint8Array[] = [];
   let bytes = 0;
   let failure: { readonly error: unknown } | undefined;
-  let ended = false;
+  // It may have broken off before anybody read: then nothing tells of it any more.
+  let ended = incoming.destroyed && !incoming.complete;
   let wake = (): void => undefined;
   incoming.on("data", (chunk: Uint8Array) => {
     chunks.push(chunk);
@@ -257,7 +258,7 @@ class Watch {
   connected(): void {
     if (this.isConnected) return;
     this.isConnected = true;
-    this.restart(this.timing.idle);
+    this.restart(this.timing.answer ?? this.timing.idle);
   }
 
   /** All is sent: a registry may take its time to check and keep a large blob. */

@@ -18,6 +18,8 @@ export interface Timing {
   /** Without a byte, or with fewer than `idleBytes`, while one is waited for. */
   readonly idle: number;
   readonly idleBytes: number;
+  /** Until an answer to a request without content begins; default `idle`. */
+  readonly answer?: number;
   /** First pause before a retry; doubled for each one after. */
   readonly backoff: number;
   /** How long a `Retry-After` may ask us to wait; more is an error that says so. */

@@ -26,6 +26,8 @@ export interface ServeConfig extends PolicyOptions {
     readonly user?: string;
     readonly passwordFile?: string;
     readonly tagSeconds?: number;
+    /** A directory as one of certs.d, instead of it. */
+    readonly certificates?: string;
   };
   /** Keeps content in an object store; `root` then holds only uploads under way. Credentials never stand in the file. */
   readonly s3?: {
@@ -109,6 +111,7 @@ function readConfig(root: Field): ServeConfig {
         user: maybe(text),
         passwordFile: maybe(text),
         tagSeconds: count,
+        certificates: maybe(text),
       }),
     ),
     s3: maybe((field) =>

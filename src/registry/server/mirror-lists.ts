@@ -16,7 +16,7 @@ export type Fetch = (
   name: string,
   target: string,
   mostBytes: number,
-) => Promise<{ readonly body: Uint8Array; readonly link: string | null } | undefined>;
+) => Promise<{ readonly body: Uint8Array; readonly link: string | undefined } | undefined>;
 
 interface Kept {
   readonly at: number;
@@ -70,8 +70,8 @@ export class UpstreamLists {
 }
 
 /** The next page, of the same list: an upstream does not send us elsewhere. */
-function nextTarget(first: string, link: string | null): string | undefined {
-  const text = link === null ? undefined : parseNextLink(link);
+function nextTarget(first: string, link: string | undefined): string | undefined {
+  const text = link === undefined ? undefined : parseNextLink(link);
   if (text === undefined || !URL.canParse(text, "http://upstream/")) return undefined;
   const { search } = new URL(text, `http://upstream${first}`);
   return search === "" ? undefined : `${first}${search}`;

@@ -1,5 +1,9 @@
-/** Requests to a mirror's upstream: its tokens, its failures as answers of ours, bodies that must go on moving. */
-import { type JsonValue, parseJson } from "../../base/mod.ts";
+/** Requests to a mirror's upstream: its certificates and tokens, its failures as answers of ours, bodies that must go on moving. */
+import { type JsonValue, parseJson, VitrineError } from "../../base/mod.ts";
+import { Agents } from "../client/agents.ts";
+import { loadCertificates } from "../client/certificates.ts";
+import type { HttpResponse } from "../client/http.ts";
+import { Transport } from "../client/transport.ts";
 import { parseChallenges } from "../protocol/challenge.ts";
 import { BoundedCache } from "./bounded-cache.ts";
 import { RegistryError } from "./errors.ts";
@@ -9,6 +13,12 @@ export interface UpstreamOptions {
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
+  /** *.crt, *.cert and *.key for the upstream and whom it leads to, instead of those of certs.d. */
+  readonly certificateDirectory?: string;
+  /** HOME and XDG_CONFIG_HOME (certs.d), SSL_CERT_FILE, proxies; default nothing. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Where certs.d lies for all; default /etc. */
+  readonly systemDirectory?: string;
   /** How long an answer's headers may take; default 30 seconds. */
   readonly answerMilliseconds?: number;
   /** How long a body may bring nothing; default 60 seconds. */
@@ -22,13 +32,53 @@ interface Call {
 
 const tokenBytes = 1024 * 1024;
 const rememberedTokens = 1000;
+/** As many clients may wait for different blobs. */
+const socketsPerOrigin = 1000;
 
 export class UpstreamConnection {
   private readonly options: UpstreamOptions;
+  private readonly agents: Agents;
+  private readonly transport: Transport;
   private readonly tokens = new BoundedCache<string>(rememberedTokens);
 
   constructor(options: UpstreamOptions) {
+    const { certificateDirectory, environment = {}, systemDirectory = "/etc" } = options;
+    const { answerMilliseconds = 30_000, idleMilliseconds = 60_000 } = options;
     this.options = options;
+    this.agents = new Agents({
+      environment,
+      tls: (host) => ({
+        verify: true,
+        certificates: loadCertificates(host, {
+          environment,
+          systemDirectory,
+          directory: certificateDirectory,
+        }),
+      }),
+      connectTimeout: answerMilliseconds,
+      socketsPerOrigin,
+    });
+    this.transport = new Transport({
+      agents: this.agents,
+      timing: {
+        connect: answerMilliseconds,
+        answer: answerMilliseconds,
+        idle: idleMilliseconds,
+        idleBytes: 1,
+        backoff: 250,
+        // Whoever asks us is told to wait, not kept waiting.
+        longestPause: 0,
+        // A connection that was kept may be gone: that shows with the next request.
+        attempts: 2,
+      },
+      userAgent: "vitrine-registry",
+      onNote: () => undefined,
+    });
+  }
+
+  /** Lets idle connections go. */
+  close(): void {
+    this.agents.close();
   }
 
   /** One request about a repository, once more with a token when it asks for one. Error: 502 when nobody answers. */
@@ -37,32 +87,25 @@ export class UpstreamConnection {
     const first = await this.send(url, call, this.tokens.get(name));
     if (first.status !== 401) return first;
     await first.discard();
-    const authorization = await this.authorize(name, first.headers.get("www-authenticate") ?? "");
+    const authorization = await this.authorize(name, first.header("www-authenticate") ?? "");
     if (authorization === undefined) throw unusable("the upstream does not let us in");
     this.tokens.set(name, authorization);
     return this.send(url, call, authorization);
   }
 
   private async send(url: URL, call: Call, authorization: string | undefined): Promise<UpstreamAnswer> {
-    const { answerMilliseconds = 30_000, idleMilliseconds = 60_000 } = this.options;
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), answerMilliseconds);
+    const { method = "GET", accept } = call;
+    const headers = { "accept-encoding": "identity", ...(accept !== undefined && { accept }) };
     try {
-      const response = await fetch(url, {
-        method: call.method ?? "GET",
-        headers: {
-          "Accept-Encoding": "identity",
-          "User-Agent": "vitrine-registry",
-          ...(call.accept !== undefined && { Accept: call.accept }),
-          ...(authorization !== undefined && { Authorization: authorization }),
-        },
-        signal: patience.signal,
-      });
-      return new UpstreamAnswer(response, idleMilliseconds, () => patience.abort());
+      const response = await this.transport.send(
+        { method, url, headers },
+        authorization === undefined ? {} : { secret: { authorization } },
+      );
+      return new UpstreamAnswer(response);
     } catch (cause) {
-      throw unusable("the upstream registry cannot be reached", cause);
-    } finally {
-      clearTimeout(timer);
+      const isTls = cause instanceof VitrineError && /^(registry-(not-)?tls|certificate-)/.test(cause.code);
+      const what = isTls ? "cannot be reached over TLS" : "cannot be reached";
+      throw unusable(`the upstream registry ${what}`, cause);
     }
   }
 
@@ -94,52 +137,42 @@ export class UpstreamConnection {
 
 export class UpstreamAnswer {
   readonly status: number;
-  readonly headers: Headers;
-  private readonly response: Response;
-  private readonly idleMilliseconds: number;
-  private readonly abort: () => void;
+  private readonly response: HttpResponse;
 
-  constructor(response: Response, idleMilliseconds: number, abort: () => void) {
+  constructor(response: HttpResponse) {
     this.status = response.status;
-    this.headers = response.headers;
     this.response = response;
-    this.idleMilliseconds = idleMilliseconds;
-    this.abort = abort;
   }
 
   get ok(): boolean {
-    return this.response.ok;
+    return this.status >= 200 && this.status < 300;
   }
 
-  /** Of the body as we read it; undefined where the upstream does not tell. */
+  /** The first header of that name. */
+  header(name: string): string | undefined {
+    return this.response.headers.get(name);
+  }
+
+  /** Undefined where the upstream does not tell. */
   get contentLength(): number | undefined {
-    // It was decoded already, and the length is of what was sent.
-    if ((this.headers.get("content-encoding") ?? "identity") !== "identity") return undefined;
-    const text = this.headers.get("content-length");
-    return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+    const text = this.header("content-length");
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   }
 
   /** The body; error: 502 when it breaks off, or brings nothing for too long. */
   async *body(): AsyncGenerator<Uint8Array, void> {
-    const reader = this.response.body?.getReader();
-    if (reader === undefined) return;
-    let stalled = false;
+    const chunks = this.response.body[Symbol.asyncIterator]();
     try {
       while (true) {
-        // Only while we wait for the upstream: our own disk may take its time.
-        const timer = setTimeout(() => {
-          stalled = true;
-          this.abort();
-        }, this.idleMilliseconds);
-        const { done, value } = await reader.read().finally(() => clearTimeout(timer));
-        if (done) return;
-        yield value;
+        const next = await chunks.next().catch((cause: unknown) => {
+          const stalled = cause instanceof VitrineError && cause.code === "registry-timeout";
+          throw unusable(stalled ? "the upstream stopped sending" : "the upstream's answer broke off", cause);
+        });
+        if (next.done === true) return;
+        yield next.value;
       }
-    } catch (cause) {
-      if (cause instanceof RegistryError) throw cause;
-      throw unusable(stalled ? "the upstream stopped sending" : "the upstream's answer broke off", cause);
     } finally {
-      reader.cancel().catch(() => undefined);
+      await chunks.return?.();
     }
   }
 
@@ -156,7 +189,7 @@ export class UpstreamAnswer {
   }
 
   async discard(): Promise<void> {
-    await this.response.body?.cancel().catch(() => undefined);
+    await this.response.discard();
   }
 
   /** Errors: 429 with the upstream's Retry-After; 502 for everything else that is no success. */
@@ -164,7 +197,7 @@ export class UpstreamAnswer {
     if (this.ok) return;
     await this.discard();
     if (this.status !== 429) throw unusable(`the upstream registry answered ${this.status}`);
-    const after = this.headers.get("retry-after") ?? "";
+    const after = this.header("retry-after") ?? "";
     throw new RegistryError(429, "TOOMANYREQUESTS", {
       message: "the upstream registry asks for patience",
       headers: { "Retry-After": /^\d+$/.test(after) ? after : "60" },

@@ -80,6 +80,10 @@ class Mirror implements Upstream {
     );
   }
 
+  close(): void {
+    this.upstream.close();
+  }
+
   tags(name: string): Promise<readonly string[] | undefined> {
     return this.lists.tags(name);
   }
@@ -92,14 +96,14 @@ class Mirror implements Upstream {
     name: string,
     target: string,
     mostBytes: number,
-  ): Promise<{ readonly body: Uint8Array; readonly link: string | null } | undefined> {
+  ): Promise<{ readonly body: Uint8Array; readonly link: string | undefined } | undefined> {
     const answer = await this.upstream.ask(name, target, { accept: "application/json, */*" });
     if (answer.status === 404) {
       await answer.discard();
       return undefined;
     }
     await answer.requireOk();
-    return { body: await answer.all(mostBytes), link: answer.headers.get("link") };
+    return { body: await answer.all(mostBytes), link: answer.header("link") };
   }
 
   async manifest(
@@ -147,7 +151,7 @@ class Mirror implements Upstream {
         );
         return;
       }
-      if (head.ok && head.headers.get(headerNames.contentDigest) === local) {
+      if (head.ok && head.header(headerNames.contentDigest) === local) {
         this.checks.set(`${name}:${reference.tag}`, this.parts.now());
         return;
       }
@@ -159,7 +163,7 @@ class Mirror implements Upstream {
     }
     await answer.requireOk();
     const bytes = await answer.all(this.parts.manifestBytes);
-    const stated = withoutParameters(answer.headers.get("content-type") ?? "");
+    const stated = withoutParameters(answer.header("content-type") ?? "");
     // What a proxy before the upstream made of the type is no reason to fail.
     const isType = isManifestMediaType(stated) || isIndexMediaType(stated);
     await this.storeManifest(name, reference, bytes, isType ? stated : undefined);

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
+import type { Server as TlsServer } from "node:tls";
 import { limits, VitrineError } from "../../base/mod.ts";
 import { openAccess } from "./access/open.ts";
 import type { Access } from "./access/types.ts";
@@ -25,13 +26,18 @@ import { type FilesystemStorage, openFilesystemStorage } from "./storage/filesys
 import type { RegistryStorage } from "./storage/types.ts";
 import { UploadArea } from "./uploads.ts";
 
+/** PEM texts. */
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface RegistryOptions extends PolicyOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
   /** Default 0: any free one. */
   readonly port?: number;
-  /** PEM texts. */
-  readonly tls?: { readonly certificate: string; readonly key: string };
+  readonly tls?: KeyPair;
   /** Where it keeps things; default a new directory under the system's temporary one, removed at the end. */
   readonly root?: string;
   /** Instead of `root`: an open storage, which the registry disposes at its end. */
@@ -91,6 +97,8 @@ export interface Registry extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   readonly service: Service;
+  /** Of one with TLS: for new connections, from now on. Error: those of the pair, and then the old one stays. */
+  useKeyPair(pair: KeyPair): Promise<void>;
   /** Takes no more connections, lets running requests end (for a while), closes the storage. */
   stop(): Promise<void>;
 }
@@ -130,6 +138,9 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   if (carrier !== undefined) stack.use(carrier);
   const { manifestBytes, blobBytes } = settings;
   const { mirror } = options;
+  const upstream =
+    mirror && startMirror(mirror, { repositories, uploads, metrics, manifestBytes, blobBytes, now });
+  if (upstream !== undefined) stack.defer(() => upstream.close());
   const service: Service = {
     repositories,
     uploads,
@@ -138,8 +149,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     limits: settings,
     events: options.events ?? noEvents,
     metrics,
-    upstream:
-      mirror && startMirror(mirror, { repositories, uploads, metrics, manifestBytes, blobBytes, now }),
+    upstream,
     carrier,
     now,
   };
@@ -154,7 +164,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   stack.defer(() => uploads.close());
   const connections = await serve(service, options, settings);
   const open = stack.move();
-  const { port } = connections.server.address() as AddressInfo;
+  const { port } = connections;
   const host = options.host ?? "127.0.0.1";
   const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   let stopping: Promise<void> | undefined;
@@ -167,6 +177,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     url: `${options.tls === undefined ? "http" : "https"}://${address}`,
     port,
     service,
+    useKeyPair: (pair) => connections.useKeyPair(pair),
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -184,7 +195,8 @@ function isFilesystem(storage: RegistryStorage): storage is FilesystemStorage {
 }
 
 interface Connections {
-  readonly server: Server;
+  readonly port: number;
+  useKeyPair(pair: KeyPair): Promise<void>;
   stop(milliseconds: number): Promise<void>;
 }
 
@@ -222,36 +234,62 @@ async function serve(
     noDelay: true,
     highWaterMark: 256 * 1024,
   };
-  const { tls } = options;
-  const server: Server =
-    tls === undefined
-      ? createServer(serverOptions, listener)
-      : (await import("node:https")).createServer(
-          { ...serverOptions, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" },
-          listener,
-        );
-  server.maxConnections = settings.connections;
-  server.on("connection", (socket: Socket) => {
-    sockets.set(socket, undefined);
-    socket.once("close", () => sockets.delete(socket));
-    socket.on("error", () => undefined);
-  });
-  server.setTimeout(settings.idleMilliseconds, (socket: Socket) => {
-    if (sockets.get(socket)?.working !== true) socket.destroy();
-  });
-  server.on("clientError", (error: Error, socket: Socket) => refuseMalformed(error, socket));
+  const make = async (tls: KeyPair | undefined): Promise<Server> => {
+    const server: Server =
+      tls === undefined
+        ? createServer(serverOptions, listener)
+        : (await import("node:https")).createServer(
+            { ...serverOptions, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" },
+            listener,
+          );
+    server.maxConnections = settings.connections;
+    server.on("connection", (socket: Socket) => {
+      sockets.set(socket, undefined);
+      socket.once("close", () => sockets.delete(socket));
+      socket.on("error", () => undefined);
+    });
+    server.setTimeout(settings.idleMilliseconds, (socket: Socket) => {
+      if (sockets.get(socket)?.working !== true) socket.destroy();
+    });
+    server.on("clientError", (error: Error, socket: Socket) => refuseMalformed(error, socket));
+    return server;
+  };
+  let server = await make(options.tls);
   await listen(server, options);
-  await hastenLoopback(server.address() as AddressInfo);
+  const place = server.address() as AddressInfo;
+  await hastenLoopback(place);
+  /** Servers that take no more connections and still have some. */
+  const leaving = new Set<Promise<void>>();
+  const leave = (old: Server): void => {
+    const closed = new Promise<void>((resolve) => old.close(() => resolve()));
+    leaving.add(closed);
+    closed.then(() => leaving.delete(closed));
+  };
   return {
-    server,
+    port: place.port,
+    async useKeyPair(pair) {
+      const changeable: object = server;
+      if ("setSecureContext" in changeable) {
+        const { certificate: cert, key } = pair;
+        (changeable as TlsServer).setSecureContext({ cert, key, minVersion: "TLSv1.2" });
+        return;
+      }
+      // bun's cannot be changed: another one takes its place. Who is connected stays with the old one.
+      const next = await make(pair);
+      if (stopping) return;
+      leave(server);
+      server = next;
+      await listen(server, { ...options, port: place.port });
+      await hastenLoopback(place);
+    },
     async stop(milliseconds) {
       stopping = true;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      leave(server);
       for (const [socket, exchange] of sockets) if (exchange === undefined) socket.destroy();
       const late = setTimeout(() => {
         for (const socket of sockets.keys()) socket.destroy();
       }, milliseconds);
-      await closed;
+      await Promise.all(leaving);
       clearTimeout(late);
       await Promise.allSettled(running);
     },

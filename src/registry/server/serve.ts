@@ -11,6 +11,7 @@ import { makePages } from "./pages/pages.ts";
 import { type Registry, startRegistry } from "./registry.ts";
 import type { S3Credentials } from "./storage/s3/signature.ts";
 import type { RegistryStorage } from "./storage/types.ts";
+import { followKeyPair, readKeyPair } from "./tls-files.ts";
 import { startWebhooks } from "./webhooks.ts";
 
 const defaultAddress = "127.0.0.1:5000";
@@ -23,6 +24,8 @@ export interface ServeOptions extends ServeConfig {
   readonly root: string;
   /** Serves this OCI image layout as it stands, read-only, instead of `root`. */
   readonly layout?: { readonly directory: string; readonly temporaryDirectory: string };
+  /** For `mirror`: see `UpstreamOptions`. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** For `s3`. */
   readonly s3Credentials?: S3Credentials;
   /** See `RegistryOptions`. */
@@ -35,8 +38,8 @@ export interface ServedRegistry extends AsyncDisposable {
   readonly registry: Registry;
   /** Removes garbage now; a second call while one runs is the same collection. */
   collect(): Promise<CollectReport>;
-  /** Opens the access log again, after it was moved away. */
-  reopenLog(): void;
+  /** Opens the access log again, after it was moved away, and takes a certificate that was changed. */
+  reopen(): void;
 }
 
 /** Errors: those of `startRegistry` and of the files it names; `address-invalid`. */
@@ -69,6 +72,8 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     tls: options.tls && (await readKeyPair(options.tls)),
     mirror: options.mirror && {
       ...options.mirror,
+      environment: options.environment,
+      certificateDirectory: options.mirror.certificates,
       password: options.mirror.passwordFile && fs.readFileSync(options.mirror.passwordFile, "utf8").trim(),
     },
     pages: makePages({ access, metrics: options.metrics, browse: options.page }),
@@ -78,51 +83,19 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   });
   stack.use(registry);
   metrics = registry.service.metrics;
+  const certificate = options.tls && stack.use(followKeyPair(options.tls, registry, options.onProblem));
   const collect = collector(registry, options);
   stack.use(schedule(options, collect));
   const open = stack.move();
   return {
     registry,
     collect,
-    reopenLog: log.reopen,
+    reopen: () => {
+      log.reopen();
+      certificate?.check();
+    },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
-}
-
-/** Errors: `tls-certificate-invalid`, `tls-key-invalid`, `tls-key-mismatch`, which the first connection would meet otherwise. */
-async function readKeyPair(files: {
-  readonly certificate: string;
-  readonly key: string;
-}): Promise<{ readonly certificate: string; readonly key: string }> {
-  const { createPrivateKey, X509Certificate } = await import("node:crypto");
-  const certificate = fs.readFileSync(files.certificate, "utf8");
-  const key = fs.readFileSync(files.key, "utf8");
-  const read = <T>(what: string, file: string, parse: () => T): T => {
-    try {
-      return parse();
-    } catch (cause) {
-      throw new VitrineError("invalid", `${file} holds no ${what} that can be read (PEM)`, {
-        code: `tls-${what}-invalid`,
-        operand: file,
-        hint: /ENCRYPTED/.test(what === "key" ? key : "")
-          ? `it has a passphrase; write it without: openssl pkey -in ${file} -out KEY`
-          : `look at it: openssl ${what === "key" ? "pkey -noout" : "x509 -noout -subject"} -in ${file}`,
-        cause,
-      });
-    }
-  };
-  const parsed = read("certificate", files.certificate, () => new X509Certificate(certificate));
-  const secret = read("key", files.key, () => createPrivateKey(key));
-  if (parsed.checkPrivateKey(secret)) return { certificate, key };
-  throw new VitrineError(
-    "invalid",
-    `the key in ${files.key} is not that of the certificate in ${files.certificate}`,
-    {
-      code: "tls-key-mismatch",
-      operand: files.key,
-      hint: "the server's own certificate comes first in a chain",
-    },
-  );
 }
 
 /** Undefined: a directory of the registry's own. */

@@ -44,4 +44,6 @@ export interface Upstream {
   blobSize(name: string, digest: Digest): Promise<{ readonly size: number | undefined } | undefined>;
   /** Opens a blob while it is fetched and stored; undefined when the upstream does not have it. */
   blob(name: string, digest: Digest): Promise<GrowingBlob | undefined>;
+  /** Lets idle connections go. */
+  close(): void;
 }
