@@ -3,6 +3,7 @@
  * the container's, and keeps the last results in a file.
  */
 #include "monitor.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,6 +28,8 @@ struct health {
   char *plan, *state_file;
   int ask; /* a FIFO: a byte asks for a check now */
   bool asked;
+  bool changed; /* `update` has other settings, which wait until no check runs */
+  bool off; /* and none at all */
   int64_t interval, timeout, start_period, start_interval, stop_timeout; /* ms */
   uint32_t retries, on_failure;
   int stop_signal;
@@ -68,6 +71,31 @@ static void write_state(struct helper *h) {
   free(text);
 }
 
+/* What `update` said since the plan was made, in the file PLAN-settings: INTERVAL TIMEOUT STARTPERIOD STARTINTERVAL in ms,
+   RETRIES ONFAILURE, and 1, or 0 where there is no check any more. */
+static void read_settings(struct health *health) {
+  char text[160], path[PATH_MAX];
+  long long interval, timeout, start_period, start_interval;
+  unsigned retries, on_failure, on;
+  int length = snprintf(path, sizeof path, "%s-settings", health->plan);
+  int fd = length < (int)sizeof path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+  if (fd < 0) return;
+  ssize_t size = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (size <= 0) return;
+  text[size] = 0;
+  if (sscanf(text, "%lld %lld %lld %lld %u %u %u", &interval, &timeout, &start_period, &start_interval, &retries, &on_failure,
+             &on) != 7)
+    return;
+  health->interval = interval;
+  health->timeout = timeout;
+  health->start_period = start_period;
+  health->start_interval = start_interval;
+  health->retries = retries;
+  health->on_failure = on_failure;
+  health->off = on == 0;
+}
+
 int op_health_check(struct helper *h, const struct args_health_check *a) {
   struct monitor *m = h->monitor;
   if (m == NULL) return fail_as(h, EINVAL, "only in the monitor");
@@ -85,7 +113,8 @@ int op_health_check(struct helper *h, const struct args_health_check *a) {
   health->ask = open(a->ask_file.at, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
   if (health->ask < 0) return fail(h, "open %s", a->ask_file.at);
   if (health->plan == NULL || health->state_file == NULL) return fail_as(h, ENOMEM, "memory");
-  write_state(h);
+  read_settings(health);
+  if (!health->off) write_state(h);
   return 0;
 }
 
@@ -96,10 +125,34 @@ static int64_t next_interval(const struct health *health, int64_t now) {
   return early ? health->start_interval : health->interval;
 }
 
+static int64_t next_due(const struct health *health, int64_t now) {
+  return health->off ? INT64_MAX : now + next_interval(health, now);
+}
+
 void health_begin(struct helper *h) {
   struct health *health = h->monitor->health;
   health->since = monotonic_ms();
-  health->next = health->since + next_interval(health, health->since);
+  health->next = next_due(health, health->since);
+}
+
+static void forget_results(struct health *health) {
+  while (health->count > 0) free(health->results[--health->count].output);
+  health->status = STARTING;
+  health->streak = 0;
+}
+
+static void change_settings(struct helper *h, int64_t now) {
+  struct health *health = h->monitor->health;
+  bool was_off = health->off;
+  health->changed = false;
+  read_settings(health);
+  if (health->off) {
+    forget_results(health);
+    unlink(health->state_file);
+  } else if (was_off) {
+    write_state(h);
+  }
+  health->next = next_due(health, now);
 }
 
 static _Noreturn void become_check(const struct health *health, int output) {
@@ -187,7 +240,7 @@ static void end_check(struct helper *h, int code, int64_t began) {
   keep_result(health, result);
   judge(h, code, began);
   int64_t now = monotonic_ms();
-  health->next = now + next_interval(health, now);
+  health->next = next_due(health, now);
 }
 
 static void start_check(struct helper *h) {
@@ -265,7 +318,7 @@ int health_timeout(const struct monitor *m) {
   const struct health *health = m->health;
   if (health == NULL || health->since == 0) return -1;
   /* Somebody asked while a check ran: his comes now. */
-  if (health->pid <= 0 && health->asked && health->kill_at == 0) return 0;
+  if (health->pid <= 0 && (health->asked || health->changed) && health->kill_at == 0) return 0;
   int64_t at = health->pid > 0 ? health->deadline : health->next;
   if (health->kill_at != 0 && health->kill_at < at) at = health->kill_at;
   int64_t left = at - monotonic_ms();
@@ -291,9 +344,16 @@ void health_serve(struct helper *h, const struct pollfd *polls) {
   }
   if (polls[2].revents != 0) {
     char bytes[64];
-    while (read(health->ask, bytes, sizeof bytes) > 0) health->asked = true;
+    ssize_t got;
+    while ((got = read(health->ask, bytes, sizeof bytes)) > 0) {
+      bool settings = memchr(bytes, 'u', (size_t)got) != NULL;
+      health->changed |= settings;
+      health->asked |= !settings || memchr(bytes, '\n', (size_t)got) != NULL;
+    }
   }
   if (health->pid <= 0) {
+    if (health->changed && health->kill_at == 0) change_settings(h, now);
+    if (health->off) health->asked = false;
     if ((now >= health->next || health->asked) && health->kill_at == 0) {
       health->asked = false;
       start_check(h);

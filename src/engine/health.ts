@@ -42,6 +42,32 @@ export function healthCheckOf(
   };
 }
 
+/** `update`: what is not asked for stays, 0 too where it is a start period. undefined: there is no check (any more). */
+export function changedHealthCheck(
+  present: HealthCheck | undefined,
+  asked: HealthOptions,
+): HealthCheck | undefined {
+  const [kind, command = ""] = present?.test ?? [];
+  const shell = kind === "CMD-SHELL" ? present!.args.slice(0, present!.args.lastIndexOf(command)) : undefined;
+  const { test, interval, timeout, startPeriod, startInterval, retries, onFailure } = { ...present };
+  const changed = healthCheckOf(
+    { ...asked, ...(onFailure === undefined ? {} : { onFailure: asked.onFailure ?? onFailure }) },
+    {
+      Healthcheck: {
+        ...(test === undefined ? {} : { Test: test }),
+        ...(interval === undefined ? {} : { Interval: interval }),
+        ...(timeout === undefined ? {} : { Timeout: timeout }),
+        ...(startInterval === undefined ? {} : { StartInterval: startInterval }),
+        ...(retries === undefined ? {} : { Retries: retries }),
+      },
+      ...(shell === undefined ? {} : { Shell: shell }),
+    },
+  );
+  return changed === undefined
+    ? undefined
+    : { ...changed, startPeriod: asked.startPeriod ?? startPeriod ?? 0 };
+}
+
 function argsOf(
   test: readonly string[],
   shell: readonly string[] | undefined,

@@ -50,6 +50,7 @@ export {
 export { type Survey, surveyContainers } from "./containers/survey.ts";
 export { type RemoveTree, sweepLost } from "./containers/sweep.ts";
 export { updateContainer, updateRestart } from "./containers/update.ts";
+export { updateHealth } from "./containers/update-health.ts";
 export { type CpuTime, cpuPercent, type Usage, UsageLook } from "./containers/usage.ts";
 export { awaitCondition, awaitExit, isEnd, type WaitCondition, waitConditions } from "./containers/wait.ts";
 export { type Default, defaults } from "./defaults.ts";

@@ -83,22 +83,35 @@ function oomFile(cgroups: readonly string[], host: Pick<HostFacts, "cgroup">): s
 
 const actions = { none: 0, kill: 1, restart: 2, stop: 3 };
 
-function healthOp(paths: EnginePaths, container: SupervisionInput["container"], health: HealthCheck): Op {
+function healthNumbers(health: HealthCheck) {
   const milliseconds = (nanoseconds: number): bigint => BigInt(Math.max(1, Math.round(nanoseconds / 1e6)));
   return {
-    op: "healthCheck",
-    plan: healthPlanFile(paths, container.id),
-    stateFile: healthFile(paths, container.id),
-    askFile: healthAskFile(paths, container.id),
     interval: milliseconds(health.interval),
     timeout: milliseconds(health.timeout),
     startPeriod: health.startPeriod === 0 ? 0n : milliseconds(health.startPeriod),
     startInterval: milliseconds(health.startInterval),
     retries: health.retries,
     onFailure: actions[health.onFailure],
+  };
+}
+
+function healthOp(paths: EnginePaths, container: SupervisionInput["container"], health: HealthCheck): Op {
+  return {
+    op: "healthCheck",
+    plan: healthPlanFile(paths, container.id),
+    stateFile: healthFile(paths, container.id),
+    askFile: healthAskFile(paths, container.id),
+    ...healthNumbers(health),
     stopSignal: signalNumber(container.stopSignal) ?? 15,
     stopTimeout: BigInt(container.stopTimeoutSeconds) * 1000n,
   };
+}
+
+/** For `healthSettingsFile`; undefined: there is to be no check. */
+export function healthSettings(health: HealthCheck | undefined): string {
+  if (health === undefined) return "0 0 0 0 0 0 0\n";
+  const { interval, timeout, startPeriod, startInterval, retries, onFailure } = healthNumbers(health);
+  return `${[interval, timeout, startPeriod, startInterval, retries, onFailure, 1].join(" ")}\n`;
 }
 
 // --- restarting; the decision is native/restart.c's ---

@@ -265,7 +265,7 @@ export const opTable = {
   healthCheck: {
     code: 29,
     calls: "mkfifo, poll, fork, execve, read, waitpid, rename",
-    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. The plan finds the namespaces by the link of `linkProcess`. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output. A byte written to the FIFO `askFile` asks for a check at once.",
+    doc: "While the program runs, the monitor runs the plan `plan` (an exec into the container) with at most 4096 bytes of its output kept: every `interval` ms, every `startInterval` ms within the first `startPeriod` ms. More than `timeout` ms is a failure, as is any exit status but 0; after `retries` failures in a row the container is unhealthy, and then `onFailure` is done: 0 nothing, 1 SIGKILL, 2 kill and run the plan again, 3 `stopSignal`, SIGKILL after `stopTimeout` ms and no restart. The plan finds the namespaces by the link of `linkProcess`. `stateFile`: STATUS STREAK, then for each of the last five checks BEGIN_NS END_NS CODE BYTES, a newline and the output. A newline written to the FIFO `askFile` asks for a check at once; `u` says that the file named as `plan` with `-settings` behind it has other numbers (native/health.c).",
     args: {
       plan: "str",
       stateFile: "str",

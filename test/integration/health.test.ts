@@ -475,3 +475,64 @@ test("healthcheck run: counts like any other check", async () => {
   assert.match(ended.stderr, /does not run|not running/);
   vitrine("rm", "asked");
 });
+
+const lastCheck = (name: string): { Output: string; ExitCode: number } => {
+  const log = JSON.parse(inspect(name, "json .State.Health.Log")) as { Output: string; ExitCode: number }[];
+  return log.at(-1) ?? { Output: "", ExitCode: 0 };
+};
+
+test("update changes the check of a running container at once, and of each later start", async () => {
+  detached(["--name", "changes", "--health-cmd", "echo first", "--health-interval", "1h"], "sleep 1000");
+  assert.equal(health("changes"), "starting");
+  assert.equal(vitrine("update", "--health-interval", "100ms", "changes"), "changes");
+  await becomes("changes", "healthy");
+  assert.equal(lastCheck("changes").Output, "first\n");
+  vitrine("update", "--health-cmd", "echo second; exit 3", "--health-retries", "2", "changes");
+  await becomes("changes", "unhealthy");
+  assert.deepEqual([lastCheck("changes").Output, lastCheck("changes").ExitCode], ["second\n", 3]);
+  const config = JSON.parse(inspect("changes", "json .Config.Healthcheck")) as Record<string, unknown>;
+  assert.deepEqual(
+    [config["Test"], config["Interval"], config["Retries"]],
+    [["CMD-SHELL", "echo second; exit 3"], 1e8, 2],
+  );
+  // Taken away, and given back.
+  vitrine("update", "--no-healthcheck", "changes");
+  assert.equal(inspect("changes", "json .State.Health"), "null");
+  assert.match(vitrine("ps", "--filter", "name=changes", "--format", "{{.Status}}"), /^Up [^(]*$/);
+  assert.equal(world.run(["healthcheck", "run", "changes"]).status, 125);
+  vitrine("update", "--health-cmd", "echo third", "--health-interval", "100ms", "changes");
+  await becomes("changes", "healthy");
+  assert.equal(lastCheck("changes").Output, "third\n");
+  vitrine("restart", "-t", "0", "changes");
+  await becomes("changes", "healthy");
+  assert.equal(lastCheck("changes").Output, "third\n");
+  vitrine("rm", "-f", "changes");
+});
+
+test("a monitor that runs the container again has the changed check", async () => {
+  const flags = ["--health-cmd", "echo first", "--health-interval", "1h", "--restart", "always"];
+  detached(
+    ["--name", "comes", ...flags],
+    "echo run >>/runs; while test ! -e /end; do sleep 0.05; done; rm /end; exit 1",
+  );
+  vitrine("update", "--health-interval", "100ms", "--health-cmd", "echo changed; cat /runs", "comes");
+  world.run(["exec", "comes", "touch", "/end"]);
+  const again = "changed\nrun\nrun\n";
+  await until(() => (lastCheck("comes").Output === again ? true : undefined), "a check of the second run");
+  vitrine("rm", "-f", "comes");
+});
+
+test("update of a container that has no check: with a command, and from its next start on", async () => {
+  detached(["--name", "bare"], "sleep 1000");
+  const missing = world.run(["update", "--health-interval", "1s", "bare"]);
+  assert.equal(missing.status, 125);
+  assert.match(missing.stderr, /has no health check to change/);
+  const done = world.run(["update", "--health-cmd", "true", "--health-interval", "100ms", "bare"]);
+  assert.equal(done.status, 0, done.stderr);
+  assert.match(done.stderr, /from its next start on/);
+  vitrine("restart", "-t", "0", "bare");
+  await becomes("bare", "healthy");
+  const both = world.run(["update", "--no-healthcheck", "--health-retries", "2", "bare"]);
+  assert.equal(both.status, 125);
+  vitrine("rm", "-f", "bare");
+});

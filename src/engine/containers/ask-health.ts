@@ -18,7 +18,7 @@ export async function askHealth(paths: EnginePaths, container: Container): Promi
   const [asked, start] = [Date.now(), performance.now()];
   /** The earliest that a check may have begun since then: the clock that says when may have been set back. */
   let earliest = asked;
-  ask(healthAskFile(paths, container.id), container);
+  askMonitor(paths, container, "\n");
   for (;;) {
     const ahead = Date.now() - asked - (performance.now() - start);
     if (ahead < -slackMilliseconds) earliest = Math.min(earliest, Math.floor(asked + ahead));
@@ -30,12 +30,14 @@ export async function askHealth(paths: EnginePaths, container: Container): Promi
   }
 }
 
-function ask(file: string, container: Container): void {
+/** A newline: check now; `u`: the settings are others (native/health.c). Error: `health-check-unavailable`. */
+export function askMonitor(paths: EnginePaths, container: Container, word: "\n" | "u"): void {
   try {
+    const file = healthAskFile(paths, container.id);
     // Only the monitor reads it: without one the call fails and does not wait.
     const fd = fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOFOLLOW);
     try {
-      fs.writeSync(fd, "\n");
+      fs.writeSync(fd, word);
     } finally {
       fs.closeSync(fd);
     }

@@ -118,6 +118,11 @@ export function healthPlanFile(paths: EnginePaths, id: string): string {
   return `${runDirectory(paths, id)}/health-plan`;
 }
 
+/** What `update` changed of its health check since it was started (native/health.c). */
+export function healthSettingsFile(paths: EnginePaths, id: string): string {
+  return `${healthPlanFile(paths, id)}-settings`;
+}
+
 /** Why its last start failed, in words; absent: it did not. */
 export function errorFile(paths: EnginePaths, id: string): string {
   return `${containerDirectory(paths, id)}/error`;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseHealthFile } from "../containers/health.ts";
-import { healthCheckOf } from "../health.ts";
+import { changedHealthCheck, healthCheckOf } from "../health.ts";
+import { healthSettings } from "../supervision.ts";
 import { parsePidFile } from "./process.ts";
 import {
   type HealthFlags,
@@ -112,6 +113,34 @@ test("flags and image together", () => {
   });
   const both = healthCheckOf({ test: ["CMD", "own"], retries: 1, onFailure: "kill" }, image);
   assert.deepEqual([both?.args, both?.interval, both?.retries, both?.onFailure], [["own"], 5e9, 1, "kill"]);
+});
+
+test("a changed check: what is not asked for stays", () => {
+  const image = {
+    Healthcheck: { Test: ["CMD-SHELL", "image"], Interval: 5e9, StartPeriod: 7e9 },
+    Shell: ["/bin/ash", "-ec"],
+  };
+  const present = healthCheckOf({ onFailure: "kill", retries: 9 }, image);
+  assert.deepEqual(changedHealthCheck(present, {}), present);
+  assert.deepEqual(changedHealthCheck(present, { test: ["CMD-SHELL", "image -v"], retries: 2 }), {
+    ...present,
+    test: ["CMD-SHELL", "image -v"],
+    args: ["/bin/ash", "-ec", "image -v"],
+    retries: 2,
+  });
+  assert.deepEqual(changedHealthCheck(present, { startPeriod: 0, onFailure: "none" }), {
+    ...present,
+    startPeriod: 0,
+    onFailure: "none",
+  });
+  assert.equal(changedHealthCheck(present, { disabled: true }), undefined);
+  assert.equal(changedHealthCheck(undefined, { interval: 1e9 }), undefined);
+  assert.deepEqual(
+    changedHealthCheck(undefined, { test: ["CMD", "true"] }),
+    healthCheckOf({ test: ["CMD", "true"] }, {}),
+  );
+  assert.equal(healthSettings(present), "5000 30000 7000 5000 9 1 1\n");
+  assert.equal(healthSettings(undefined), "0 0 0 0 0 0 0\n");
 });
 
 test("the monitor's file of results", () => {
