@@ -54,6 +54,8 @@ bool launch_capture_named(struct launch_start *start, const char *root, const ch
 size_t launch_hex_length(const char *at, const char *end);
 size_t launch_date_length(const char *at, const char *end);
 bool launch_is_letter_or_digit(char byte);
+/* What begins there continues a word: no value does. The kubelet's `pod01234567-…` counts as two. */
+bool launch_is_inside(const char *at, const char *begin);
 /* Where a captured value (its index), or the id (-1), begins at `at`, with neither letter nor digit beside it: its length; else 0. */
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index);
 

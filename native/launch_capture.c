@@ -15,6 +15,12 @@ bool launch_is_letter_or_digit(char byte) {
   return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
 }
 
+bool launch_is_inside(const char *at, const char *begin) {
+  if (at == begin || !launch_is_letter_or_digit(at[-1])) return false;
+  if (at - begin < 3 || memcmp(at - 3, "pod", 3) != 0) return true;
+  return at - begin > 3 && launch_is_letter_or_digit(at[-4]);
+}
+
 static bool is_hex(char byte) { return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f'); }
 
 /* RFC 9562, as engines know a pod by. */
@@ -110,7 +116,7 @@ static const char *value_of(char **words, const char *name) {
 static bool add_digits(struct launch_captures *captures, const char *id, const char *text) {
   const char *end = text + strlen(text);
   for (const char *at = text; at < end;) {
-    size_t length = at > text && launch_is_letter_or_digit(at[-1]) ? 0 : launch_hex_length(at, end);
+    size_t length = launch_is_inside(at, text) ? 0 : launch_hex_length(at, end);
     bool is_id = id != NULL && strlen(id) == length && memcmp(id, at, length) == 0;
     if (length > 0 && !is_id && !add(captures, CAPTURE_HEX, at, length)) return false;
     at += length > 0 ? length : 1;
@@ -232,7 +238,7 @@ bool launch_capture_named(struct launch_start *start, const char *root, const ch
 
 size_t launch_captured_length(const struct launch_start *start, const char *text, const char *at, const char *end, int *index) {
   size_t longest = 0;
-  if (at > text && launch_is_letter_or_digit(at[-1])) return 0;
+  if (launch_is_inside(at, text)) return 0;
   size_t count = start->captures == NULL ? 0 : start->captures->count;
   for (int i = start->id == NULL ? 0 : -1; i < (int)count; i++) {
     struct launch_text value = {NULL, 0};

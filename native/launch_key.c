@@ -171,7 +171,7 @@ static void add_file(struct sha256 *s, const struct launch_start *start, const c
       continue;
     }
     int index = -2;
-    bool inside = at > text && launch_is_letter_or_digit(at[-1]);
+    bool inside = launch_is_inside(at, text);
     size_t length = inside ? 0 : launch_captured_length(start, text, at, end, &index);
     if (length == 0 && !inside && (length = launch_hex_length(at, end)) > 0) index = -3 - (int)length;
     /* Fractions of a second lose their last noughts: what is longer by one digit is no value for a hole. */

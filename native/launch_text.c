@@ -83,7 +83,7 @@ static bool holds(struct launch_text literal, struct launch_text value) {
   for (const char *at = literal.at; at + value.length <= end; at++) {
     at = memmem(at, (size_t)(end - at), value.at, value.length);
     if (at == NULL) return false;
-    bool before = at > literal.at && launch_is_letter_or_digit(at[-1]);
+    bool before = launch_is_inside(at, literal.at);
     bool after = at + value.length < end && launch_is_letter_or_digit(at[value.length]);
     if (!before && !after) return true;
   }
@@ -342,7 +342,7 @@ static bool match_fresh(struct launch_reader *r, struct launch_values *values, s
     r->bad = true;
     return false;
   }
-  bool inside = c->at > c->begin && launch_is_letter_or_digit(c->at[-1]);
+  bool inside = launch_is_inside(c->at, c->begin);
   size_t length = fresh_length(kind, c->at, c->end);
   if (inside || length == 0 || (kind == CAPTURE_HEX && length != wanted)) return false;
   struct launch_text value = {memory + used, length};

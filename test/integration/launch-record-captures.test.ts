@@ -184,6 +184,34 @@ asRoot("the program sees its own files and name", () => {
   assert.equal(fs.readFileSync(written, "utf8"), wanted);
 });
 
+/** Where the kubelet's driver cgroupfs puts it; the pod's directory is there before. */
+const pods = `vt-kubepods-${process.pid}`;
+const hierarchies = ["", ...fs.readdirSync("/sys/fs/cgroup")].map((name) =>
+  path.join("/sys/fs/cgroup", name),
+);
+
+asRoot("a container of a pod: its cgroup path has the pod's uid", () => {
+  const inPod = () =>
+    make((config, { id, uid }) => {
+      config.linux = { ...config.linux!, cgroupsPath: `/${pods}/burstable/pod${uid}/${id}` };
+    });
+  try {
+    warm(() => create(inPod()));
+    const made = inPod();
+    assert.ok(withoutEngine(world, () => create(made)));
+    const cgroup = fs.readFileSync(`/proc/${pidOf(made)}/cgroup`, "utf8");
+    assert.ok(cgroup.includes(`/${pods}/burstable/pod${made.uid}/${made.id}\n`), cgroup);
+  } finally {
+    for (const id of fs.readdirSync(root)) call(["delete", "--force", id]);
+    for (const at of hierarchies.map((one) => path.join(one, pods)).filter((one) => fs.existsSync(one)))
+      spawnSync("find", [at, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
+  }
+});
+
+function pidOf({ id }: Made): number {
+  return (JSON.parse(call(["state", id]).text) as { pid: number }).pid;
+}
+
 /** What is no random token is a decision. */
 const changes: Readonly<Record<string, (config: Config, made: Made) => void>> = {
   "another argument": (config) => {

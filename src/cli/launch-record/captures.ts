@@ -28,9 +28,9 @@ export function readCaptures(list: string): Capture[] {
   return lines.map((line) => ({ kind: Number(line[0]), value: line.slice(1) }));
 }
 
-/** As native/launch_capture.c: a UUID (a pod's) or random digits; no word and no number is taken for such. */
+/** As native/launch_capture.c: a UUID (a pod's) or random digits; no word and no number is taken for such. The kubelet's `pod01234567-…` is two words. */
 const fresh =
-  /(?<![A-Za-z0-9])(?:(?<digits>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{12,128})|(?<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)))(?![A-Za-z0-9])/g;
+  /(?<=(?:^|[^A-Za-z0-9])(?:pod)?)(?:(?<digits>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{12,128})|(?<date>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)))(?![A-Za-z0-9])/g;
 
 export interface FreshToken {
   readonly start: number;

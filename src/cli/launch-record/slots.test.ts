@@ -149,9 +149,18 @@ test("digits and dates of a container's own file are captured, and no number or 
     '{"a":"/layers/<new 3>/x","b":"<3>","c":"<new 4>"}',
   );
   const uuid = "01234567-89ab-4def-8123-456789012345";
-  for (const plain of ["123456789012", "abcdefabcdef", "abc123", "xabcdef0123456", "2026-01-02", `x${uuid}`])
+  for (const plain of [
+    "123456789012",
+    "abcdefabcdef",
+    "abc123",
+    "xabcdef0123456",
+    "2026-01-02",
+    `x${uuid}`,
+    `xpod${uuid}`,
+  ])
     assert.equal(template(plain), plain);
   assert.equal(template(`"uid":"${uuid}","path":"/pods/${uuid}/x"`), '"uid":"<new 5>","path":"/pods/<5>/x"');
+  assert.equal(template(`"/kubepods/pod${uuid}/x","uid":"${uuid}"`), '"/kubepods/pod<5>/x","uid":"<5>"');
   assert.equal(finder.partsOf(Buffer.from("/abcdef012345")).map(shownPart).join(""), "/<3>");
   assert.deepEqual(
     finder.captures().map(({ kind }) => kind),

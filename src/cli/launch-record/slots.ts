@@ -261,8 +261,14 @@ function lookForWord(word: string, part: Found["part"], alone: boolean): Look {
   return (text) =>
     places(text, word)
       .map((start) => ({ start, end: start + word.length, part }))
-      .filter(({ start, end }) => !alone || !(isLetterOrDigit(text[start - 1]) || isLetterOrDigit(text[end])))
+      .filter(({ start, end }) => !alone || !(isInside(text, start) || isLetterOrDigit(text[end])))
       .map((one) => ({ ...one, parts: [one] }));
+}
+
+/** As `launch_is_inside` of native/launch_capture.c. */
+function isInside(text: string, start: number): boolean {
+  if (!isLetterOrDigit(text[start - 1])) return false;
+  return text.slice(Math.max(0, start - 3), start) !== "pod" || isLetterOrDigit(text[start - 4]);
 }
 
 function isLetterOrDigit(character: string | undefined): boolean {
