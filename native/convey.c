@@ -29,6 +29,9 @@
 #define STACK_BYTES (128u * 1024)
 /* So much of a file in memory is asked for at once. */
 #define RESERVE_BYTES (2u * 1024 * 1024)
+/* Of a body that is not wanted any more so much is read, and for so long. */
+#define DRAIN_BYTES (8u * 1024 * 1024)
+#define DRAIN_MS 2000u
 #define K_TMPFS_MAGIC 0x01021994
 
 /* --- waiting for the other end of a connection --- */
@@ -175,6 +178,27 @@ static int unwrap(struct chunks *chunks, uint8_t *buffer, size_t *have, uint64_t
   return chunks->state == CHUNKS_BROKEN ? EPROTO : 0;
 }
 
+/*
+ * A connection that is closed with bytes unread is reset, and who still sends sees that instead of the answer: what is left of the body is
+ * read for nobody (RFC 9112, 9.6). `left`: bytes; not looked at where `chunks` tell. Of chunks that are none, only what is there already.
+ */
+static void drain(int connection, uint8_t *buffer, struct chunks *chunks, uint64_t left) {
+  uint64_t until = milliseconds() + DRAIN_MS;
+  for (uint64_t dropped = 0; dropped < DRAIN_BYTES && (chunks != NULL ? chunks->state != CHUNKS_DONE : left > 0);) {
+    size_t came;
+    bool ended = false, broken = chunks != NULL && chunks->state == CHUNKS_BROKEN;
+    size_t wanted = chunks == NULL && left < CONVEY_BUFFER_BYTES ? (size_t)left : CONVEY_BUFFER_BYTES;
+    if (receive_some(connection, buffer, wanted, &came, &ended) != 0 || ended) return;
+    dropped += came;
+    if (chunks == NULL) left -= came;
+    else if (!broken) chunks_take(chunks, buffer, came);
+    uint64_t now = milliseconds();
+    if (now >= until || (came == 0 && broken)) return;
+    struct pollfd more = {connection, POLLIN, 0};
+    if (came == 0) poll(&more, 1, (int)(until - now));
+  }
+}
+
 /* `two`: buffers. What is in one is hashed while the other is filled and written. */
 static int receive(const struct order *order, int connection, int file, struct report *report, uint8_t *two, struct reserve *reserve,
                    struct hashing *hashing) {
@@ -207,6 +231,7 @@ static int receive(const struct order *order, int connection, int file, struct r
     }
     report->count += wrote;
     patience.bytes += wrote;
+    if (error != 0 || broken == EPROTO || broken == EMSGSIZE) drain(connection, buffer, chunked ? &chunks : NULL, left - came);
     if (error != 0) return error;
     if (broken != 0) return broken;
     if (position + wrote - flushed >= FLUSH_BYTES) {

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as http from "node:http";
+import * as net from "node:net";
 import * as path from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { serve } from "../support/served.ts";
@@ -278,6 +279,16 @@ describe("a full disk", () => {
         const sent = await fetch(location, { method: "PATCH", body, duplex: "half" } as RequestInit);
         assert.equal(sent.status, 507);
       }
+      // Who sends all of it before it looks for the answer finds that, and no connection that was reset.
+      for (const framing of [`Content-Length: ${big.length}`, "Transfer-Encoding: chunked"]) {
+        const begun = await fetch(`${base}/v2/probe/blobs/uploads/`, { method: "POST" });
+        const head = `PATCH ${begun.headers.get("location")} HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n`;
+        const frame = framing.startsWith("T")
+          ? [`${big.length.toString(16)}\r\n`, "\r\n0\r\n\r\n"]
+          : ["", ""];
+        const body = Buffer.concat([Buffer.from(`${head}${frame[0]}`), big, Buffer.from(frame[1]!)]);
+        assert.match(await sendAll(registry.address, body), /^HTTP\/1\.1 507 /, framing);
+      }
       assert.equal((await fetch(`http://${registry.address}/v2/probe/blobs/${digest}`)).status, 404);
       // What did not fit is not kept for long: an upload that failed is gone, or goes with the next sweep.
       assert.ok(used() <= before + 16, `${used()} blocks are used, ${before} were before`);
@@ -369,6 +380,22 @@ function childOf(parent: number, word: string): number | undefined {
         return false;
       }
     });
+}
+
+/** Sends all, then reads; what came until the other end closed. Throws where it was reset instead. */
+function sendAll(address: string, bytes: Uint8Array): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const [host, port] = address.split(":");
+    const socket = net.connect(Number(port), host);
+    let text = "";
+    socket.pause();
+    socket.on("error", reject);
+    socket.on("data", (data: Buffer) => {
+      text += data.toString("latin1");
+    });
+    socket.on("end", () => resolve(text));
+    socket.write(bytes, () => socket.resume());
+  });
 }
 
 /** One POST with everything in it; the status of the answer. */
