@@ -122,6 +122,8 @@ test("podman loads what we save, and we load what it saves", async (t) => {
     path.join(world.directory, "podman"),
     "--runroot",
     path.join(world.directory, "podrun"),
+    "--tmpdir",
+    path.join(world.directory, "podtmp"),
   ];
   const podman = (...args: string[]) =>
     spawnSync("podman", [...storage, "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", ...args], {

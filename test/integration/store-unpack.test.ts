@@ -22,13 +22,14 @@ const file = (name: string, body: string, more: Partial<TarInput> = {}): TarInpu
   ...more,
 });
 
+let views = 0;
 /** The root filesystem that a container of the image would see. */
 async function viewOf(world: TestStore, name: string, wrap: readonly string[] = inside): Promise<Tree> {
   const image = world.store.resolve(name);
   await world.store.unpack(image);
   const [mount]: readonly [SnapshotMount] = world.store.snapshot(
     image,
-    world.container(`view-${Date.now()}`),
+    world.container(`view-${views++}`),
   ).mounts;
   return mount.type === "bind"
     ? treeOfDirectory(mount.path, wrap)

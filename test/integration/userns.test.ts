@@ -137,7 +137,7 @@ test("--userns=auto: two containers at a time have no id in common, and an id gi
       "probe",
       "sh",
       "-c",
-      `${uidMap}; sleep 60`,
+      `${uidMap}; sleep 1000`,
     ]);
     let text = "";
     child.stdout!.on("data", (chunk: Buffer) => {

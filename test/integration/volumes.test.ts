@@ -161,7 +161,7 @@ test("volumes without a name: kept by rm, removed by rm -v and --rm", async () =
   assert.deepEqual(names(), ["stays"]);
   world.sh(["-v", "/data", "-v", "stays:/named"], "touch /data/x /named/x");
   assert.deepEqual(names(), ["stays"]);
-  vitrine("run", "-d", "-q", "--rm", "--name", "back", "-v", "/data", "probe", "sleep", "60");
+  vitrine("run", "-d", "-q", "--rm", "--name", "back", "-v", "/data", "probe", "sleep", "1000");
   assert.equal(names().length, 2);
   vitrine("kill", "back");
   await until(() => (names().length === 1 ? true : undefined), "the volume to go with its container");
@@ -182,7 +182,7 @@ test("--volumes-from: the same mounts, and what is shared stays while it is used
     "named:/n",
     "probe",
     "sleep",
-    "60",
+    "1000",
   );
   world.sh(["--volumes-from", "first"], "echo shared >/data/file; echo named >/n/file");
   assert.equal(vitrine("exec", "first", "cat", "/data/file", "/n/file"), "shared\nnamed");
@@ -192,7 +192,7 @@ test("--volumes-from: the same mounts, and what is shared stays while it is used
     "",
     "a flag of its own wins",
   );
-  vitrine("run", "-d", "-q", "--name", "second", "--volumes-from", "first", "probe", "sleep", "60");
+  vitrine("run", "-d", "-q", "--name", "second", "--volumes-from", "first", "probe", "sleep", "1000");
   vitrine("kill", "first");
   await until(
     () => (world.run(["inspect", "first"]).status === 0 ? undefined : true),
