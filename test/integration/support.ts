@@ -66,7 +66,7 @@ export function makeWorld(name: string): World {
       input: options.input ?? "",
       env: { ...env, ...options.env },
       cwd: options.cwd ?? directory,
-      timeout: options.timeout ?? 120_000,
+      timeout: options.timeout ?? 120_000 * slowness,
       maxBuffer: 256 * 1024 * 1024,
     });
     assertRan(done);

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { vitrine } from "../integration/support.ts";
+import { slowness, vitrine } from "../integration/support.ts";
 import { bootID, image, largeBytes, type Note, noteFile, serve, served } from "./cut-pull.ts";
 import { call, good, root } from "./reboot.ts";
 
@@ -39,7 +39,7 @@ test("nothing runs of it; a pull brings it back, every byte", async () => {
   assert.equal(call(...run, "never", image, "cat", "/large").status, 125);
   await using _registry = await serve();
   good("pull", "-q", image);
-  const options = { timeout: 100_000, maxBuffer: 2 * largeBytes };
+  const options = { timeout: 100_000 * slowness, maxBuffer: 2 * largeBytes };
   const read = spawnSync(vitrine, [...run, "never", image, "cat", "/large"], options);
   assert.equal(read.status, 0, read.stderr.toString());
   assert.equal(createHash("sha256").update(read.stdout).digest("hex"), note.sha256);

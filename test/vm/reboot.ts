@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { isRoot, vitrine } from "../integration/support.ts";
+import { isRoot, slowness, vitrine } from "../integration/support.ts";
 
 const home = process.env["HOME"]!;
 export const root = isRoot ? "/var/lib/vitrine" : path.join(home, ".local/share/vitrine");
@@ -11,7 +11,7 @@ export const runroot = isRoot ? "/run/vitrine" : path.join(process.env["XDG_RUNT
 export const noteFile = path.join(isRoot ? "/var/lib" : home, "vt-reboot.json");
 
 export function call(...words: readonly string[]) {
-  return spawnSync(vitrine, words, { encoding: "utf8", timeout: 100_000 });
+  return spawnSync(vitrine, words, { encoding: "utf8", timeout: 100_000 * slowness });
 }
 
 /** Fails the test unless it ends with 0. Its output without the last newline. */
