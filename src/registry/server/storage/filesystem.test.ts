@@ -90,4 +90,25 @@ describe("IndexView", () => {
     assert.deepEqual(read, ["a", "b", "b", "a", "b"]);
     assert.equal(written.length, 2);
   });
+  it("tells at the end what could not be written when its time came", async () => {
+    let full = true;
+    let written = 0;
+    const source = { repositories: async () => ["a"], descriptors: async () => [] };
+    const view = new IndexView(source, async () => {
+      if (full) throw new Error("disk full");
+      written += 1;
+    });
+    await view.close();
+    assert.equal(written, 0, "nothing was pending");
+    // As its timer does it.
+    await view.flush().catch(() => undefined);
+    await assert.rejects(view.close(), /disk full/);
+    // Still under way when the end comes.
+    view.flush().catch(() => undefined);
+    await assert.rejects(view.close(), /disk full/);
+    full = false;
+    await view.close();
+    await view.close();
+    assert.equal(written, 1);
+  });
 });

@@ -26,6 +26,8 @@ export class IndexView {
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
   private pause = shortestPauseMilliseconds;
+  /** Whether the file is older than what was to be written last. */
+  private failed = false;
 
   constructor(source: IndexSource, write: (bytes: Uint8Array) => Promise<void>) {
     this.source = source;
@@ -48,10 +50,10 @@ export class IndexView {
     return this.writing;
   }
 
-  /** Writes what is pending and ends. */
+  /** Writes what is pending, or could not be written when its time came, and ends. */
   async close(): Promise<void> {
-    if (this.timer !== undefined) await this.flush();
-    else await this.writing.catch(() => undefined);
+    if (this.timer === undefined) await this.writing.catch(() => undefined);
+    if (this.timer !== undefined || this.failed) await this.flush();
   }
 
   private schedule(): void {
@@ -75,8 +77,10 @@ export class IndexView {
         else this.byRepository.delete(name);
       }
       await this.write(this.encode());
+      this.failed = false;
     } catch (error) {
       this.stale = "all";
+      this.failed = true;
       throw error;
     }
     this.pause = Math.max(shortestPauseMilliseconds, (performance.now() - started) * dutyCycle);
