@@ -32,6 +32,8 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
   let caught: Interrupted | undefined;
   /** Those who wait for a chunk now. Not one promise that all race with: it would keep every chunk that ever won. */
   const waiting = new Set<(reason: Interrupted) => void>();
+  /** Streams that are read: whoever has a chunk of one in hand hears of the signal at the next. */
+  let streams = 0;
   const orInterrupted = <R>(promise: Promise<R>): Promise<R> =>
     new Promise<R>((resolve, reject) => {
       waiting.add(reject);
@@ -47,7 +49,7 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
       if (caught !== undefined) process.exit(caught.status);
       const reason = new Interrupted(signal);
       caught = reason;
-      timer = setTimeout(() => giveUp(reason), waiting.size > 0 ? cleaning : silence);
+      timer = setTimeout(() => giveUp(reason), waiting.size + streams > 0 ? cleaning : silence);
       for (const reject of waiting) reject(reason);
     };
     process.on(signal, handler);
@@ -55,6 +57,7 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
   });
   async function* guard(stream: ByteStream): AsyncGenerator<Uint8Array, void> {
     const iterator = stream[Symbol.asyncIterator]();
+    streams += 1;
     try {
       while (true) {
         if (caught !== undefined) throw caught;
@@ -63,6 +66,7 @@ export async function interruptible<T>(body: (guard: Interruptible) => Promise<T
         yield next.value;
       }
     } finally {
+      streams -= 1;
       // Not awaited: a read from a silent pipe would hold us here.
       iterator.return?.()?.then(
         () => undefined,
