@@ -196,7 +196,8 @@ test("a container that divides its cgroup can be entered, and leaves nothing", a
 
 test("a quota of CPU time holds", async (t) => {
   if (!limited) return cannotRun(t, why);
-  detached(["--name", "busy", "--cpus", "0.2"], "while :; do :; done");
+  // So little that it gets as much on a machine with much else to do.
+  detached(["--name", "busy", "--cpus", "0.02"], "while :; do :; done");
   const throttled = `cat ${own("cpu/cpu.stat", "cpu.stat")}`;
   await until(() => {
     const count = /nr_throttled (\d+)/.exec(vitrine("exec", "busy", "sh", "-c", throttled))?.[1];
@@ -208,8 +209,8 @@ test("a quota of CPU time holds", async (t) => {
   let text = "";
   child.stdout!.on("data", (chunk: Buffer) => (text += chunk.toString()));
   const percents = (): readonly number[] => text.split("%\n").slice(1, -1).map(Number);
-  await until(() => (percents().some((percent) => percent > 1) ? true : undefined), "a share of the CPU");
-  for (const percent of percents()) assert.ok(percent < 40, `${percent}% of a CPU, where 20 are allowed`);
+  await until(() => (percents().some((percent) => percent > 0.2) ? true : undefined), "a share of the CPU");
+  for (const percent of percents()) assert.ok(percent < 10, `${percent}% of a CPU, where 2 are allowed`);
   vitrine("rm", "-f", "busy");
 });
 
