@@ -1,11 +1,13 @@
 /** Restart policies: the monitor runs its plan again, until somebody ends the container for good. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, test } from "node:test";
 import { killCases, killScript } from "../support/kill-cases.ts";
 import { makeLiveWorld, until } from "../support/live.ts";
 import { letEnd } from "./run-support.ts";
+import { cannotRun, findProgram, vitrine as program } from "./support.ts";
 
 const world = makeLiveWorld("restart");
 const { vitrine, detached, inspect } = world;
@@ -170,6 +172,26 @@ test("kill: a signal that its program ignores is remembered until it is started 
     "a restart after the start",
   );
   vitrine("rm", "-f", "deaf");
+});
+
+test("kill: that the monitor ended it of the wish alone is no error", async (t) => {
+  if (findProgram("strace") === undefined) return cannotRun(t, "strace is missing");
+  const id = detached(["--name", "wished", "--restart", "always"], "exit 1");
+  const wish = path.join(world.runroot, "containers", id, "stop");
+  // The command stands still once it has said its wish; meanwhile the monitor goes on.
+  const delay = ["-e", "trace=open,openat", "-e", "inject=open,openat:delay_exit=3000000"];
+  const words = ["-f", "-o", "/dev/null", "-P", wish, ...delay, program, "kill", "wished"];
+  let complaints = "";
+  let killed: Promise<number | null> | undefined;
+  await inWait("wished", 2, async () => {
+    const child = spawn("strace", words, { env: world.env, cwd: world.directory });
+    child.stderr.on("data", (data: Buffer) => (complaints += data));
+    killed = new Promise((resolve) => child.on("close", resolve));
+    await until(() => (fs.existsSync(wish) ? true : undefined), "the wish");
+  });
+  assert.equal(await killed, 0, complaints);
+  await settled("wished");
+  vitrine("rm", "wished");
 });
 
 test("many stops at the moment of a restart: none is lost", async () => {
