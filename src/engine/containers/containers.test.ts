@@ -115,6 +115,10 @@ test("containers are found by name, id and unique prefix", async () => {
   for (const wanted of ["nothing", "../names/web", "f", ""]) {
     assert.throws(() => findContainer(paths, wanted), { code: "container-not-found" }, wanted);
   }
+  // Somebody removes it at this moment: the directory goes before the name.
+  fs.rmSync(containerDirectory(paths, container.id), { recursive: true });
+  assert.equal(idOfName(paths, "web"), container.id);
+  assert.throws(() => findContainer(paths, "web"), { code: "container-not-found" });
 });
 
 test("a container whose command was killed before it took its name is found by it all the same", () => {

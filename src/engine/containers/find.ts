@@ -1,6 +1,14 @@
+import * as fs from "node:fs";
 import { noting, quoted, VitrineError } from "../../base/mod.ts";
 import { idOfName } from "./names.ts";
-import { type Container, containerIds, type EnginePaths, listContainers, readContainer } from "./record.ts";
+import {
+  type Container,
+  containerDirectory,
+  containerIds,
+  type EnginePaths,
+  listContainers,
+  readContainer,
+} from "./record.ts";
 
 /**
  * The container of a name, an id, or a prefix that only one id has.
@@ -10,15 +18,16 @@ export function findContainer(paths: EnginePaths, wanted: string): Container {
   const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(wanted)
     ? (idOfName(paths, wanted) ?? idOf(paths, wanted) ?? idOfRecord(paths, wanted))
     : undefined;
-  if (id === undefined) {
+  const container = id === undefined ? undefined : readContainer(paths, id);
+  if (container !== undefined) return container;
+  // Its name goes after it: there may be one without a container.
+  if (id === undefined || !fs.existsSync(containerDirectory(paths, id))) {
     throw new VitrineError("not-found", `there is no container ${quoted(wanted)}`, {
       code: "container-not-found",
       operand: wanted,
       hint: "see 'vitrine ps --all'",
     });
   }
-  const container = readContainer(paths, id);
-  if (container !== undefined) return container;
   throw new VitrineError("corrupt", `the record of container ${id.slice(0, 12)} is missing or damaged`, {
     code: "container-record-invalid",
     operand: wanted,
