@@ -30,8 +30,8 @@
 /* So much of a file in memory is asked for at once. */
 #define RESERVE_BYTES (2u * 1024 * 1024)
 /* Of a body that is not wanted any more so much is read, and for so long. */
-#define DRAIN_BYTES (8u * 1024 * 1024)
-#define DRAIN_MS 2000u
+#define DRAIN_BYTES (64u * 1024 * 1024)
+#define DRAIN_MS 5000u
 #define K_TMPFS_MAGIC 0x01021994
 
 /* --- waiting for the other end of a connection --- */

@@ -39,9 +39,13 @@ test(`${wanted} containers that run`, { timeout: 550_000 }, async (t) => {
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
   t.diagnostic(`${count} started in ${seconds} s, ${atOnce} at a time`);
 
-  const listed = vitrine("ps", "--no-trunc", "--format", "{{.Pid}}").split("\n");
+  const listed = vitrine("ps", "-a", "--format", "{{.State}} {{.Pid}} {{.Names}} {{.Status}}").split("\n");
+  assert.deepEqual(
+    listed.filter((line) => !line.startsWith("running ")),
+    [],
+  );
   assert.equal(listed.length, count);
-  const monitors = listed.map(parentOf);
+  const monitors = listed.map((line) => parentOf(line.split(" ")[1]!));
   const resident = monitors.map((pid) => {
     const status = fs.readFileSync(`/proc/${pid}/status`, "latin1");
     assert.match(status, /^Name:\tvitrine-monitor$/m);

@@ -17,7 +17,7 @@ import {
   runDirectory,
 } from "./record.ts";
 import { removeContainer } from "./remove.ts";
-import { ownPidNamespace, stateOf } from "./state.ts";
+import { livesNow, ownPidNamespace, stateOf } from "./state.ts";
 import { sweepLost } from "./sweep.ts";
 
 const base = fs.mkdtempSync(path.join(os.tmpdir(), "vitrine-containers-"));
@@ -125,6 +125,28 @@ test("a container whose command was killed before it took its name is found by i
   make("a");
   assert.equal(idOfName(paths, "name-a"), undefined);
   assert.equal(findContainer(paths, "name-a").id, idOf("a"));
+});
+
+test("a monitor that handed its container over as we looked leaves it held", () => {
+  const pidNamespace = "pid:[1]";
+  const [front, monitor] = [
+    { pid: 7, startTime: "1", pidNamespace },
+    { pid: 8, startTime: "2", pidNamespace },
+  ];
+  const reading = (...found: readonly (typeof front | undefined)[]) => {
+    const left = [...found];
+    return () => (left.length > 1 ? left.shift() : left[0]);
+  };
+  const isMonitor = ({ pid }: { readonly pid: number }) => pid === monitor!.pid;
+  assert.equal(livesNow(reading(front, monitor), isMonitor), true);
+  assert.equal(livesNow(reading(monitor), isMonitor), true);
+  assert.equal(livesNow(reading(front), isMonitor), false);
+  assert.equal(
+    livesNow(reading(front, monitor, front), () => false),
+    false,
+  );
+  assert.equal(livesNow(reading(front, undefined), isMonitor), false);
+  assert.equal(livesNow(reading(undefined), isMonitor), false);
 });
 
 test("states are told from files and processes", () => {

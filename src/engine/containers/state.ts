@@ -135,9 +135,29 @@ function exited(file: string): ContainerState | undefined {
  * namespace cannot be looked at from here and counts as living.
  */
 export function monitorLives(paths: EnginePaths, container: Container): boolean {
-  const monitor = monitorOf(paths, container);
-  if (monitor === undefined) return false;
-  return monitor.pidNamespace !== ownPidNamespace() || processStartTime(monitor.pid) === monitor.startTime;
+  return livesNow(
+    () => monitorOf(paths, container),
+    ({ pid, pidNamespace, startTime }) =>
+      pidNamespace !== ownPidNamespace() || processStartTime(pid) === startTime,
+  );
+}
+
+/**
+ * Whoever starts a container in the background hands it over, and ends: one that is dead may have been followed since it was
+ * read, and a sweep would take what has just been started for lost.
+ */
+export function livesNow(
+  read: () => MonitorProcess | undefined,
+  lives: (monitor: MonitorProcess) => boolean,
+): boolean {
+  let monitor = read();
+  while (monitor !== undefined) {
+    if (lives(monitor)) return true;
+    const next = read();
+    if (next?.pid === monitor.pid && next.startTime === monitor.startTime) return false;
+    monitor = next;
+  }
+  return false;
 }
 
 /** Whoever holds it, or held it last in this boot. undefined: it was only created. */

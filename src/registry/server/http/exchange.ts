@@ -8,8 +8,8 @@ import { RegistryError } from "../errors.ts";
 export type Headers = Readonly<Record<string, string | number | readonly string[]>>;
 
 /** What an unread body may still send after the answer, so that the client reads the answer instead of a reset. */
-const drainBytes = 8 * 1024 * 1024;
-const drainMilliseconds = 2000;
+const drainBytes = 64 * 1024 * 1024;
+const drainMilliseconds = 5000;
 
 export interface BodyGuard {
   /** A body must bring this many bytes … */
