@@ -75,8 +75,8 @@ function present(bench: Bench, from: Server): Row[] {
     {
       rounds: Math.min(bench.rounds, 20),
       // Noted, confirmed and used by then: what was stored a moment ago is not noted.
-      warmup: 6,
-      before: `${store} ${bench.vitrine} pull -q ${name}; sleep 0.2`,
+      warmup: 16,
+      before: `${store} ${bench.vitrine} pull -q ${name}; sleep 2`,
       after: `rm -rf ${bench.work}/held ${bench.work}/held.run`,
     },
     [command, first(command)],
