@@ -1,6 +1,6 @@
 /** This process becomes the helper: nothing of JavaScript stays between the container and whoever started us. */
 import { VitrineError } from "../base/mod.ts";
-import { helperEnvironment } from "../kernel/mod.ts";
+import { helperEnvironment, helperNotStarted } from "../kernel/mod.ts";
 
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
@@ -46,7 +46,7 @@ export function becomeHelperWith(helper: string, args: readonly string[]): never
   try {
     if (typeof execve === "function") return execve.call(process, helper, ["vitrine-helper", ...args], env);
   } catch (cause) {
-    throw notStarted(helper, cause);
+    throw helperNotStarted(helper, cause);
   }
   process.exit(runHelper(helper, args));
 }
@@ -57,19 +57,10 @@ export function runHelper(helper: string, args: readonly string[]): number {
   const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { constants } = process.getBuiltinModule("node:os");
   const done = spawnSync(helper, args, { env, stdio: "inherit", argv0: "vitrine-helper" });
-  if (done.error !== undefined) throw notStarted(helper, done.error);
+  if (done.error !== undefined) throw helperNotStarted(helper, done.error);
   return done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9);
 }
 
 export function runArguments(plan: string, preserved: number): readonly string[] {
   return preserved === 0 ? ["run", plan] : ["run", "--preserve-fds", String(preserved), plan];
-}
-
-function notStarted(helper: string, cause: unknown): VitrineError {
-  return new VitrineError("unavailable", `cannot start the helper ${helper}`, {
-    code: "helper-not-started",
-    operand: helper,
-    hint: "install vitrine-helper again, beside vitrine or in ../libexec/vitrine",
-    cause,
-  });
 }

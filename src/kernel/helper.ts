@@ -49,17 +49,18 @@ export function becomeHelperWith(helperPath: string, words: readonly string[]): 
   try {
     if (typeof execve === "function") return execve.call(process, helperPath, args, env);
   } catch (cause) {
-    throw notStarted(helperPath, cause);
+    throw helperNotStarted(helperPath, cause);
   }
   // Loaded where it is needed: its start costs a millisecond of every run.
   const { spawnSync } = process.getBuiltinModule("node:child_process");
   const { constants } = process.getBuiltinModule("node:os");
   const done = spawnSync(helperPath, args.slice(1), { env, stdio: "inherit", argv0: args[0] });
-  if (done.error !== undefined) throw notStarted(helperPath, done.error);
+  if (done.error !== undefined) throw helperNotStarted(helperPath, done.error);
   process.exit(done.status ?? 128 + (constants.signals[done.signal ?? "SIGKILL"] ?? 9));
 }
 
-function notStarted(helperPath: string, cause: unknown): VitrineError {
+/** The error of a helper that cannot be executed. */
+export function helperNotStarted(helperPath: string, cause: unknown): VitrineError {
   return new VitrineError("unavailable", `cannot start the helper ${helperPath}`, {
     code: "helper-not-started",
     operand: helperPath,

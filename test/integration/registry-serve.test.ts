@@ -7,6 +7,7 @@ import * as http from "node:http";
 import * as net from "node:net";
 import * as path from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
+import { makeCertificate } from "../support/certificate.ts";
 import { serve } from "../support/served.ts";
 import { until } from "./run-support.ts";
 import { cannotRun, findProgram, fixtures, isRoot, makeWorld } from "./support.ts";
@@ -89,24 +90,7 @@ describe("TLS", () => {
     if (missing(t, "openssl", "skopeo")) return;
     const certificates = place("certs");
     fs.mkdirSync(certificates);
-    succeeded(
-      tool("openssl", [
-        ...[
-          "req",
-          "-x509",
-          "-newkey",
-          "ec",
-          "-pkeyopt",
-          "ec_paramgen_curve:prime256v1",
-          "-nodes",
-          "-days",
-          "2",
-        ],
-        ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        ...["-keyout", path.join(certificates, "server.pem"), "-out", path.join(certificates, "ca.crt")],
-      ]),
-    );
-    fs.renameSync(path.join(certificates, "server.pem"), place("server.key"));
+    makeCertificate("localhost", path.join(certificates, "ca.crt"), place("server.key"));
     fs.writeFileSync(place("users"), users);
     await using registry = await serve(world, [
       ...["--root", place("tls"), "--auth", `htpasswd=${place("users")}`],

@@ -1,6 +1,5 @@
 /** The registry's certificates: its own when they are renewed, and those of a mirror's upstream. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -11,6 +10,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as tls from "node:tls";
 import { digestOf } from "../../src/oci/mod.ts";
+import { makeCertificate } from "../support/certificate.ts";
 import { type Served, serve } from "../support/served.ts";
 import { until } from "./run-support.ts";
 import { cannotRun, findProgram, fixtures, makeWorld, type World } from "./support.ts";
@@ -30,22 +30,7 @@ if (findProgram("openssl") === undefined) {
 
   /** A certificate of that name for this machine: NAME.crt and NAME.key. */
   function certify(name: string): void {
-    const made = spawnSync("openssl", [
-      ...[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-      ],
-      ...["-subj", `/CN=${name}`, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-      ...["-keyout", at(`${name}.key`), "-out", at(`${name}.crt`)],
-    ]);
-    assert.equal(made.status, 0, made.stderr?.toString());
+    makeCertificate(name, at(`${name}.crt`), at(`${name}.key`));
   }
 
   /** Whose certificate a new connection gets; undefined where it is not taken. */
