@@ -4,9 +4,9 @@ import { parseJson, VitrineError } from "../../base/mod.ts";
 import { compact, type DocumentKind, Field } from "../../oci/mod.ts";
 import type { AccessOptions } from "./access/authenticate.ts";
 import type { AccessRule } from "./access/rules.ts";
-import type { RegistryEvent } from "./events.ts";
+import type { RegistryEvent } from "./observe/events.ts";
+import type { Webhook } from "./observe/webhooks.ts";
 import type { PolicyOptions, RepositoryRule, Retention } from "./policy.ts";
-import type { Webhook } from "./webhooks.ts";
 
 export interface ServeConfig extends PolicyOptions {
   /** `HOST:PORT`, `:PORT` for every address. */

@@ -14,11 +14,11 @@ import { AuthenticatedAccess } from "./access/authenticate.ts";
 import { parseHtpasswd } from "./access/htpasswd.ts";
 import { parseKeys, signToken, verifyToken } from "./access/jwt.ts";
 import { type AccessRule, Rules } from "./access/rules.ts";
+import { startWebhooks } from "./observe/webhooks.ts";
 import { makePages } from "./pages/pages.ts";
 import { namePattern } from "./policy.ts";
 import { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";
 import { TestClient } from "./testing.ts";
-import { startWebhooks } from "./webhooks.ts";
 
 const basic = (user: string, password: string) => ({
   Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`,

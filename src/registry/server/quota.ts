@@ -1,6 +1,6 @@
 /** How much a repository holds, held against its quota. */
 import { RegistryError } from "./errors.ts";
-import type { Repositories } from "./repositories.ts";
+import type { Repositories } from "./repositories/repositories.ts";
 import type { Service } from "./service.ts";
 
 /** Bytes of the blobs and manifests of a repository, each counted once. */

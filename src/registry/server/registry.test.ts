@@ -6,12 +6,12 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { describe, it } from "node:test";
 import { digestOf, mediaTypes } from "../../oci/mod.ts";
-import { checkStorage } from "./check.ts";
-import { collectGarbage } from "./collect.ts";
 import { Policy, type PolicyOptions } from "./policy.ts";
 import { type RegistryOptions, startRegistry } from "./registry.ts";
 import { openFilesystemStorage } from "./storage/filesystem.ts";
 import { TestClient, until, withQuery } from "./testing.ts";
+import { checkStorage } from "./upkeep/check.ts";
+import { collectGarbage } from "./upkeep/collect.ts";
 
 const hour = 3600_000;
 

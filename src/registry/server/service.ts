@@ -2,11 +2,11 @@
 import type { Descriptor, Digest } from "../../oci/mod.ts";
 import type { Access } from "./access/types.ts";
 import type { Carrier } from "./convey/carrier.ts";
-import type { EventSink } from "./events.ts";
-import type { GrowingBlob } from "./growing-file.ts";
-import type { Metrics } from "./metrics.ts";
+import type { GrowingBlob } from "./mirror/growing-file.ts";
+import type { EventSink } from "./observe/events.ts";
+import type { Metrics } from "./observe/metrics.ts";
 import type { Policy } from "./policy.ts";
-import type { Repositories } from "./repositories.ts";
+import type { Repositories } from "./repositories/repositories.ts";
 import type { UploadArea } from "./uploads.ts";
 
 export interface ServiceLimits {

@@ -3,10 +3,10 @@ import { type Digest, digestOf, splitDigest } from "../../../oci/mod.ts";
 import { headerNames, matchesEntityTag } from "../../protocol/headers.ts";
 import { isTag, type ManifestReference } from "../../protocol/names.ts";
 import { paths } from "../../protocol/paths.ts";
-import { acceptManifest } from "../accept-manifest.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { requireQuota } from "../quota.ts";
+import { acceptManifest } from "../repositories/accept-manifest.ts";
 import type { Service } from "../service.ts";
 import { readDigest, readReference } from "./requests.ts";
 

@@ -4,12 +4,12 @@
  * repository, after another look at its manifests; bytes are removed under the lock of their digest, after another look
  * at their age.
  */
-import { VitrineError } from "../../base/mod.ts";
-import type { Digest } from "../../oci/mod.ts";
-import { referencesOf } from "./accept-manifest.ts";
-import type { EventSink } from "./events.ts";
-import { type Policy, type Retention, tagPattern } from "./policy.ts";
-import type { Repositories } from "./repositories.ts";
+import { VitrineError } from "../../../base/mod.ts";
+import type { Digest } from "../../../oci/mod.ts";
+import type { EventSink } from "../observe/events.ts";
+import { type Policy, type Retention, tagPattern } from "../policy.ts";
+import { referencesOf } from "../repositories/accept-manifest.ts";
+import type { Repositories } from "../repositories/repositories.ts";
 
 export interface CollectOptions {
   readonly repositories: Repositories;

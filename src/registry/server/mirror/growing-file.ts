@@ -3,8 +3,8 @@
  * that the whole was what it should be: nobody who has all of it has something unverified.
  */
 import type { FileHandle } from "node:fs/promises";
-import { VitrineError } from "../../base/mod.ts";
-import type { BlobReader } from "./storage/types.ts";
+import { VitrineError } from "../../../base/mod.ts";
+import type { BlobReader } from "../storage/types.ts";
 
 const pieceBytes = 512 * 1024;
 

@@ -12,12 +12,12 @@
  * the records that name it, a referrer before its manifest (a referrer without manifest is not shown), manifests before
  * their tags. Removals go the other way round.
  */
-import { VitrineError } from "../../base/mod.ts";
-import { type Descriptor, type Digest, digestOf, isDigest, splitDigest } from "../../oci/mod.ts";
-import { BoundedCache } from "./bounded-cache.ts";
+import { VitrineError } from "../../../base/mod.ts";
+import { type Descriptor, type Digest, digestOf, isDigest, splitDigest } from "../../../oci/mod.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import type { RegistryStorage } from "../storage/types.ts";
 import { Locks } from "./locks.ts";
 import { Records } from "./records.ts";
-import type { RegistryStorage } from "./storage/types.ts";
 
 export interface TagRecord {
   readonly digest: Digest;

@@ -5,10 +5,10 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { digestOf, mediaTypes } from "../../oci/mod.ts";
+import { digestOf, mediaTypes } from "../../../oci/mod.ts";
+import { type Registry, type RegistryOptions, startRegistry } from "../registry.ts";
+import { TestClient } from "../testing.ts";
 import type { MirrorOptions } from "./mirror.ts";
-import { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";
-import { TestClient } from "./testing.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 

@@ -1,9 +1,9 @@
 /** Whether a registry's storage is whole: every name leads to bytes that are what their digest says. */
-import { createHasher, VitrineError } from "../../base/mod.ts";
-import { type Digest, isDigest, splitDigest } from "../../oci/mod.ts";
-import { referencesOf } from "./accept-manifest.ts";
-import { Repositories } from "./repositories.ts";
-import type { RegistryStorage } from "./storage/types.ts";
+import { createHasher, VitrineError } from "../../../base/mod.ts";
+import { type Digest, isDigest, splitDigest } from "../../../oci/mod.ts";
+import { referencesOf } from "../repositories/accept-manifest.ts";
+import { Repositories } from "../repositories/repositories.ts";
+import type { RegistryStorage } from "../storage/types.ts";
 
 export interface CheckProblem {
   /** `blob-corrupt`, `blob-missing`, `manifest-missing`, `tag-dangling`, `record-corrupt`, `manifest-invalid`. */

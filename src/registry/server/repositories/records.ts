@@ -1,7 +1,7 @@
 /** Documents as JSON values, remembered where nobody else can change them. */
-import { VitrineError } from "../../base/mod.ts";
-import { BoundedCache } from "./bounded-cache.ts";
-import type { Documents } from "./storage/types.ts";
+import { VitrineError } from "../../../base/mod.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import type { Documents } from "../storage/types.ts";
 
 const rememberedRecords = 50_000;
 const rememberedNames = 1_000_000;

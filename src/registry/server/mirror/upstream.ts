@@ -1,12 +1,12 @@
 /** Requests to a mirror's upstream: its certificates and tokens, its failures as answers of ours, bodies that must go on moving. */
-import { type JsonValue, parseJson, VitrineError } from "../../base/mod.ts";
-import { Agents } from "../client/agents.ts";
-import { loadCertificates } from "../client/certificates.ts";
-import type { HttpResponse } from "../client/http.ts";
-import { Transport } from "../client/transport.ts";
-import { parseChallenges } from "../protocol/challenge.ts";
-import { BoundedCache } from "./bounded-cache.ts";
-import { RegistryError } from "./errors.ts";
+import { type JsonValue, parseJson, VitrineError } from "../../../base/mod.ts";
+import { Agents } from "../../client/agents.ts";
+import { loadCertificates } from "../../client/certificates.ts";
+import type { HttpResponse } from "../../client/http.ts";
+import { Transport } from "../../client/transport.ts";
+import { parseChallenges } from "../../protocol/challenge.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import { RegistryError } from "../errors.ts";
 
 export interface UpstreamOptions {
   /** `https://registry-1.docker.io` */

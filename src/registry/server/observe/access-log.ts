@@ -1,6 +1,6 @@
 /** One line of JSON for each answer. */
-import { printable } from "../../base/mod.ts";
-import type { Exchange } from "./http/exchange.ts";
+import { printable } from "../../../base/mod.ts";
+import type { Exchange } from "../http/exchange.ts";
 
 /** The line, with its newline. The query is left out: upload URLs and tokens are nobody's business. */
 export function accessLogLine(exchange: Exchange, status: number, now: number): string {

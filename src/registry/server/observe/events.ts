@@ -1,5 +1,5 @@
 /** What happened, for webhooks. */
-import type { Digest } from "../../oci/mod.ts";
+import type { Digest } from "../../../oci/mod.ts";
 
 export interface RegistryEvent {
   readonly type: "push" | "pull" | "delete" | "mount";

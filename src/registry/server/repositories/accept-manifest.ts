@@ -1,5 +1,5 @@
 /** What a pushed manifest must be before it is stored (spec.md#pushing-manifests). */
-import { VitrineError } from "../../base/mod.ts";
+import { VitrineError } from "../../../base/mod.ts";
 import {
   type Descriptor,
   type Digest,
@@ -7,9 +7,9 @@ import {
   type ParsedIndex,
   type ParsedManifest,
   parseManifestOrIndex,
-} from "../../oci/mod.ts";
-import { withoutParameters } from "../protocol/headers.ts";
-import { RegistryError } from "./errors.ts";
+} from "../../../oci/mod.ts";
+import { withoutParameters } from "../../protocol/headers.ts";
+import { RegistryError } from "../errors.ts";
 import type { AcceptedManifest, Repositories } from "./repositories.ts";
 
 export interface AcceptOptions {

@@ -1,10 +1,10 @@
 /** Lists of a mirror's upstream: its tags and referrers, over all pages (spec.md#listing-tags, #listing-referrers). */
-import { type JsonValue, parseJson } from "../../base/mod.ts";
-import { type Descriptor, parseIndex } from "../../oci/mod.ts";
-import { parseNextLink } from "../protocol/links.ts";
-import { paths } from "../protocol/paths.ts";
-import { BoundedCache } from "./bounded-cache.ts";
-import { readUpstream } from "./mirror-upstream.ts";
+import { type JsonValue, parseJson } from "../../../base/mod.ts";
+import { type Descriptor, parseIndex } from "../../../oci/mod.ts";
+import { parseNextLink } from "../../protocol/links.ts";
+import { paths } from "../../protocol/paths.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import { readUpstream } from "./upstream.ts";
 
 const mostPages = 1000;
 const pageBytes = 16 * 1024 * 1024;

@@ -12,25 +12,20 @@ import {
   isManifestMediaType,
   mediaTypes,
   splitDigest,
-} from "../../oci/mod.ts";
-import { headerNames, withoutParameters } from "../protocol/headers.ts";
-import { paths } from "../protocol/paths.ts";
-import { acceptManifest } from "./accept-manifest.ts";
-import { BoundedCache } from "./bounded-cache.ts";
-import { RegistryError } from "./errors.ts";
+} from "../../../oci/mod.ts";
+import { headerNames, withoutParameters } from "../../protocol/headers.ts";
+import { paths } from "../../protocol/paths.ts";
+import { BoundedCache } from "../bounded-cache.ts";
+import { RegistryError } from "../errors.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import { acceptManifest } from "../repositories/accept-manifest.ts";
+import type { Repositories } from "../repositories/repositories.ts";
+import { statedSize } from "../repositories/stated-size.ts";
+import type { Upstream } from "../service.ts";
+import type { Upload, UploadArea } from "../uploads.ts";
 import { type GrowingBlob, GrowingFile } from "./growing-file.ts";
-import type { Metrics } from "./metrics.ts";
-import { UpstreamLists } from "./mirror-lists.ts";
-import {
-  type UpstreamAnswer,
-  UpstreamConnection,
-  type UpstreamOptions,
-  unusable,
-} from "./mirror-upstream.ts";
-import type { Repositories } from "./repositories.ts";
-import type { Upstream } from "./service.ts";
-import { statedSize } from "./stated-size.ts";
-import type { Upload, UploadArea } from "./uploads.ts";
+import { UpstreamLists } from "./lists.ts";
+import { type UpstreamAnswer, UpstreamConnection, type UpstreamOptions, unusable } from "./upstream.ts";
 
 export interface MirrorOptions extends UpstreamOptions {
   /** How long a tag is served without asking again; default 60 seconds. */

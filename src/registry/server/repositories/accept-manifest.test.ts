@@ -1,9 +1,9 @@
 /** What the registry says of a manifest whose Content-Type is not its own. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { digestOf, mediaTypes } from "../../oci/mod.ts";
-import { startRegistry } from "./registry.ts";
-import { TestClient } from "./testing.ts";
+import { digestOf, mediaTypes } from "../../../oci/mod.ts";
+import { startRegistry } from "../registry.ts";
+import { TestClient } from "../testing.ts";
 
 const { manifest, index, dockerManifest, dockerManifestList } = mediaTypes;
 

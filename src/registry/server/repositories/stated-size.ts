@@ -1,5 +1,5 @@
 /** How large a blob is, from the manifests of its repository that name it. */
-import { type Digest, parseManifestOrIndex } from "../../oci/mod.ts";
+import { type Digest, parseManifestOrIndex } from "../../../oci/mod.ts";
 import type { Repositories } from "./repositories.ts";
 
 /** Of a repository that has more manifests, the others are not looked at. */
