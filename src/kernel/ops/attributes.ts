@@ -1,0 +1,145 @@
+import type { OpGroup } from "./definition.ts";
+
+/** What the process itself is (init): names, limits, ids, capabilities, seccomp, the program. */
+export const attributeOps = {
+  setHostname: { code: 70, calls: "sethostname", doc: "The UTS host name.", args: { name: "str" } },
+  setDomainname: { code: 71, calls: "setdomainname", doc: "The UTS domain name.", args: { name: "str" } },
+  loopbackUp: {
+    code: 72,
+    calls: "socket, ioctl(SIOCSIFFLAGS)",
+    doc: "Brings `lo` of the network namespace up.",
+    args: {},
+  },
+  setRlimit: {
+    code: 73,
+    calls: "prlimit64",
+    doc: "One resource limit (RLIMIT_* number).",
+    args: { resource: "u32", soft: "u64", hard: "u64" },
+  },
+  setUmask: { code: 74, calls: "umask", doc: "The file mode creation mask.", args: { mask: "u32" } },
+  noNewPrivileges: {
+    code: 75,
+    calls: "prctl(PR_SET_NO_NEW_PRIVS)",
+    doc: "execve grants no privileges from here on.",
+    args: {},
+  },
+  setPersonality: { code: 76, calls: "personality", doc: "The execution domain.", args: { persona: "u32" } },
+  setScheduler: {
+    code: 77,
+    calls: "sched_setattr",
+    doc: "Scheduling policy and its parameters.",
+    args: {
+      policy: "u32",
+      flags: "u64",
+      nice: "i32",
+      priority: "u32",
+      runtime: "u64",
+      deadline: "u64",
+      period: "u64",
+    },
+  },
+  setIoPriority: {
+    code: 78,
+    calls: "ioprio_set",
+    doc: "I/O class and priority, packed.",
+    args: { priority: "u32" },
+  },
+  dropBoundingSet: {
+    code: 79,
+    calls: "prctl(PR_CAPBSET_DROP)",
+    doc: "Drops every capability not in `keep` from the bounding set.",
+    args: { keep: "u64" },
+  },
+  setUser: {
+    code: 80,
+    calls: "setgroups, setresgid, setresuid",
+    doc: "Becomes uid, gid and the supplementary groups, keeping capabilities across the change (PR_SET_KEEPCAPS). `skipGroups` where setgroups is denied.",
+    args: { uid: "u32", gid: "u32", groups: "u32s", skipGroups: "bool" },
+  },
+  setCapabilities: {
+    code: 81,
+    calls: "capset, prctl(PR_CAP_AMBIENT)",
+    doc: "Sets effective, permitted, inheritable and ambient; bit n is capability n.",
+    args: { effective: "u64", permitted: "u64", inheritable: "u64", ambient: "u64" },
+  },
+  seccomp: {
+    code: 82,
+    calls: "seccomp(SECCOMP_SET_MODE_FILTER), sendmsg(SCM_RIGHTS)",
+    doc: 'Installs one BPF program (struct sock_filter array). Where it notifies, the listener goes to the unix socket `listenerPath` (`@NAME`: an abstract one) with `listenerState`, in which every `"pid":0` gets init\'s pid; init waits for that.',
+    args: { program: "bytes", flags: "u32", listenerPath: "str", listenerState: "bytes" },
+  },
+  apparmorProfile: {
+    code: 83,
+    calls: "write /proc/self/attr/apparmor/exec",
+    doc: "The AppArmor profile from the next execve on.",
+    args: { profile: "str" },
+  },
+  selinuxLabel: {
+    code: 84,
+    calls: "write /proc/self/attr/exec",
+    doc: "The SELinux label from the next execve on.",
+    args: { label: "str" },
+  },
+  changeDirectory: {
+    code: 85,
+    calls: "chdir, getcwd",
+    doc: "The working directory, verified to be inside the root (CVE-2024-21626). `create` makes it 0755 first.",
+    args: { path: "str", create: "bool" },
+  },
+  openTerminal: {
+    code: 86,
+    calls:
+      "open /dev/pts/ptmx, ioctl(TIOCGPTPEER), fchown, bind /dev/console, setsid, ioctl(TIOCSCTTY), dup2, sendmsg(SCM_RIGHTS)",
+    doc: "A terminal from the container's own devpts: the other end goes to the monitor (or the socket `consoleSocket`), this end becomes stdio, /dev/console and the controlling terminal.",
+    args: {
+      rows: "u32",
+      columns: "u32",
+      uid: "u32",
+      consoleSocket: "str",
+      bindConsole: "bool",
+      plainNewlines: "bool",
+    },
+  },
+  standardInput: {
+    code: 87,
+    calls: "open, dup2",
+    doc: "stdin: 0 inherited, 1 /dev/null.",
+    args: { mode: "u32" },
+  },
+  closeDescriptors: {
+    code: 88,
+    calls: "close_range(CLOSE_RANGE_CLOEXEC)",
+    doc: "Marks every descriptor from `first` on close-on-exec.",
+    args: { first: "u32" },
+  },
+  awaitStart: {
+    code: 89,
+    calls: "open (a FIFO), access, read",
+    doc: "The runtime spec's gap between create and start: init opens the FIFO at its beginning (a path of the host), makes sure that the program of `execute` is there, and waits here until a byte can be read. The FIFO has a reader until execve.",
+    args: { fifo: "str" },
+  },
+  execute: {
+    code: 90,
+    calls: "execve",
+    doc: "Becomes the user's program: argv[0] is looked up in PATH of `env` unless it has a slash.",
+    args: { argv: "strs", env: "strs" },
+  },
+  initReaper: {
+    code: 91,
+    calls: "fork, waitpid, kill",
+    doc: "Stays as pid 1 (`--init`): the program runs as its child, signals are passed on, orphans reaped.",
+    args: {},
+  },
+  cpuAffinity: {
+    code: 92,
+    calls: "sched_setaffinity",
+    doc: "The CPUs this process may run on, a bit mask.",
+    args: { mask: "bytes" },
+  },
+  memoryPolicy: {
+    code: 93,
+    calls: "set_mempolicy",
+    doc: "NUMA memory policy.",
+    args: { mode: "u32", flags: "u32", nodes: "bytes" },
+  },
+} as const satisfies OpGroup;
