@@ -10,16 +10,22 @@ union control {
   struct cmsghdr align;
 };
 
+/* One part of data, and room for one descriptor. */
+static struct msghdr with_descriptor(struct iovec *part, union control *control) {
+  memset(control, 0, sizeof *control);
+  struct msghdr header;
+  memset(&header, 0, sizeof header);
+  header.msg_iov = part;
+  header.msg_iovlen = 1;
+  header.msg_control = control->bytes;
+  header.msg_controllen = sizeof control->bytes;
+  return header;
+}
+
 ssize_t send_descriptor(int socket, const void *data, size_t size, int descriptor) {
   struct iovec part = {(void *)(uintptr_t)data, size};
   union control control;
-  memset(&control, 0, sizeof control);
-  struct msghdr header;
-  memset(&header, 0, sizeof header);
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.bytes;
-  header.msg_controllen = sizeof control.bytes;
+  struct msghdr header = with_descriptor(&part, &control);
   struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
@@ -43,12 +49,7 @@ bool channel_send(int channel, const struct message *message, int descriptor) {
 int channel_receive(int channel, struct message *message, int *descriptor) {
   struct iovec part = {message, sizeof *message};
   union control control;
-  struct msghdr header;
-  memset(&header, 0, sizeof header);
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.bytes;
-  header.msg_controllen = sizeof control.bytes;
+  struct msghdr header = with_descriptor(&part, &control);
   *descriptor = -1;
   ssize_t got;
   /* An end that closes without having read all makes one call fail; what it said before is still there (its failure),

@@ -1,7 +1,6 @@
 /* Copying a tree with everything it has: owners, modes, xattrs, hard links, times, holes. */
 #include "helper.h"
 #include "links.h"
-#include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +68,22 @@ static int copy_range(struct copy *copy, int from, int to, off_t start, off_t en
   return 0;
 }
 
+bool next_data(int fd, off_t at, off_t size, off_t *start, off_t *end) {
+  if (at >= size) return false;
+  *start = lseek(fd, at, SEEK_DATA);
+  if (*start < 0 && errno == ENXIO) return false;
+  if (*start < 0) *start = at; /* a filesystem that does not tell */
+  *end = lseek(fd, *start, SEEK_HOLE);
+  if (*end <= *start || *end > size) *end = size;
+  return true;
+}
+
 static int copy_data(struct copy *copy, int from, int to, off_t size) {
   if (size == 0 || ioctl(to, K_FICLONE, from) == 0) return 0;
   if (ftruncate(to, size) != 0) return -1;
-  for (off_t at = 0; at < size;) {
-    off_t start = lseek(from, at, SEEK_DATA);
-    if (start < 0) {
-      if (errno == ENXIO) return 0; /* a hole to the end */
-      start = at;
-    }
-    off_t end = lseek(from, start, SEEK_HOLE);
-    if (end <= start || end > size) end = size;
+  off_t start, end = 0;
+  while (next_data(from, end, size, &start, &end)) {
     if (copy_range(copy, from, to, start, end) != 0) return -1;
-    at = end;
   }
   return 0;
 }
@@ -202,18 +204,13 @@ static int copy_directory(struct copy *copy, int from, int to, unsigned depth) {
     errno = ELOOP;
     return -1;
   }
-  int again = fcntl(from, F_DUPFD_CLOEXEC, 3);
-  DIR *stream = again < 0 ? NULL : fdopendir(again);
-  if (stream == NULL) {
-    if (again >= 0) close(again);
-    return -1;
-  }
+  DIR *stream = take_stream(fcntl(from, F_DUPFD_CLOEXEC, 3));
+  if (stream == NULL) return -1;
   int result = 0;
   size_t length = strlen(copy->path);
   const struct dirent *entry;
-  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
+  while (result == 0 && (entry = next_entry(stream)) != NULL) {
     const char *name = entry->d_name;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
     int more = snprintf(copy->path + length, sizeof copy->path - length, "/%s", name);
     if (more < 0 || (size_t)more >= sizeof copy->path - length) {
       errno = ENAMETOOLONG;
@@ -266,16 +263,10 @@ static int look_at_volume(int directory, enum fill *found) {
   if (fstatat(directory, FILLING, &st, AT_SYMLINK_NOFOLLOW) == 0) return 0;
   if (errno != ENOENT) return -1;
   *found = FILL_EMPTY;
-  int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *stream = again < 0 ? NULL : fdopendir(again);
-  if (stream == NULL) {
-    if (again >= 0) close(again);
-    return -1;
-  }
-  const struct dirent *entry = NULL;
-  while (*found == FILL_EMPTY && (errno = 0, entry = readdir(stream)) != NULL) {
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) *found = FILL_DONE;
-  }
+  DIR *stream = take_stream(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (stream == NULL) return -1;
+  const struct dirent *entry = next_entry(stream);
+  if (entry != NULL) *found = FILL_DONE;
   int saved = entry == NULL ? errno : 0;
   closedir(stream);
   errno = saved;

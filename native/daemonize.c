@@ -49,17 +49,6 @@ int op_daemonize(struct helper *h, const struct args_daemonize *a) {
   return a->monitor_file.length > 0 ? write_process(h, a->monitor_file.at, getpid(), true) : 0;
 }
 
-static int capture(struct helper *h, int fd) {
-  struct monitor *m = h->monitor;
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return fail(h, "pipe2");
-  int ours = fd == STDIN_FILENO ? ends[1] : ends[0];
-  m->streams[fd] = ours;
-  m->child_streams[fd] = fd == STDIN_FILENO ? ends[0] : ends[1];
-  fcntl(ours, F_SETFL, O_NONBLOCK);
-  return 0;
-}
-
 int op_capture_streams(struct helper *h, const struct args_capture_streams *a) {
   struct monitor *m = h->monitor;
   if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "captureStreams comes before clone");
@@ -69,9 +58,9 @@ int op_capture_streams(struct helper *h, const struct args_capture_streams *a) {
   hub->input_wanted = a->input;
   hub->once = a->once;
   if (a->terminal) return 0;
-  int error = a->input ? capture(h, STDIN_FILENO) : 0;
-  if (error == 0) error = capture(h, STDOUT_FILENO);
-  return error == 0 ? capture(h, STDERR_FILENO) : error;
+  int error = a->input ? pipe_stream(h, STDIN_FILENO) : 0;
+  if (error == 0) error = pipe_stream(h, STDOUT_FILENO);
+  return error == 0 ? pipe_stream(h, STDERR_FILENO) : error;
 }
 
 int op_keep_log(struct helper *h, const struct args_keep_log *a) {

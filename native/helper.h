@@ -8,6 +8,7 @@
 #define VITRINE_HELPER_H
 #include "plan.h"
 #include "sys.h"
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -102,6 +103,12 @@ int id_mapped_tree(struct helper *h, const struct args_bind_id_mapped *a, int *t
 /* node.c: a device made where devices can be made, as a tree to mount. 0 or an errno. */
 int node_tree(struct helper *h, const struct args_bind_node *a, int *tree);
 
+/* --- directory.c --- */
+/* A stream of the open directory, which it closes at its end; NULL and errno, also where `fd` is -1. */
+DIR *take_stream(int fd);
+/* The next name but `.` and `..`; NULL with errno 0 at the end. */
+const struct dirent *next_entry(DIR *stream);
+
 /* --- tree.c and copy.c; 0 or -1 and errno --- */
 int remove_tree(int parent, const char *name);
 /* An empty directory; a cgroup with those that its container made in it. EBUSY: there are processes. */
@@ -112,6 +119,8 @@ int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
 /* The file that is open as `from`, with all it has, to a new `name`. */
 int copy_one_file(int from, int to, const char *name);
 int copy_xattrs(int from, int to);
+/* The next data of a sparse file of `size` bytes from `at` on, at most to its end; false: a hole to the end. */
+bool next_data(int fd, off_t at, off_t size, off_t *start, off_t *end);
 /* The first use of a volume: see the op fillVolume. */
 int fill_directory(int from, int to, char failed[static COPY_FAILED_BYTES]);
 int own_tree(int top, uid_t uid, gid_t gid);

@@ -1,6 +1,5 @@
 /* Names of a layer: where they lead, and which ones it brought. */
 #include "layer.h"
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,18 +122,13 @@ void name_set_clear(struct name_set *set) {
 #define REMOVAL_DEPTH_MAX 400
 
 int remove_unnamed_content(struct layer *layer, int directory, char path[static PATH_MAX], unsigned depth) {
-  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-  if (stream == NULL) {
-    if (copy >= 0) close(copy);
-    return -1;
-  }
+  DIR *stream = take_stream(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (stream == NULL) return -1;
   size_t length = strlen(path);
   int result = 0;
   const struct dirent *entry;
-  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
+  while (result == 0 && (entry = next_entry(stream)) != NULL) {
     const char *name = entry->d_name;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
     int more = snprintf(path + length, PATH_MAX - length, "%s%s", length == 0 ? "" : "/", name);
     if (more < 0 || (size_t)more >= PATH_MAX - length) {
       errno = ENAMETOOLONG;

@@ -132,6 +132,8 @@ void oom_serve(struct helper *h, const struct pollfd *polls);
 void oom_end(struct monitor *m);
 
 /* --- relay.c --- */
+/* One of the container's streams through a pipe, whose other end is `streams[fd]`. 0 or an errno. */
+int pipe_stream(struct helper *h, int fd);
 struct relay {
   int from, to; /* -1: ended */
   char *buffer;

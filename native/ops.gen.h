@@ -84,7 +84,6 @@ enum op_code {
   OP_RENAME = 56,
   OP_COPY_TREE = 57,
   OP_CHANGE_OWNER = 58,
-  OP_CHANGE_MODE = 59,
   OP_SYNC_TREE = 60,
   OP_WRITE_EITHER = 61,
   OP_FILL_VOLUME = 62,
@@ -415,10 +414,6 @@ struct args_change_owner {
   uint32_t uid;
   uint32_t gid;
 };
-struct args_change_mode {
-  struct path path;
-  uint32_t mode;
-};
 struct args_sync_tree {
   struct path path;
 };
@@ -696,7 +691,6 @@ union op_args {
   struct args_rename rename;
   struct args_copy_tree copy_tree;
   struct args_change_owner change_owner;
-  struct args_change_mode change_mode;
   struct args_sync_tree sync_tree;
   struct args_write_either write_either;
   struct args_fill_volume fill_volume;
@@ -805,7 +799,6 @@ union op_args {
   X(rename, OP_RENAME, "rename") \
   X(copy_tree, OP_COPY_TREE, "copyTree") \
   X(change_owner, OP_CHANGE_OWNER, "changeOwner") \
-  X(change_mode, OP_CHANGE_MODE, "changeMode") \
   X(sync_tree, OP_SYNC_TREE, "syncTree") \
   X(write_either, OP_WRITE_EITHER, "writeEither") \
   X(fill_volume, OP_FILL_VOLUME, "fillVolume") \
@@ -1124,10 +1117,6 @@ static const struct field fields_change_owner[] = {
   {ARG_U32, offsetof(struct args_change_owner, uid)},
   {ARG_U32, offsetof(struct args_change_owner, gid)},
 };
-static const struct field fields_change_mode[] = {
-  {ARG_PATH, offsetof(struct args_change_mode, path)},
-  {ARG_U32, offsetof(struct args_change_mode, mode)},
-};
 static const struct field fields_sync_tree[] = {
   {ARG_PATH, offsetof(struct args_sync_tree, path)},
 };
@@ -1392,7 +1381,6 @@ static const struct shape op_shapes[OP_CODE_MAX + 1] = {
   [OP_RENAME] = {"rename", fields_rename, 3},
   [OP_COPY_TREE] = {"copyTree", fields_copy_tree, 2},
   [OP_CHANGE_OWNER] = {"changeOwner", fields_change_owner, 3},
-  [OP_CHANGE_MODE] = {"changeMode", fields_change_mode, 2},
   [OP_SYNC_TREE] = {"syncTree", fields_sync_tree, 1},
   [OP_WRITE_EITHER] = {"writeEither", fields_write_either, 4},
   [OP_FILL_VOLUME] = {"fillVolume", fields_fill_volume, 3},

@@ -190,17 +190,6 @@ int op_change_owner(struct helper *h, const struct args_change_owner *a) {
   return error;
 }
 
-int op_change_mode(struct helper *h, const struct args_change_mode *a) {
-  /* By way of /proc: there is no fchmod of an O_PATH descriptor before Linux 6.6. */
-  int fd = resolve(h, &a->path, O_PATH, 0);
-  if (fd < 0) return fail(h, "open %s", a->path.path.at);
-  char name[32];
-  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-  int error = chmod(name, a->mode & 07777) == 0 ? 0 : fail(h, "chmod %s", a->path.path.at);
-  close(fd);
-  return error;
-}
-
 int op_sync_tree(struct helper *h, const struct args_sync_tree *a) {
   int fd = resolve(h, &a->path, O_RDONLY | O_NONBLOCK, 0);
   if (fd < 0) return fail(h, "open %s", a->path.path.at);

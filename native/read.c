@@ -5,7 +5,6 @@
 #include "layer.h"
 #include "links.h"
 #include "output.h"
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -125,16 +124,9 @@ static int emit_here(struct reading *reading, const struct stat *st, uint32_t ty
 }
 
 static int emit_content(struct reading *reading, int fd, off_t size) {
-  for (off_t at = 0; at < size;) {
-    off_t start = lseek(fd, at, SEEK_DATA);
-    if (start < 0) {
-      if (errno == ENXIO) return 0; /* a hole to the end */
-      start = at;
-    }
-    off_t end = lseek(fd, start, SEEK_HOLE);
-    if (end <= start || end > size) end = size;
+  off_t start, end = 0;
+  while (next_data(fd, end, size, &start, &end)) {
     if (output_range(reading->to, fd, start, end) != 0) return -1;
-    at = end;
   }
   return 0;
 }
@@ -209,17 +201,12 @@ static char **list_names(int fd) {
   char **names = NULL;
   size_t count = 0;
   size_t capacity = 0;
-  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-  if (stream == NULL) {
-    if (copy >= 0) close(copy);
-    return NULL;
-  }
+  DIR *stream = take_stream(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (stream == NULL) return NULL;
   const struct dirent *entry = NULL;
   bool ok = true;
-  while (ok && (errno = 0, entry = readdir(stream)) != NULL) {
+  while (ok && (entry = next_entry(stream)) != NULL) {
     const char *name = entry->d_name;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
     if (count + 2 > capacity) {
       capacity = capacity == 0 ? 64 : capacity * 2;
       char **larger = realloc(names, capacity * sizeof *names);

@@ -8,18 +8,24 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+int pipe_stream(struct helper *h, int fd) {
+  struct monitor *m = h->monitor;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return fail(h, "pipe2");
+  int ours = fd == STDIN_FILENO ? ends[1] : ends[0];
+  m->streams[fd] = ours;
+  m->child_streams[fd] = fd == STDIN_FILENO ? ends[0] : ends[1];
+  fcntl(ours, F_SETFL, O_NONBLOCK);
+  return 0;
+}
+
 int op_pipe_streams(struct helper *h, const struct args_pipe_streams *a) {
   (void)a;
   struct monitor *m = h->monitor;
   if (m == NULL || m->child != 0) return fail_as(h, EINVAL, "pipeStreams comes before clone");
   for (int fd = 0; fd < 3; fd++) {
-    int ends[2];
-    if (!isatty(fd)) continue;
-    if (pipe2(ends, O_CLOEXEC) != 0) return fail(h, "pipe2");
-    int ours = fd == STDIN_FILENO ? ends[1] : ends[0];
-    m->streams[fd] = ours;
-    m->child_streams[fd] = fd == STDIN_FILENO ? ends[0] : ends[1];
-    fcntl(ours, F_SETFL, O_NONBLOCK);
+    int error = isatty(fd) ? pipe_stream(h, fd) : 0;
+    if (error != 0) return error;
   }
   return 0;
 }

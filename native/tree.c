@@ -1,6 +1,5 @@
 /* Removing trees that others wrote: by descriptors, without following a link, however deep they are. */
 #include "helper.h"
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,10 +12,6 @@ struct removal {
   int top; /* the directory whose content is being removed */
   unsigned moved;
 };
-
-static bool is_dot(const char *name) {
-  return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
-}
 
 static int remove_content(struct removal *removal, int directory, unsigned depth, dev_t device);
 
@@ -55,17 +50,12 @@ static int remove_content(struct removal *removal, int directory, unsigned depth
     errno = EBUSY;
     return -1;
   }
-  int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3);
-  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-  if (stream == NULL) {
-    if (copy >= 0) close(copy);
-    return -1;
-  }
+  DIR *stream = take_stream(fcntl(directory, F_DUPFD_CLOEXEC, 3));
+  if (stream == NULL) return -1;
   int result = 0;
   bool writable = false;
   const struct dirent *entry;
-  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
-    if (is_dot(entry->d_name)) continue;
+  while (result == 0 && (entry = next_entry(stream)) != NULL) {
     result = remove_entry(removal, directory, entry, depth, device);
     if (result != 0 && errno == EACCES && !writable) {
       /* A directory that its owner made unwritable. */
@@ -144,16 +134,12 @@ static int own_directory(const struct owning *owning, int directory, unsigned de
   }
   if (fstat(directory, &st) != 0) return -1;
   if (st.st_dev != owning->device) return 0;
-  int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3);
-  DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-  if (stream == NULL) {
-    if (copy >= 0) close(copy);
-    return -1;
-  }
+  DIR *stream = take_stream(fcntl(directory, F_DUPFD_CLOEXEC, 3));
+  if (stream == NULL) return -1;
   int result = 0;
   const struct dirent *entry;
-  while (result == 0 && (errno = 0, entry = readdir(stream)) != NULL) {
-    if (!is_dot(entry->d_name)) result = own_entry(owning, directory, entry->d_name, depth);
+  while (result == 0 && (entry = next_entry(stream)) != NULL) {
+    result = own_entry(owning, directory, entry->d_name, depth);
   }
   if (entry == NULL && errno != 0) result = -1;
   int saved = errno;
@@ -178,13 +164,14 @@ static bool is_cgroup(int fd) {
 
 static void remove_groups_below(int parent, const char *name, unsigned depth) {
   int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  DIR *stream = fd < 0 || !is_cgroup(fd) ? NULL : fdopendir(fd);
-  if (stream == NULL) {
-    if (fd >= 0) close(fd);
+  if (fd >= 0 && !is_cgroup(fd)) {
+    close(fd);
     return;
   }
-  for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-    if (entry->d_type != DT_DIR || is_dot(entry->d_name)) continue;
+  DIR *stream = take_stream(fd);
+  if (stream == NULL) return;
+  for (const struct dirent *entry; (entry = next_entry(stream)) != NULL;) {
+    if (entry->d_type != DT_DIR) continue;
     if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0 || errno != EBUSY || depth == DEPTH_MAX) continue;
     remove_groups_below(fd, entry->d_name, depth + 1);
     unlinkat(fd, entry->d_name, AT_REMOVEDIR);

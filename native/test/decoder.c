@@ -2,18 +2,11 @@
  * The plan decoder against plans that are whole, cut and damaged. Every buffer is allocated at its exact size, so that
  * AddressSanitizer sees a read past its end. Deterministic: a failure comes again.
  */
+#include "check.h"
 #include "plan.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                                                               \
-  do {                                                                                                                 \
-    if (!(condition)) {                                                                                                \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                  \
-      exit(1);                                                                                                         \
-    }                                                                                                                  \
-  } while (0)
 
 /* The fuzzer's function, over the same decoder. */
 #include "fuzz.c"

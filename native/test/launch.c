@@ -2,18 +2,11 @@
  * The decoder of launch records against bytes that are cut and damaged. Every buffer has its exact size, so that
  * AddressSanitizer sees a read past its end; nothing is done, since only dry walks are made. Deterministic.
  */
+#include "check.h"
 #include "launch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                                                               \
-  do {                                                                                                                 \
-    if (!(condition)) {                                                                                                \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                  \
-      exit(1);                                                                                                         \
-    }                                                                                                                  \
-  } while (0)
 
 static uint8_t body[4096];
 static size_t used;

@@ -286,7 +286,6 @@ const describers: Describer = {
   changeOwners: (op) => [`fchownat(${pathText(op.path)} and all below it, ${op.uid}, ${op.gid})`],
   copyTree: (op) => [`copy_file_range(${pathText(op.from)} and all below it, ${pathText(op.to)})`],
   changeOwner: (op) => [`fchownat(${pathText(op.path)}, ${op.uid}, ${op.gid}, AT_SYMLINK_NOFOLLOW)`],
-  changeMode: (op) => [`fchmod(${pathText(op.path)}, ${octal(op.mode)})`],
   syncTree: (op) => [`syncfs(${pathText(op.path)})`],
 
   setHostname: (op) => [`sethostname(${text(op.name)})`],

@@ -62,12 +62,6 @@ export const fileOps = {
     doc: "Changes the owner of `path`, not following a last link.",
     args: { path: "path", uid: "u32", gid: "u32" },
   },
-  changeMode: {
-    code: 59,
-    calls: "fchmod",
-    doc: "Changes the mode of `path`.",
-    args: { path: "path", mode: "u32" },
-  },
   syncTree: {
     code: 60,
     calls: "syncfs",
