@@ -7,6 +7,7 @@ import type { AccessRule } from "./access/rules.ts";
 import type { RegistryEvent } from "./observe/events.ts";
 import type { Webhook } from "./observe/webhooks.ts";
 import type { PolicyOptions, RepositoryRule, Retention } from "./policy.ts";
+import type { S3Encryption } from "./storage/s3/client.ts";
 
 export interface ServeConfig extends PolicyOptions {
   /** `HOST:PORT`, `:PORT` for every address. */
@@ -37,6 +38,8 @@ export interface ServeConfig extends PolicyOptions {
     readonly prefix?: string;
     readonly pathStyle?: boolean;
     readonly exclusive?: boolean;
+    /** How the store encrypts what it keeps; without, as the bucket says. */
+    readonly encryption?: S3Encryption;
   };
   readonly limits?: { readonly manifestBytes?: number; readonly blobBytes?: number };
 }
@@ -122,6 +125,12 @@ function readConfig(root: Field): ServeConfig {
         prefix: maybe(readPrefix),
         pathStyle: flag,
         exclusive: flag,
+        encryption: maybe((inner) =>
+          object<S3Encryption>(inner, {
+            algorithm: (algorithm) => algorithm.oneOf(["AES256", "aws:kms"]),
+            keyId: maybe(text),
+          }),
+        ),
       }),
     ),
     limits: maybe((field) =>

@@ -36,6 +36,8 @@ export interface BlobStore {
   /** Renews its time, so that a collection under way leaves it. False when it is not there. */
   touch(digest: Digest): Promise<boolean>;
   delete(digest: Digest): Promise<boolean>;
+  /** Removes what writes that were broken off before then (milliseconds since 1970) have left; how many. */
+  removeUnfinished?(before: number): Promise<number>;
   list(): AsyncIterable<BlobStat & { readonly digest: Digest }>;
 }
 

@@ -201,6 +201,7 @@ class Collection {
       for (const digest of all) if (!this.pretended.has(`${name}@${digest}`)) named.add(digest);
     }
     const { blobs } = this.repositories.storage;
+    if (!this.dry) await blobs.removeUnfinished?.(this.before);
     for await (const { digest, modified, size } of blobs.list()) {
       if (named.has(digest) || modified > this.before) continue;
       const removed = await this.repositories.exclusivelyBlob(digest, async () => {

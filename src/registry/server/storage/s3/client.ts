@@ -1,20 +1,7 @@
-/** The few calls of S3's REST interface that the storage needs, over node:http(s), with retries. Keys hold no special characters. */
-import * as http from "node:http";
-import * as https from "node:https";
-import { setTimeout as sleep } from "node:timers/promises";
-import { errnoOf, VitrineError } from "../../../../base/mod.ts";
-import { canonicalQuery, encode, type S3Credentials, sha256Hex, signRequest } from "./signature.ts";
-
-export interface S3Options {
-  /** `https://s3.eu-central-1.amazonaws.com`, `http://127.0.0.1:9000` */
-  readonly endpoint: string;
-  readonly bucket: string;
-  /** Default `us-east-1`, which those who have no regions accept. */
-  readonly region?: string;
-  readonly credentials: S3Credentials;
-  /** The bucket is part of the path, not of the host; default true, which everybody understands. */
-  readonly pathStyle?: boolean;
-}
+/** The few calls of S3's REST interface that the storage needs. Keys hold no special characters. */
+import type * as http from "node:http";
+import { codeOf, element, failure, require2xx, type S3Answer, unreachable } from "./answers.ts";
+import { S3Connection, type S3Options } from "./connection.ts";
 
 export interface S3Object {
   readonly key: string;
@@ -23,59 +10,87 @@ export interface S3Object {
   readonly modified: number;
 }
 
-interface Call {
-  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
-  readonly key?: string;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array;
+/** How an object is kept: encryption at rest, as the store does it. */
+export interface S3Encryption {
+  readonly algorithm: "AES256" | "aws:kms";
+  /** Of `aws:kms`; default the bucket's. */
+  readonly keyId?: string;
 }
 
-const attempts = 5;
-const firstPauseMilliseconds = 100;
-/** Nothing moves on the connection for so long. */
-const idleMilliseconds = 60_000;
-const mostDocumentBytes = 64 * 1024 * 1024;
-const passing = new Set([408, 429, 500, 502, 503, 504]);
+export interface S3ClientOptions extends S3Options {
+  readonly encryption?: S3Encryption;
+}
+
+export interface S3Upload {
+  readonly key: string;
+  readonly id: string;
+  /** Milliseconds since 1970 when it was begun. */
+  readonly begun: number;
+}
+
+/** What must hold for a write: nothing is there, or exactly this is (an entity tag). */
+export type Condition = { readonly absent: true } | { readonly tag: string };
+
+const streamAttempts = 6;
+const completeAttempts = 5;
 
 export class S3Client {
-  private readonly options: S3Options;
-  private readonly url: URL;
-  private readonly agent: http.Agent;
+  private readonly connection: S3Connection;
+  private readonly endpoint: string;
+  /** For what makes an object. */
+  private readonly kept: Readonly<Record<string, string>>;
 
-  constructor(options: S3Options) {
-    this.options = options;
-    this.url = new URL(options.endpoint);
-    const settings = { keepAlive: true, maxSockets: 64 };
-    this.agent = this.url.protocol === "https:" ? new https.Agent(settings) : new http.Agent(settings);
+  constructor(options: S3ClientOptions) {
+    this.connection = new S3Connection(options);
+    this.endpoint = options.endpoint;
+    const { encryption } = options;
+    this.kept = {
+      ...(encryption && { "x-amz-server-side-encryption": encryption.algorithm }),
+      ...(encryption?.keyId !== undefined && {
+        "x-amz-server-side-encryption-aws-kms-key-id": encryption.keyId,
+      }),
+    };
   }
 
   close(): void {
-    this.agent.destroy();
+    this.connection.close();
   }
 
-  async head(key: string): Promise<S3Object | undefined> {
-    const answer = await this.call({ method: "HEAD", key });
-    await drain(answer);
-    if (answer.statusCode === 404) return undefined;
+  /** The store's time, as far as it is known: for `delete`'s `expires`. */
+  now(): number {
+    return this.connection.now();
+  }
+
+  async head(key: string): Promise<(S3Object & { readonly answered: number }) | undefined> {
+    const answer = await this.connection.request({ method: "HEAD", key });
+    if (answer.status === 404) return undefined;
     require2xx(answer, key);
     return {
       key,
       size: Number(answer.headers["content-length"]),
       modified: Date.parse(String(answer.headers["last-modified"])),
+      answered: Date.parse(answer.headers.date ?? ""),
     };
   }
 
   /** A whole small object. */
-  async get(key: string): Promise<Uint8Array | undefined> {
-    const answer = await this.call({ method: "GET", key });
-    if (answer.statusCode === 404) {
-      await drain(answer);
-      return undefined;
-    }
-    const bytes = await readAll(answer);
-    require2xx(answer, key, bytes);
-    return bytes;
+  async get(key: string): Promise<Buffer | undefined> {
+    return (await this.getTagged(key))?.bytes;
+  }
+
+  /** With its entity tag and, by the store's clock, how old it is. */
+  async getTagged(
+    key: string,
+  ): Promise<{ readonly bytes: Buffer; readonly tag: string; readonly age: number } | undefined> {
+    const answer = await this.connection.request({ method: "GET", key });
+    if (answer.status === 404 && codeOf(answer) !== "NoSuchBucket") return undefined;
+    require2xx(answer, key);
+    const { etag, date, "last-modified": modified } = answer.headers;
+    return {
+      bytes: answer.body,
+      tag: String(etag),
+      age: Date.parse(date ?? "") - Date.parse(String(modified)),
+    };
   }
 
   /** Bytes of an object. When the connection breaks, it goes on with another one from where it was. */
@@ -83,46 +98,80 @@ export class S3Client {
     let position = first;
     const end = first + length;
     for (let attempt = 1; position < end; attempt++) {
-      const answer = await this.call({
-        method: "GET",
+      const response = await this.connection.open(
+        { method: "GET", key, headers: { range: `bytes=${position}-${end - 1}` } },
         key,
-        headers: { range: `bytes=${position}-${end - 1}` },
-      });
-      if (answer.statusCode !== 206 && !(answer.statusCode === 200 && position === 0)) {
-        throw failure(answer, key, await readAll(answer));
-      }
+      );
+      let broken: unknown;
       try {
-        for await (const chunk of answer as AsyncIterable<Uint8Array>) {
+        requireRange(response, position, key);
+        for await (const chunk of response as AsyncIterable<Uint8Array>) {
           attempt = 0;
-          position += chunk.length;
-          yield chunk;
+          const piece = chunk.subarray(0, end - position);
+          position += piece.length;
+          if (piece.length > 0) yield piece;
         }
       } catch (cause) {
-        if (attempt >= attempts) throw unreachable(this.options.endpoint, cause);
-        continue;
+        broken = cause;
       } finally {
-        answer.destroy();
+        response.destroy();
       }
-      if (position < end && attempt >= attempts) throw unreachable(this.options.endpoint);
+      if (position >= end) return;
+      if (attempt >= streamAttempts) throw unreachable(this.endpoint, broken);
+      await this.connection.pause(Math.max(attempt, 1));
     }
   }
 
   async put(key: string, body: Uint8Array): Promise<void> {
-    const answer = await this.call({ method: "PUT", key, body });
-    require2xx(answer, key, await readAll(answer));
+    const answer = await this.connection.request({ method: "PUT", key, body, headers: this.kept });
+    require2xx(answer, key);
   }
 
-  async delete(key: string): Promise<void> {
-    const answer = await this.call({ method: "DELETE", key });
-    const bytes = await readAll(answer);
-    if (answer.statusCode !== 404) require2xx(answer, key, bytes);
+  /**
+   * Writes where the condition holds. `refused`: it did not, or somebody else writes at this moment; after a broken connection
+   * also when the write was this one. `unsupported`: the store says that it knows no conditions.
+   */
+  async putIf(
+    key: string,
+    body: Uint8Array,
+    condition: Condition,
+  ): Promise<{ readonly tag: string } | "refused" | "unsupported"> {
+    const answer = await this.connection.request({
+      method: "PUT",
+      key,
+      body,
+      headers: {
+        ...this.kept,
+        ...("tag" in condition ? { "if-match": condition.tag } : { "if-none-match": "*" }),
+      },
+    });
+    if (answer.status === 501) return "unsupported";
+    if (answer.status === 412 || answer.status === 409 || answer.status === 404) return "refused";
+    require2xx(answer, key);
+    return { tag: String(answer.headers["etag"]) };
+  }
+
+  /** `expires`: see `Call`. Then false where the store found it too late. */
+  async delete(
+    key: string,
+    expires?: { readonly since: number; readonly seconds: number },
+  ): Promise<boolean> {
+    const answer = await this.connection.request({ method: "DELETE", key, expires });
+    if (expires !== undefined && answer.status === 403) return false;
+    if (answer.status !== 404) require2xx(answer, key);
+    return true;
+  }
+
+  /** A URL by which anybody may read it for so long. */
+  readableUrl(key: string, seconds: number): Promise<string> {
+    return this.connection.presign({ method: "GET", key }, seconds);
   }
 
   /** Objects and common prefixes one level below `prefix`; all levels with `deep`. */
   async *list(prefix: string, deep = false): AsyncGenerator<S3Object | { readonly prefix: string }, void> {
     let token: string | undefined;
     do {
-      const answer = await this.call({
+      const answer = await this.connection.request({
         method: "GET",
         query: {
           "list-type": "2",
@@ -131,9 +180,8 @@ export class S3Client {
           ...(token !== undefined && { "continuation-token": token }),
         },
       });
-      const bytes = await readAll(answer);
-      require2xx(answer, prefix, bytes);
-      const xml = Buffer.from(bytes).toString("utf8");
+      require2xx(answer, prefix);
+      const xml = answer.body.toString("utf8");
       for (const [, entry] of xml.matchAll(/<Contents>(.*?)<\/Contents>/gs)) {
         yield {
           key: element(entry!, "Key") ?? "",
@@ -149,24 +197,28 @@ export class S3Client {
   }
 
   async beginParts(key: string): Promise<string> {
-    const answer = await this.call({ method: "POST", key, query: { uploads: "" } });
-    const bytes = await readAll(answer);
-    require2xx(answer, key, bytes);
-    const id = element(Buffer.from(bytes).toString("utf8"), "UploadId");
-    if (id === undefined) throw failure(answer, key, bytes);
+    const answer = await this.connection.request({
+      method: "POST",
+      key,
+      query: { uploads: "" },
+      headers: this.kept,
+    });
+    require2xx(answer, key);
+    const id = element(answer.body.toString("utf8"), "UploadId");
+    if (id === undefined) throw failure(answer, key);
     return id;
   }
 
   /** Returns the part's entity tag. */
   async putPart(key: string, upload: string, part: number, body: Uint8Array): Promise<string> {
     const query = { partNumber: String(part), uploadId: upload };
-    const answer = await this.call({ method: "PUT", key, query, body });
-    const bytes = await readAll(answer);
-    require2xx(answer, key, bytes);
+    const answer = await this.connection.request({ method: "PUT", key, query, body });
+    require2xx(answer, key);
     return String(answer.headers["etag"]);
   }
 
-  async finishParts(key: string, upload: string, tags: readonly string[]): Promise<void> {
+  /** `size`: of the whole, by which it is known again when the answer got lost. */
+  async finishParts(key: string, upload: string, tags: readonly string[], size: number): Promise<void> {
     const parts = tags.map(
       (tag, index) =>
         `<Part><PartNumber>${index + 1}</PartNumber><ETag>${tag.replace(/"/g, "&quot;")}</ETag></Part>`,
@@ -174,132 +226,57 @@ export class S3Client {
     const body = Buffer.from(
       `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts.join("")}</CompleteMultipartUpload>`,
     );
-    const answer = await this.call({ method: "POST", key, query: { uploadId: upload }, body });
-    const bytes = await readAll(answer);
-    require2xx(answer, key, bytes);
-    // It may fail after the 200 has been sent.
-    if (Buffer.from(bytes).toString("utf8").includes("<Error>")) throw failure(answer, key, bytes);
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.connection.request({
+        method: "POST",
+        key,
+        query: { uploadId: upload },
+        body,
+      });
+      // An upload that is not there any more is what a second attempt finds after the first one's answer was lost.
+      if (answer.status === 404 && (await this.head(key))?.size === size) return;
+      require2xx(answer, key);
+      // It may fail after the 200 has been sent.
+      if (!answer.body.includes("<Error>")) return;
+      if (attempt >= completeAttempts || !isPassing(answer)) throw failure(answer, key);
+      await this.connection.pause(attempt);
+    }
   }
 
   async abortParts(key: string, upload: string): Promise<void> {
-    const answer = await this.call({ method: "DELETE", key, query: { uploadId: upload } });
-    await drain(answer);
+    const answer = await this.connection.request({ method: "DELETE", key, query: { uploadId: upload } });
+    if (answer.status !== 404) require2xx(answer, key);
   }
 
-  /** Every call here may be repeated: it names what shall be, not what shall change. */
-  private async call(call: Call): Promise<http.IncomingMessage> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const answer = await this.send(call);
-        if (!passing.has(answer.statusCode ?? 0) || attempt >= attempts) return answer;
-        await drain(answer);
-      } catch (cause) {
-        if (attempt >= attempts) throw unreachable(this.options.endpoint, cause);
+  /** Uploads in parts that were begun and neither finished nor given up. */
+  async *unfinished(prefix: string): AsyncGenerator<S3Upload, void> {
+    let marker: Readonly<Record<string, string>> | undefined = {};
+    while (marker !== undefined) {
+      const query: Record<string, string> = { uploads: "", prefix, ...marker };
+      const answer: S3Answer = await this.connection.request({ method: "GET", query });
+      require2xx(answer, prefix);
+      const xml = answer.body.toString("utf8");
+      for (const [, entry] of xml.matchAll(/<Upload>(.*?)<\/Upload>/gs)) {
+        const key = element(entry!, "Key") ?? "";
+        const id = element(entry!, "UploadId");
+        const begun = Date.parse(element(entry!, "Initiated") ?? "");
+        if (key.startsWith(prefix) && id !== undefined) yield { key, id, begun };
       }
-      await sleep(firstPauseMilliseconds * 2 ** (attempt - 1) * (0.5 + Math.random()));
+      const next = element(xml, "NextKeyMarker");
+      marker =
+        element(xml, "IsTruncated") === "true" && next !== undefined
+          ? { "key-marker": next, "upload-id-marker": element(xml, "NextUploadIdMarker") ?? "" }
+          : undefined;
     }
   }
-
-  private send(call: Call): Promise<http.IncomingMessage> {
-    const { bucket, pathStyle = true, region = "us-east-1", credentials } = this.options;
-    const host = pathStyle ? this.url.host : `${bucket}.${this.url.host}`;
-    const key = call.key?.split("/").map(encode).join("/") ?? "";
-    const path = pathStyle ? `/${encode(bucket)}/${key}` : `/${key}`;
-    const query = call.query ?? {};
-    const body = call.body ?? new Uint8Array(0);
-    const headers = signRequest(
-      { method: call.method, host, path, query, headers: call.headers ?? {}, payloadHash: sha256Hex(body) },
-      { credentials, region, now: new Date() },
-    );
-    if (call.method === "PUT" || call.method === "POST") {
-      headers["content-length"] = String(body.length);
-      headers["content-type"] = "application/octet-stream";
-    }
-    const text = canonicalQuery(query);
-    const { hostname, port, protocol } = this.url;
-    const module = protocol === "https:" ? https : http;
-    return new Promise((resolve, reject) => {
-      const request = module.request(
-        {
-          agent: this.agent,
-          method: call.method,
-          host: pathStyle ? hostname : `${bucket}.${hostname}`,
-          port,
-          path: text === "" ? path : `${path}?${text}`,
-          headers,
-          timeout: idleMilliseconds,
-        },
-        resolve,
-      );
-      request.on("timeout", () => request.destroy(new Error("nothing moved for a minute")));
-      request.on("error", reject);
-      request.end(body);
-    });
-  }
 }
 
-function element(xml: string, name: string): string | undefined {
-  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
-  return text
-    ?.replace(/&lt;/g, "<")
-    .replace(/&gt;/g, ">")
-    .replace(/&quot;/g, '"')
-    .replace(/&#39;|&apos;/g, "'")
-    .replace(/&amp;/g, "&");
+function isPassing(answer: S3Answer): boolean {
+  return ["InternalError", "SlowDown", "ServiceUnavailable"].includes(codeOf(answer) ?? "");
 }
 
-async function readAll(answer: http.IncomingMessage): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of answer as AsyncIterable<Uint8Array>) {
-    bytes += chunk.length;
-    if (bytes > mostDocumentBytes) {
-      answer.destroy();
-      throw new VitrineError("corrupt", "the object store sent a document that is too large", {
-        code: "s3-failed",
-      });
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-async function drain(answer: http.IncomingMessage): Promise<void> {
-  await readAll(answer);
-}
-
-function require2xx(answer: http.IncomingMessage, key: string, body?: Uint8Array): void {
-  const status = answer.statusCode ?? 0;
-  if (status < 200 || status > 299) throw failure(answer, key, body);
-}
-
-function failure(answer: http.IncomingMessage, key: string, body?: Uint8Array): VitrineError {
-  const status = answer.statusCode ?? 0;
-  const code = body === undefined ? undefined : element(Buffer.from(body).toString("utf8"), "Code");
-  const denied = status === 403 || status === 401;
-  return new VitrineError(
-    denied ? "denied" : "unavailable",
-    `the object store answered ${status} ${code ?? ""} for ${key}`,
-    {
-      code: denied ? "s3-denied" : "s3-failed",
-      operand: key,
-      hint: denied
-        ? "check the credentials, the region and the bucket's policy"
-        : code === "NoSuchBucket"
-          ? "make the bucket first"
-          : undefined,
-    },
-  );
-}
-
-function unreachable(endpoint: string, cause?: unknown): VitrineError {
-  return new VitrineError(
-    "unavailable",
-    `the object store ${endpoint} cannot be reached${errnoOf(cause) === undefined ? "" : ` (${errnoOf(cause)})`}`,
-    {
-      code: "s3-unreachable",
-      operand: endpoint,
-      cause,
-    },
-  );
+/** Those that know no ranges send all from the beginning. */
+function requireRange(response: http.IncomingMessage, position: number, key: string): void {
+  if (response.statusCode === 206 || position === 0) return;
+  throw failure({ status: 200, headers: response.headers, body: Buffer.alloc(0) }, key);
 }

@@ -29,36 +29,79 @@ export interface SigningContext {
 
 /** All headers to send: those given, with date, payload hash and signature. */
 export function signRequest(request: SignedRequest, context: SigningContext): Record<string, string> {
-  const { credentials, region, service = "s3", now } = context;
-  const time = `${now.toISOString().replace(/[-:]/g, "").slice(0, 15)}Z`;
-  const date = time.slice(0, 8);
+  const { credentials } = context;
   const headers: Record<string, string> = {
     ...request.headers,
     host: request.host,
     "x-amz-content-sha256": request.payloadHash,
-    "x-amz-date": time,
+    "x-amz-date": timeOf(context),
     ...(credentials.sessionToken !== undefined && { "x-amz-security-token": credentials.sessionToken }),
   };
-  const names = Object.keys(headers).sort();
+  const signature = sign({ ...request, headers }, context);
+  headers["authorization"] =
+    `AWS4-HMAC-SHA256 Credential=${credentials.accessKey}/${scopeOf(context)}, SignedHeaders=${namesOf(headers).join(";")}, Signature=${signature}`;
+  return headers;
+}
+
+/**
+ * The query that signs a request for others, or for a time: whatever body, no header but `host`, taken for `seconds` (a week at
+ * most) from `context.now`.
+ */
+export function presign(
+  request: Pick<SignedRequest, "method" | "host" | "path" | "query">,
+  context: SigningContext,
+  seconds: number,
+): Record<string, string> {
+  const { credentials } = context;
+  const query: Record<string, string> = {
+    ...request.query,
+    "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+    "X-Amz-Credential": `${credentials.accessKey}/${scopeOf(context)}`,
+    "X-Amz-Date": timeOf(context),
+    "X-Amz-Expires": String(seconds),
+    "X-Amz-SignedHeaders": "host",
+    ...(credentials.sessionToken !== undefined && { "X-Amz-Security-Token": credentials.sessionToken }),
+  };
+  const headers = { host: request.host };
+  return {
+    ...query,
+    "X-Amz-Signature": sign({ ...request, query, headers, payloadHash: "UNSIGNED-PAYLOAD" }, context),
+  };
+}
+
+function sign(request: SignedRequest, context: SigningContext): string {
+  const names = namesOf(request.headers);
   const canonical = [
     request.method,
     request.path,
     canonicalQuery(request.query),
-    ...names.map((name) => `${name}:${headers[name]!.trim().replace(/ +/g, " ")}`),
+    ...names.map((name) => `${name}:${request.headers[name]!.trim().replace(/ +/g, " ")}`),
     "",
     names.join(";"),
     request.payloadHash,
   ].join("\n");
-  const scope = `${date}/${region}/${service}/aws4_request`;
-  const text = ["AWS4-HMAC-SHA256", time, scope, sha256Hex(canonical)].join("\n");
-  const key = [date, region, service, "aws4_request"].reduce<Buffer>(
-    (secret, part) => hmac(secret, part),
-    Buffer.from(`AWS4${credentials.secretKey}`),
-  );
-  const signature = hmac(key, text).toString("hex");
-  headers["authorization"] =
-    `AWS4-HMAC-SHA256 Credential=${credentials.accessKey}/${scope}, SignedHeaders=${names.join(";")}, Signature=${signature}`;
-  return headers;
+  const scope = scopeOf(context);
+  const text = ["AWS4-HMAC-SHA256", timeOf(context), scope, sha256Hex(canonical)].join("\n");
+  const key = scope
+    .split("/")
+    .reduce<Buffer>(
+      (secret, part) => hmac(secret, part),
+      Buffer.from(`AWS4${context.credentials.secretKey}`),
+    );
+  return hmac(key, text).toString("hex");
+}
+
+function namesOf(headers: Readonly<Record<string, string>>): readonly string[] {
+  return Object.keys(headers).sort();
+}
+
+function timeOf({ now }: SigningContext): string {
+  return `${now.toISOString().replace(/[-:]/g, "").slice(0, 15)}Z`;
+}
+
+function scopeOf(context: SigningContext): string {
+  const { region, service = "s3" } = context;
+  return `${timeOf(context).slice(0, 8)}/${region}/${service}/aws4_request`;
 }
 
 /** Sorted by encoded name; also what is sent after the `?`. */

@@ -12,9 +12,9 @@ import * as fs from "node:fs/promises";
 import { type Digest, isDigest } from "../../../../oci/mod.ts";
 import { checkKey } from "../keys.ts";
 import type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "../types.ts";
-import { S3Client, type S3Options } from "./client.ts";
+import { S3Client, type S3ClientOptions } from "./client.ts";
 
-export interface S3StorageOptions extends S3Options {
+export interface S3StorageOptions extends S3ClientOptions {
   /** Before every key, e.g. `registry`; default nothing. */
   readonly prefix?: string;
   /** A directory for uploads under way. */
@@ -27,6 +27,8 @@ export interface S3StorageOptions extends S3Options {
 const smallestPart = 8 * 1024 * 1024;
 const mostParts = 9000;
 const partsAtOnce = 4;
+/** Of all uploads together: each is held in memory. */
+const mostPartsAtOnce = 8;
 
 /** Errors: `s3-unreachable`, `s3-denied`, `s3-failed` when the bucket does not answer. */
 export async function openS3Storage(options: S3StorageOptions): Promise<RegistryStorage> {
@@ -82,6 +84,7 @@ class S3Documents implements Documents {
 class S3Blobs implements BlobStore {
   private readonly client: S3Client;
   private readonly prefix: string;
+  private readonly parts = new Turns(mostPartsAtOnce);
 
   constructor(client: S3Client, prefix: string) {
     this.client = client;
@@ -133,19 +136,24 @@ class S3Blobs implements BlobStore {
     const upload = await this.client.beginParts(key);
     let next = 0;
     const sender = async (): Promise<void> => {
-      const buffer = Buffer.allocUnsafeSlow(partBytes);
       while (next < count) {
+        using _ = await this.parts.take();
+        if (next >= count) return;
         const index = next++;
         const length = Math.min(partBytes, size - index * partBytes);
+        const buffer = Buffer.allocUnsafeSlow(length);
         await readExactly(file, buffer, length, index * partBytes);
-        tags[index] = await this.client.putPart(key, upload, index + 1, buffer.subarray(0, length));
+        tags[index] = await this.client.putPart(key, upload, index + 1, buffer);
       }
     };
+    const senders = Array.from({ length: Math.min(partsAtOnce, count) }, sender);
     try {
-      await Promise.all(Array.from({ length: partsAtOnce }, sender));
-      await this.client.finishParts(key, upload, tags);
+      await Promise.all(senders);
+      await this.client.finishParts(key, upload, tags, size);
     } catch (error) {
       next = count;
+      // Parts that are still on their way would stay, with nobody to give them up.
+      await Promise.allSettled(senders);
       await this.client.abortParts(key, upload).catch(() => undefined);
       throw error;
     }
@@ -174,12 +182,45 @@ class S3Blobs implements BlobStore {
     }
   }
 
+  async removeUnfinished(before: number): Promise<number> {
+    let removed = 0;
+    for await (const { key, id, begun } of this.client.unfinished(`${this.prefix}blobs/`)) {
+      // Not comparable (no time was told): left alone.
+      if (!(begun <= before)) continue;
+      await this.client.abortParts(key, id);
+      removed += 1;
+    }
+    return removed;
+  }
+
   private keyOf(digest: Digest): string {
     return `${this.prefix}blobs/${digest.replace(":", "/")}`;
   }
 
   private touchedKeyOf(digest: Digest): string {
     return `${this.prefix}touched/${digest.replace(":", "/")}`;
+  }
+}
+
+/** Lets so many in at a time. */
+class Turns {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(most: number) {
+    this.free = most;
+  }
+
+  async take(): Promise<Disposable> {
+    if (this.free > 0) this.free -= 1;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    return {
+      [Symbol.dispose]: () => {
+        const next = this.waiting.shift();
+        if (next === undefined) this.free += 1;
+        else next();
+      },
+    };
   }
 }
 
