@@ -28,7 +28,7 @@ static const struct {
     {(uint32_t)K_CLONE_NEWCGROUP, "/proc/self/ns/cgroup"},
 };
 
-int keep_namespace(struct helper *h, uint32_t type) {
+static int keep_namespace(struct helper *h, uint32_t type) {
   struct monitor *m = h->monitor;
   for (size_t i = 0; i < sizeof namespace_files / sizeof *namespace_files; i++) {
     if (namespace_files[i].type != type) continue;
@@ -41,7 +41,7 @@ int keep_namespace(struct helper *h, uint32_t type) {
   return fail_as(h, EINVAL, "the monitor cannot enter and leave this namespace");
 }
 
-void return_to_namespaces(struct monitor *m) {
+static void return_to_namespaces(struct monitor *m) {
   /* Last in, first out. A failure leaves the monitor where its child is: nothing that it still does depends on it. */
   while (m->kept_count > 0) {
     struct kept_namespace *kept = &m->kept[--m->kept_count];

@@ -20,7 +20,7 @@ struct copy {
   char path[PATH_MAX]; /* of the entry being copied, below `to` */
 };
 
-int copy_xattrs(int from, int to) {
+static int copy_xattrs(int from, int to) {
   ssize_t size = flistxattr(from, NULL, 0);
   if (size <= 0) return size < 0 && errno != EOPNOTSUPP ? -1 : 0;
   char *names = malloc((size_t)size);

@@ -1,6 +1,6 @@
 #include "helper.h"
 
-int run_op(struct helper *h, const struct frame *frame) {
+static int run_op(struct helper *h, const struct frame *frame) {
   union op_args args;
   h->detail[0] = 0;
   if (!frame_decode(frame, &args)) return fail_as(h, EBADMSG, "malformed arguments");

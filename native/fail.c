@@ -19,7 +19,8 @@ int fail_as(struct helper *h, int error, const char *format, ...) {
   return error;
 }
 
-void make_printable(char *text) {
+/* Overwrites control characters, so that a text cannot drive the user's terminal. */
+static void make_printable(char *text) {
   for (unsigned char *at = (unsigned char *)text; *at != 0; at++) {
     if (*at < 0x20 || *at >= 0x7f) *at = '?';
   }

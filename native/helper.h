@@ -54,11 +54,8 @@ int fail(struct helper *h, const char *format, ...) __attribute__((format(printf
 int fail_as(struct helper *h, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* One line on stderr, control characters replaced: details quote what an image holds. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Overwrites control characters, so that a text cannot drive the user's terminal. */
-void make_printable(char *text);
 
 /* --- dispatch.c --- */
-int run_op(struct helper *h, const struct frame *frame);
 /* Runs it; a tolerated errno becomes 0. */
 int run_op_tolerant(struct helper *h, const struct frame *frame);
 #define X(name, code, text) int op_##name(struct helper *h, const struct args_##name *a);
@@ -118,7 +115,6 @@ int remove_group(int parent, const char *name);
 int copy_tree(int from, int to, char failed[static COPY_FAILED_BYTES]);
 /* The file that is open as `from`, with all it has, to a new `name`. */
 int copy_one_file(int from, int to, const char *name);
-int copy_xattrs(int from, int to);
 /* The next data of a sparse file of `size` bytes from `at` on, at most to its end; false: a hole to the end. */
 bool next_data(int fd, off_t at, off_t size, off_t *start, off_t *end);
 /* The first use of a volume: see the op fillVolume. */
@@ -193,8 +189,6 @@ char **list_strings(struct list list, size_t extra);
 /* --- reap.c --- */
 int reap_main(char **argv);
 int adopt_main(char **argv);
-/* Pid 1 of --init: passes signals on to `child` and reaps until it ends; never returns. */
-_Noreturn void reap_forever(pid_t child);
 
 /* --- ops_layer.c, layer_names.c --- */
 /* Forgets what belongs to the last work directory. */

@@ -69,7 +69,6 @@ void layer_forget_parent(struct layer *layer);
    for the entry at hand. */
 void layer_doubt_parent(struct layer *layer);
 bool name_set_add(struct name_set *set, const char *path);
-bool name_set_has(const struct name_set *set, const char *path);
 void name_set_clear(struct name_set *set);
 /* Removes `name` and what is below, less what this layer brought. -1 and errno. */
 int remove_unnamed(struct layer *layer, int parent, const char *name, char path[static PATH_MAX], unsigned depth);
@@ -82,8 +81,6 @@ int remove_unnamed_content(struct layer *layer, int directory, char path[static 
 int apply_metadata(struct helper *h, int fd, int parent, const char *name, const struct metadata *meta, mode_t type,
                    bool inherited, const char *path);
 int set_opaque(struct helper *h, int directory, uint32_t style, const char *path);
-/* Remembers a directory's time for layerEnd. */
-int remember_time(struct helper *h, const char *path, const struct metadata *meta);
 int restore_times(struct helper *h);
 
 #endif

@@ -43,6 +43,39 @@ static int set_owner(struct helper *h, int fd, int parent, const char *name, con
   return fail(h, "chown %s to %u:%u", path, meta->uid, meta->gid);
 }
 
+static bool reserve(void **memory, size_t *capacity, size_t needed, size_t item) {
+  if (needed <= *capacity) return true;
+  size_t larger = *capacity == 0 ? 1024 : *capacity * 2;
+  if (larger < needed) larger = needed;
+  void *moved = realloc(*memory, larger * item);
+  if (moved == NULL) return false;
+  *memory = moved;
+  *capacity = larger;
+  return true;
+}
+
+/* A directory's time, for layerEnd. */
+static int remember_time(struct helper *h, const char *path, const struct metadata *meta) {
+  struct layer *layer = h->layer;
+  size_t size = strlen(path) + 1;
+  if (layer->paths_size + size > TIMES_BYTES_MAX) {
+    int error = restore_times(h);
+    if (error != 0) return error;
+  }
+  void *paths = layer->paths;
+  void *times = layer->times;
+  bool fits = reserve(&paths, &layer->paths_capacity, layer->paths_size + size, 1) &&
+              reserve(&times, &layer->times_capacity, layer->times_count + 1, sizeof *layer->times);
+  layer->paths = paths;
+  layer->times = times;
+  if (!fits) return fail_as(h, ENOMEM, "%s", path);
+  memcpy(layer->paths + layer->paths_size, path, size);
+  layer->times[layer->times_count++] =
+      (struct directory_time){meta->seconds, meta->nanoseconds, (uint32_t)layer->paths_size};
+  layer->paths_size += size;
+  return 0;
+}
+
 int apply_metadata(struct helper *h, int fd, int parent, const char *name, const struct metadata *meta, mode_t type,
                    bool inherited, const char *path) {
   mode_t mode = meta->mode & 07777;
@@ -72,38 +105,6 @@ int set_opaque(struct helper *h, int directory, uint32_t style, const char *path
   if (style == 1) return fail(h, "setxattr trusted.overlay.opaque of %s", path);
   if (fsetxattr(directory, "user.overlay.opaque", "y", 1, 0) == 0) return 0;
   return fail(h, "setxattr user.overlay.opaque of %s", path);
-}
-
-static bool reserve(void **memory, size_t *capacity, size_t needed, size_t item) {
-  if (needed <= *capacity) return true;
-  size_t larger = *capacity == 0 ? 1024 : *capacity * 2;
-  if (larger < needed) larger = needed;
-  void *moved = realloc(*memory, larger * item);
-  if (moved == NULL) return false;
-  *memory = moved;
-  *capacity = larger;
-  return true;
-}
-
-int remember_time(struct helper *h, const char *path, const struct metadata *meta) {
-  struct layer *layer = h->layer;
-  size_t size = strlen(path) + 1;
-  if (layer->paths_size + size > TIMES_BYTES_MAX) {
-    int error = restore_times(h);
-    if (error != 0) return error;
-  }
-  void *paths = layer->paths;
-  void *times = layer->times;
-  bool fits = reserve(&paths, &layer->paths_capacity, layer->paths_size + size, 1) &&
-              reserve(&times, &layer->times_capacity, layer->times_count + 1, sizeof *layer->times);
-  layer->paths = paths;
-  layer->times = times;
-  if (!fits) return fail_as(h, ENOMEM, "%s", path);
-  memcpy(layer->paths + layer->paths_size, path, size);
-  layer->times[layer->times_count++] =
-      (struct directory_time){meta->seconds, meta->nanoseconds, (uint32_t)layer->paths_size};
-  layer->paths_size += size;
-  return 0;
 }
 
 /* In the order of the entries, so that of a directory named twice the last one counts: setting the times of a

@@ -90,7 +90,7 @@ static uint64_t *slot_of(const struct name_set *set, uint64_t hash) {
   return &set->slots[at];
 }
 
-bool name_set_has(const struct name_set *set, const char *path) {
+static bool name_set_has(const struct name_set *set, const char *path) {
   return set->count > 0 && *slot_of(set, hash_path(path)) != 0;
 }
 

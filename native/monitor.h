@@ -69,19 +69,13 @@ int monitor_message(struct helper *h, struct message *out);
 void notify_serve(struct monitor *m);
 
 void monitor_reap(struct monitor *m);
-void monitor_kill(struct monitor *m);
 /* Looks for the plan's reportFailure. */
 void find_report(struct helper *h);
-int keep_namespace(struct helper *h, uint32_t type);
-void return_to_namespaces(struct monitor *m);
 
 /* --- supervise.c --- */
 int exit_status(int wait_status);
 /* Of the container's program: -1 where its time was over. */
 int program_status(const struct monitor *m);
-/* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
-   or a zombie. */
-unsigned long long process_start_time(pid_t pid);
 /* The same, but 0 for one that ended and was not reaped. */
 unsigned long long running_since(pid_t pid);
 /* PID STARTTIME into a file, whole or not at all; with `name_space` also the pid namespace that the pid is of. */

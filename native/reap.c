@@ -7,7 +7,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-_Noreturn void reap_forever(pid_t child) {
+/* Pid 1 of --init: passes signals on to `child` and reaps until it ends. */
+static _Noreturn void reap_forever(pid_t child) {
   prctl(PR_SET_NAME, "vitrine-reap");
   sigset_t all;
   sigfillset(&all);

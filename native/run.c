@@ -22,7 +22,7 @@ void monitor_reap(struct monitor *m) {
   m->reaped = true;
 }
 
-void monitor_kill(struct monitor *m) {
+static void monitor_kill(struct monitor *m) {
   if (m->child <= 0 || m->reaped) return;
   /* The child is not reaped, so its pid cannot have been given to another. */
   kill(m->child, SIGKILL);

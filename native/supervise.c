@@ -16,6 +16,8 @@ int program_status(const struct monitor *m) {
   return m->timed_out && status == 128 + SIGKILL ? -1 : status;
 }
 
+/* Field 22 of /proc/PID/stat, in clock ticks since boot: with the pid it names one process for ever. 0: it is gone,
+   or (unless `of_zombies`) a zombie. */
 static unsigned long long start_time(pid_t pid, bool of_zombies) {
   char text[1024];
   snprintf(text, sizeof text, "/proc/%d/stat", (int)pid);
@@ -32,14 +34,12 @@ static unsigned long long start_time(pid_t pid, bool of_zombies) {
   return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
 }
 
-unsigned long long process_start_time(pid_t pid) { return start_time(pid, true); }
-
 unsigned long long running_since(pid_t pid) { return start_time(pid, false); }
 
 /* A reader sees the whole text or no file: written beside and renamed. */
 int write_record(struct helper *h, const char *path, const char *text, size_t size) {
   char beside[4096 + 64];
-  int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), process_start_time(getpid()));
+  int length = snprintf(beside, sizeof beside, "%s.tmp-%d-%llu", path, (int)getpid(), start_time(getpid(), true));
   if (length < 0 || (size_t)length >= sizeof beside) return fail_as(h, ENAMETOOLONG, "%s", path);
   int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd < 0) return fail(h, "create %s", beside);
@@ -54,7 +54,7 @@ int write_process(struct helper *h, const char *path, pid_t pid, bool name_space
   char text[128];
   char own[64] = "";
   if (name_space && readlink("/proc/self/ns/pid", own, sizeof own - 1) < 0) own[0] = 0;
-  int length = snprintf(text, sizeof text, "%d %llu%s%s\n", (int)pid, process_start_time(pid), own[0] == 0 ? "" : " ", own);
+  int length = snprintf(text, sizeof text, "%d %llu%s%s\n", (int)pid, start_time(pid, true), own[0] == 0 ? "" : " ", own);
   return write_record(h, path, text, (size_t)length);
 }
 
