@@ -11,17 +11,13 @@ import { becomeHelperWith } from "../../kernel/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
 import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { detachKeys } from "../framework/flags.ts";
 
 export const command = defineCommand({
   description: `Follows the output of a container in the background, and passes stdin and signals on to it. The exit status is
     the container's. On a terminal the detach keys leave it running.`,
   options: {
-    "detach-keys": {
-      type: "string",
-      value: "KEYS",
-      default: "ctrl-p,ctrl-q",
-      help: "what is typed to detach",
-    },
+    "detach-keys": detachKeys,
     latest: { type: "boolean", short: "l", help: "the newest container" },
     "no-stdin": { type: "boolean", help: "do not pass stdin on" },
     "sig-proxy": { type: "boolean", default: true, help: "pass signals on" },

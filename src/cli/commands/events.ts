@@ -3,9 +3,9 @@ import { VitrineError } from "../../base/mod.ts";
 import { EventReader, eventFile, type RecordedEvent } from "../../engine/mod.ts";
 import { eventFilter } from "../events/filters.ts";
 import { eventFields, eventJson, eventLine } from "../events/render.ts";
+import { untilTime } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
-import { untilTime } from "../images/filters.ts";
 import { compileTemplate } from "../template/mod.ts";
 
 export const command = defineCommand({

@@ -12,6 +12,7 @@ import { sweep } from "../container-trees.ts";
 import { choiceOptions } from "../containers/choice-options.ts";
 import { chosenNames } from "../containers/each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { detachKeys } from "../framework/flags.ts";
 import { runDeps } from "../run-deps.ts";
 
 export const command = defineCommand({
@@ -21,12 +22,7 @@ export const command = defineCommand({
   options: {
     cidfile: { ...choiceOptions.cidfile, type: "string", help: "in the container whose id is in this file" },
     detach: { type: "boolean", short: "d", help: "return when it runs" },
-    "detach-keys": {
-      type: "string",
-      value: "KEYS",
-      default: "ctrl-p,ctrl-q",
-      help: "what is typed on a terminal to leave the program running",
-    },
+    "detach-keys": detachKeys,
     env: { type: "strings", short: "e", value: "NAME[=VALUE]", help: "set an environment variable" },
     "env-file": {
       type: "strings",

@@ -5,6 +5,7 @@ import { writeArchiveFile } from "../../image/mod.ts";
 import { sweep } from "../container-trees.ts";
 import { defineCommand } from "../framework/command.ts";
 import { OutputClosed } from "../framework/context.ts";
+import { outputFile } from "../framework/flags.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { requireNoTerminal } from "./cp.ts";
 
@@ -12,13 +13,7 @@ export const command = defineCommand({
   description: `Writes the files of a container as a tar archive: its image's and its own, without volumes and without what is mounted
     in it. The same content gives the same bytes. 'vitrine import' makes an image of it.`,
   options: {
-    output: {
-      type: "string",
-      short: "o",
-      value: "FILE",
-      completion: "file",
-      help: "write to FILE instead of stdout",
-    },
+    output: outputFile,
   },
   positionals: [{ name: "CONTAINER", completion: "container" }],
   examples: [{ command: "vitrine export web | tar -t", does: "what is in it" }],

@@ -13,9 +13,9 @@ import {
 } from "../../engine/mod.ts";
 import { sweepNamed } from "../container-trees.ts";
 import { chosenNames } from "../containers/each.ts";
+import { untilTime } from "../format/human.ts";
 import { defineCommand } from "../framework/command.ts";
 import { type Context, OutputClosed } from "../framework/context.ts";
-import { untilTime } from "../images/filters.ts";
 
 export const command = defineCommand({
   description: `Shows what containers in the background printed: stdout on stdout, stderr on stderr. Of several each line begins

@@ -3,34 +3,17 @@ import { checkStorage } from "../../registry/mod.ts";
 import { humanSize } from "../format/human.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { openStorage, readConfig } from "./registry-serve.ts";
+import { textOrJson } from "../framework/flags.ts";
+import { openStorage, readConfig, storageOptions } from "../remote/registry-storage.ts";
 
 export const command = defineCommand({
   description: `Checks that a registry's storage is whole: every blob is what its digest says, and every tag, manifest and blob of a
 repository leads to bytes that are there. Changes nothing. The registry must not be running. The exit status is 1 when
 something is damaged.`,
   options: {
-    root: {
-      type: "string",
-      value: "DIR",
-      defaultText: "registry/ below the root of vitrine",
-      help: "the registry's directory",
-      completion: "directory",
-    },
-    config: {
-      type: "string",
-      value: "FILE",
-      help: "the registry's file, where it keeps content in an object store",
-      completion: "file",
-    },
+    ...storageOptions,
     quick: { type: "boolean", help: "compare sizes only, do not read the blobs" },
-    format: {
-      type: "string",
-      value: "FORMAT",
-      choices: ["text", "json"],
-      default: "text",
-      help: "text or json",
-    },
+    format: textOrJson,
   },
   positionals: [],
   examples: [

@@ -2,7 +2,8 @@ import { printable } from "../../base/mod.ts";
 import { collectGarbage, Policy, Repositories } from "../../registry/mod.ts";
 import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
-import { describeCollection, openStorage, readConfig } from "./registry-serve.ts";
+import { textOrJson } from "../framework/flags.ts";
+import { describeCollection, openStorage, readConfig, storageOptions } from "../remote/registry-storage.ts";
 
 const hourMilliseconds = 3600 * 1000;
 
@@ -10,28 +11,11 @@ export const command = defineCommand({
   description: `Removes what no manifest names and what the retention rules of the config let go. For a registry that is not running:
 one that runs does the same by itself every day, and at SIGUSR2.`,
   options: {
-    root: {
-      type: "string",
-      value: "DIR",
-      defaultText: "registry/ below the root of vitrine",
-      help: "the registry's directory",
-      completion: "directory",
-    },
-    config: {
-      type: "string",
-      value: "FILE",
-      help: "the registry's file: retention rules, the object store",
-      completion: "file",
-    },
+    root: storageOptions.root,
+    config: { ...storageOptions.config, help: "the registry's file: retention rules, the object store" },
     "grace-hours": { type: "number", default: 24, help: "leave what is younger" },
     "dry-run": { type: "boolean", help: "only tell what would go" },
-    format: {
-      type: "string",
-      value: "FORMAT",
-      choices: ["text", "json"],
-      default: "text",
-      help: "text or json",
-    },
+    format: textOrJson,
   },
   positionals: [],
   examples: [{ command: "vitrine registry gc --dry-run", does: "tell what would be removed" }],

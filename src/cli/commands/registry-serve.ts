@@ -1,17 +1,16 @@
-import * as fs from "node:fs";
 import * as path from "node:path";
 import { printable, quoted, VitrineError } from "../../base/mod.ts";
-import type { CollectReport, FilesystemStorage, RegistryStorage, ServeConfig } from "../../registry/mod.ts";
-import {
-  isUpstreamUrl,
-  openConfiguredS3,
-  openFilesystemStorage,
-  parseServeConfig,
-  serveRegistry,
-} from "../../registry/mod.ts";
-import { humanSize } from "../format/human.ts";
+import type { ServeConfig } from "../../registry/mod.ts";
+import { isUpstreamUrl, serveRegistry } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
+import {
+  describeCollection,
+  readConfig,
+  registryRoot,
+  s3Credentials,
+  storageOptions,
+} from "../remote/registry-storage.ts";
 
 export const command = defineCommand({
   description: `Serves a registry until it is interrupted; running requests may end. What is pushed is kept in an OCI image layout
@@ -26,23 +25,12 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again. A certificate t
       defaultText: "127.0.0.1:5000",
       help: "where to listen; ':PORT' for every address",
     },
-    root: {
-      type: "string",
-      value: "DIR",
-      defaultText: "registry/ below the root of vitrine",
-      help: "where to keep what is pushed",
-      completion: "directory",
-    },
+    root: { ...storageOptions.root, help: "where to keep what is pushed" },
     store: {
       type: "boolean",
       help: "serve vitrine's own images as they are, without a copy; read-only",
     },
-    config: {
-      type: "string",
-      value: "FILE",
-      help: "read settings from a YAML or JSON file",
-      completion: "file",
-    },
+    config: { ...storageOptions.config, help: "read settings from a YAML or JSON file" },
     "tls-cert": {
       type: "string",
       value: "FILE",
@@ -140,49 +128,6 @@ async function ownStore(context: Context, config: ServeConfig, root: string | un
   return { directory: path.join(store.root, "oci"), temporaryDirectory: store.temporaryDirectory() };
 }
 
-/** ROOT/registry, unless it was named. */
-export function registryRoot(context: Context, named: string | undefined): string {
-  if (named !== undefined) return path.resolve(named);
-  const { root } = context.paths();
-  return path.join(root, "registry");
-}
-
-/** For those who look at what is there: nothing is made. Error: `registry-not-found`; the system's where one may not look. */
-function existingRegistryRoot(context: Context, named: string | undefined): string {
-  const root = registryRoot(context, named);
-  if (fs.statSync(path.join(root, "oci-layout"), { throwIfNoEntry: false }) !== undefined) return root;
-  throw new VitrineError("not-found", `there is no registry in ${printable(root)}`, {
-    code: "registry-not-found",
-    operand: root,
-    hint: "name its directory with --root DIR, as 'vitrine registry serve' has it",
-  });
-}
-
-/** The storage of a registry that does not run: its directory, or the object store of its config. */
-export async function openStorage(
-  context: Context,
-  named: string | undefined,
-  config: ServeConfig,
-): Promise<FilesystemStorage | RegistryStorage> {
-  const root = named ?? config.root;
-  if (config.s3 === undefined) return openFilesystemStorage(existingRegistryRoot(context, root));
-  const credentials = s3Credentials(context.environment);
-  return openConfiguredS3(config.s3, credentials, registryRoot(context, root));
-}
-
-/** The file of --config; nothing without. */
-export async function readConfig(file: string | undefined): Promise<ServeConfig> {
-  return file === undefined ? {} : parseServeConfig(fs.readFileSync(file, "utf8"), file);
-}
-
-/** The names that every tool for S3 reads. */
-function s3Credentials(environment: Context["environment"]) {
-  const accessKey = environment["AWS_ACCESS_KEY_ID"];
-  const secretKey = environment["AWS_SECRET_ACCESS_KEY"];
-  if (accessKey === undefined || secretKey === undefined) return undefined;
-  return { accessKey, secretKey, sessionToken: environment["AWS_SESSION_TOKEN"] };
-}
-
 function tlsOf(certificate: string | undefined, key: string | undefined): Pick<ServeConfig, "tls"> {
   if (certificate === undefined && key === undefined) return {};
   if (certificate === undefined || key === undefined) {
@@ -235,11 +180,6 @@ function authInvalid(value: string): VitrineError {
 
 function isPublic(address: string): boolean {
   return !/^(127\.|localhost:|\[::1\])/.test(address);
-}
-
-export function describeCollection(report: CollectReport): string {
-  const { tags, manifests, links, blobs, bytes } = report;
-  return `${tags.length} tags, ${manifests.length} manifests, ${links} unused blobs of repositories; ${blobs} blobs freed, ${humanSize(bytes, 4)}`;
 }
 
 /** Resolves at SIGINT or SIGTERM; a second one ends the process at once. `others` are handled meanwhile. */

@@ -16,6 +16,7 @@ import {
 import type { Store, StoredImage } from "../../store/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { type Context, OutputClosed } from "../framework/context.ts";
+import { outputFile } from "../framework/flags.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { watched } from "../images/progress.ts";
 import { resolveImage } from "../images/resolve.ts";
@@ -30,10 +31,7 @@ export const command = defineCommand({
     uncompressed.`,
   options: {
     output: {
-      type: "string",
-      short: "o",
-      value: "FILE",
-      completion: "file",
+      ...outputFile,
       help: "file or (for oci-dir) directory to write; without it, or with '-', stdout",
     },
     format: {

@@ -5,6 +5,7 @@ import { chosenNames, eachContainer } from "../containers/each.ts";
 import { containerFilter } from "../containers/filters.ts";
 import { becomeStarted, startDetached } from "../containers/start.ts";
 import { defineCommand } from "../framework/command.ts";
+import { detachKeys } from "../framework/flags.ts";
 
 export const command = defineCommand({
   description: "Starts containers that were created or have ended: the same files, a new process.",
@@ -19,12 +20,7 @@ export const command = defineCommand({
     },
     interactive: { type: "boolean", short: "i", help: "pass stdin on; stay attached" },
     latest: { type: "boolean", short: "l", help: "start the newest container" },
-    "detach-keys": {
-      type: "string",
-      value: "KEYS",
-      default: "ctrl-p,ctrl-q",
-      help: "what is typed to detach",
-    },
+    "detach-keys": detachKeys,
     "sig-proxy": { type: "boolean", default: true, hidden: true, help: "signals are passed on" },
   },
   positionals: [{ name: "CONTAINER", optional: true, variadic: true, completion: "container" }],

@@ -3,6 +3,7 @@ import { findVolume, loadVolumeArchives } from "../../engine/mod.ts";
 import { writeArchiveFile } from "../../image/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import { OutputClosed } from "../framework/context.ts";
+import { outputFile } from "../framework/flags.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { archiveDeps } from "../volumes/archive.ts";
 import { volumeExit } from "../volumes/each.ts";
@@ -11,13 +12,7 @@ import { requireNoTerminal } from "./cp.ts";
 export const command = defineCommand({
   description: "Writes what is in a volume as a tar archive, with owners, modes and extended attributes.",
   options: {
-    output: {
-      type: "string",
-      short: "o",
-      value: "FILE",
-      completion: "file",
-      help: "write to a file; without it, or with '-', to stdout",
-    },
+    output: outputFile,
   },
   positionals: [{ name: "VOLUME", completion: "volume" }],
   examples: [{ command: "vitrine volume export -o db.tar db", does: "a copy of a volume" }],

@@ -101,7 +101,3 @@ function idInFile(file: string): string {
 export function isRunning(context: Context): (container: Container) => boolean {
   return (container) => monitorLives(context.paths(), container);
 }
-
-export function isExited(context: Context): (container: Container) => boolean {
-  return (container) => stateOf(context.paths(), container).status === "exited";
-}

@@ -1,5 +1,4 @@
-/** `--filter KEY=VALUE` of ps, container prune: docker's and podman's keys. Of one key one must hold, of labels all. */
-import { VitrineError } from "../../base/mod.ts";
+/** `--filter KEY=VALUE` of ps, start, container prune: docker's and podman's keys. */
 import {
   type Container,
   type ContainerState,
@@ -8,116 +7,88 @@ import {
   readHealth,
   wasStopped,
 } from "../../engine/mod.ts";
-import { nearest } from "../framework/nearest.ts";
-import { splitLabel, untilTime } from "../images/filters.ts";
+import {
+  compileFilters,
+  type FilterKeys,
+  type FilterTest,
+  hasPair,
+  invalidFilter,
+  patternOf,
+  requireOneOf,
+  untilOf,
+} from "../framework/filters.ts";
 import { networkOf } from "./network.ts";
 
-type Test = (container: Container, state: ContainerState) => boolean;
+type Item = [container: Container, state: ContainerState];
 
-const known = [
-  "id",
-  "name",
-  "label",
-  "label!",
-  "status",
-  "health",
-  "restart-policy",
-  "should-start-on-boot",
-  "exited",
-  "ancestor",
-  "volume",
-  "network",
-  "before",
-  "since",
-  "until",
-];
 const healthStates = ["starting", "healthy", "unhealthy", "none"];
 const restartPolicies = ["no", "on-failure", "always", "unless-stopped"];
 const states = ["created", "running", "paused", "exited", "stopped", "restarting", "removing", "dead"];
 
 /** Errors: `filter-invalid`; `before` and `since` those of `findContainer`. */
-export function containerFilter(filters: readonly string[], paths: EnginePaths, now: number): Test {
-  const byKey = new Map<string, Test[]>();
-  for (const filter of filters) {
-    const { key, test } = oneFilter(filter, paths, now);
-    byKey.set(key, [...(byKey.get(key) ?? []), test]);
-  }
-  return (container, state) =>
-    [...byKey].every(([key, tests]) =>
-      key.startsWith("label")
-        ? tests.every((test) => test(container, state))
-        : tests.some((test) => test(container, state)),
-    );
+export function containerFilter(
+  filters: readonly string[],
+  paths: EnginePaths,
+  now: number,
+): FilterTest<Item> {
+  return compileFilters(filters, containerKeys(paths, now));
 }
 
-function oneFilter(filter: string, paths: EnginePaths, now: number): { key: string; test: Test } {
-  const match = /^([a-z-]+!?)=(.*)$/s.exec(filter);
-  const [, key = "", value = ""] = match ?? [];
-  switch (key) {
-    case "id":
-      return { key, test: ({ id }) => id.startsWith(value) };
-    case "name": {
-      const pattern = patternOf(filter, value);
-      return { key, test: ({ name }) => pattern.test(name) };
-    }
-    case "label":
-    case "label!": {
-      const label = splitLabel(value);
-      const has = ({ labels }: Container): boolean =>
-        Object.hasOwn(labels, label.key) && (label.value === undefined || labels[label.key] === label.value);
-      return { key, test: (container) => has(container) === (key === "label") };
-    }
-    case "status":
-      if (!states.includes(value)) throw invalid(filter, `a status is one of ${states.join(", ")}`);
-      return { key, test: (_, state) => stateName(state) === (value === "stopped" ? "exited" : value) };
-    case "health":
-      if (!healthStates.includes(value))
-        throw invalid(filter, `a health is one of ${healthStates.join(", ")}`);
-      return {
-        key,
-        test: (container, state) =>
-          (state.status === "running" ? (readHealth(paths, container)?.status ?? "none") : "none") === value,
-      };
-    case "restart-policy":
-      if (!restartPolicies.includes(value)) {
-        throw invalid(filter, `a restart policy is one of ${restartPolicies.join(", ")}`);
-      }
-      return { key, test: ({ restart }) => (restart?.name ?? "no") === value };
-    case "should-start-on-boot":
-      if (value !== "true" && value !== "false") throw invalid(filter, "true or false");
-      return { key, test: (container) => startsOnBoot(paths, container) === (value === "true") };
-    case "exited":
-      if (!/^\d{1,3}$/.test(value)) throw invalid(filter, "exited is an exit status");
-      return { key, test: (_, state) => state.status === "exited" && state.code === Number(value) };
-    case "ancestor":
-      return { key, test: (container) => isOf(container, value) };
-    case "volume":
-      return { key, test: (container) => hasVolume(container, value) };
-    case "network":
-      return { key, test: (container) => networkOf(paths, container) === value };
-    case "before":
-    case "since": {
-      const { created } = findContainer(paths, value);
-      return {
-        key,
-        test: (container) => (key === "before" ? container.created < created : container.created > created),
-      };
-    }
-    case "until": {
-      const time = untilTime(value, now);
-      if (time === undefined)
-        throw invalid(filter, "until is a time (2026-01-31T12:00:00Z) or a duration (24h)");
-      return { key, test: ({ created }) => created < time };
-    }
-    default: {
-      const close = nearest(key, known);
-      throw invalid(
-        filter,
-        close === undefined ? `known are ${known.join(", ")}` : `did you mean ${close}=…?`,
-      );
-    }
-  }
-}
+const containerKeys = (paths: EnginePaths, now: number): FilterKeys<Item> => ({
+  id:
+    (value) =>
+    ({ id }) =>
+      id.startsWith(value),
+  name: (value, filter) => {
+    // Docker's names begin with a slash.
+    const pattern = patternOf(value.replace(/^\^?\//, "^"), filter);
+    return ({ name }) => pattern.test(name);
+  },
+  label:
+    (value) =>
+    ({ labels }) =>
+      hasPair(labels, value),
+  "label!":
+    (value) =>
+    ({ labels }) =>
+      !hasPair(labels, value),
+  status: (value, filter) => {
+    requireOneOf(value, filter, "a status", states);
+    return (_, state) => stateName(state) === (value === "stopped" ? "exited" : value);
+  },
+  health: (value, filter) => {
+    requireOneOf(value, filter, "a health", healthStates);
+    return (container, { status }) =>
+      (status === "running" ? (readHealth(paths, container)?.status ?? "none") : "none") === value;
+  },
+  "restart-policy": (value, filter) => {
+    requireOneOf(value, filter, "a restart policy", restartPolicies);
+    return ({ restart }) => (restart?.name ?? "no") === value;
+  },
+  "should-start-on-boot": (value, filter) => {
+    if (value !== "true" && value !== "false") throw invalidFilter(filter, "true or false");
+    return (container) => startsOnBoot(paths, container) === (value === "true");
+  },
+  exited: (value, filter) => {
+    if (!/^\d{1,3}$/.test(value)) throw invalidFilter(filter, "exited is an exit status");
+    return (_, state) => state.status === "exited" && state.code === Number(value);
+  },
+  ancestor: (value) => (container) => isOf(container, value),
+  volume: (value) => (container) => hasVolume(container, value),
+  network: (value) => (container) => networkOf(paths, container) === value,
+  before: (value) => {
+    const { created } = findContainer(paths, value);
+    return (container) => container.created < created;
+  },
+  since: (value) => {
+    const { created } = findContainer(paths, value);
+    return (container) => container.created > created;
+  },
+  until: (value, filter) => {
+    const time = untilOf(value, filter, now);
+    return ({ created }) => created < time;
+  },
+});
 
 /** `always`, and `unless-stopped` unless a user stopped it. */
 function startsOnBoot(paths: EnginePaths, container: Container): boolean {
@@ -129,15 +100,6 @@ function startsOnBoot(paths: EnginePaths, container: Container): boolean {
 export function stateName(state: ContainerState): string {
   if (state.status === "running" && state.paused) return "paused";
   return state.status === "lost" ? "exited" : state.status;
-}
-
-/** Names are matched as regular expressions, as docker and podman do; one that is none is taken literally. */
-function patternOf(filter: string, value: string): RegExp {
-  try {
-    return new RegExp(value.replace(/^\^?\//, "^"));
-  } catch {
-    throw invalid(filter, "name is a regular expression");
-  }
 }
 
 /** By the volume's name, the place it has in the container, or the directory of the host. */
@@ -159,12 +121,4 @@ function isOf({ image, imageId }: Container, value: string): boolean {
     imageId === value ||
     (value.length >= 4 && hex.startsWith(value))
   );
-}
-
-function invalid(filter: string, hint: string): VitrineError {
-  return new VitrineError("invalid", `invalid filter ${JSON.stringify(filter)}`, {
-    code: "filter-invalid",
-    operand: filter,
-    hint,
-  });
 }

@@ -1,12 +1,8 @@
-/** `--filter KEY=VALUE` of events, docker's keys. Of one key one must hold, of labels all. */
-import { VitrineError } from "../../base/mod.ts";
+/** `--filter KEY=VALUE` of events: docker's keys. */
 import type { RecordedEvent } from "../../engine/mod.ts";
-import { nearest } from "../framework/nearest.ts";
-import { splitLabel } from "../images/filters.ts";
+import { compileFilters, type FilterKeys, type FilterTest, hasPair } from "../framework/filters.ts";
 
-type Test = (event: RecordedEvent) => boolean;
-
-const tests: Readonly<Record<string, (value: string) => Test>> = {
+const eventKeys: FilterKeys<[RecordedEvent]> = {
   container: (value) => (event) => event.type === "container" && isOf(event, value),
   // What happened to an image, and to the containers that were made from it.
   image: (value) => (event) =>
@@ -16,27 +12,15 @@ const tests: Readonly<Record<string, (value: string) => Test>> = {
   type: (value) => (event) => event.type === value,
   volume: (value) => (event) => event.type === "volume" && event.id.startsWith(value),
   network: (value) => (event) => event.type === "network" && isOf(event, value),
-  label: (value) => {
-    const label = splitLabel(value);
-    return ({ attributes }) =>
-      attributes[label.key] !== undefined &&
-      (label.value === undefined || attributes[label.key] === label.value);
-  },
+  label:
+    (value) =>
+    ({ attributes }) =>
+      hasPair(attributes, value),
 };
 
 /** Error: `filter-invalid`. */
-export function eventFilter(filters: readonly string[]): Test {
-  const byKey = new Map<string, Test[]>();
-  for (const filter of filters) {
-    const equals = filter.indexOf("=");
-    const key = filter.slice(0, Math.max(equals, 0));
-    if (!Object.hasOwn(tests, key)) throw invalid(filter, key);
-    byKey.set(key, [...(byKey.get(key) ?? []), tests[key]!(filter.slice(equals + 1))]);
-  }
-  return (event) =>
-    [...byKey].every(([key, each]) =>
-      key === "label" ? each.every((test) => test(event)) : each.some((test) => test(event)),
-    );
+export function eventFilter(filters: readonly string[]): FilterTest<[RecordedEvent]> {
+  return compileFilters(filters, eventKeys);
 }
 
 function isOf({ id, attributes }: RecordedEvent, value: string): boolean {
@@ -49,13 +33,4 @@ function isImage(name: string | undefined, value: string): boolean {
   if (name === undefined) return false;
   const bare = name.replace(/^docker\.io\/(library\/)?/, "");
   return [name, bare, bare.replace(/:[^/:]*$/, "")].includes(value);
-}
-
-function invalid(filter: string, key: string): VitrineError {
-  const close = nearest(key, Object.keys(tests));
-  return new VitrineError("invalid", `invalid filter ${JSON.stringify(filter)}`, {
-    code: "filter-invalid",
-    operand: filter,
-    hint: close === undefined ? `known are ${Object.keys(tests).join(", ")}` : `did you mean ${close}=…?`,
-  });
 }

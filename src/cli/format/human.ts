@@ -72,7 +72,11 @@ export function parseGoDuration(text: string): number | undefined {
   return sum;
 }
 
-/** `2 images`, `1 image`. */
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+/** A moment in milliseconds: an RFC 3339 time, seconds since 1970, or a duration before now. */
+export function untilTime(text: string, now: number): number | undefined {
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Number(text) * 1000;
+  const duration = parseGoDuration(text);
+  if (duration !== undefined) return now - duration;
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? undefined : time;
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { formatDigest } from "../../oci/mod.ts";
 import type { ImageRow, Store } from "../../store/mod.ts";
-import { imageFilter, untilTime } from "./filters.ts";
+import { untilTime } from "../format/human.ts";
+import { imageFilter } from "./filters.ts";
 import { matchesReference, nameParts, newName, shortId } from "./names.ts";
 
 describe("names", () => {

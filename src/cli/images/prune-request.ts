@@ -1,7 +1,7 @@
 /** `--filter` of image prune and system prune. */
-import { VitrineError } from "../../base/mod.ts";
 import type { PruneOptions } from "../../store/mod.ts";
-import { splitLabel, untilTime } from "./filters.ts";
+import { untilTime } from "../format/human.ts";
+import { invalidFilter, splitPair } from "../framework/filters.ts";
 
 /** Error: `filter-invalid`. */
 export function pruneRequest(all: boolean, filters: readonly string[], now: number): PruneOptions {
@@ -9,21 +9,15 @@ export function pruneRequest(all: boolean, filters: readonly string[], now: numb
   const labels: { key: string; value?: string; negate?: boolean }[] = [];
   for (const filter of filters) {
     const match = /^(until|label!?)=(.+)$/s.exec(filter);
-    if (match === null) throw invalid(filter);
+    if (match === null) throw invalidFilter(filter, hint);
     if (match[1] === "until") {
       until = untilTime(match[2]!, now);
-      if (until === undefined) throw invalid(filter);
+      if (until === undefined) throw invalidFilter(filter, hint);
     } else {
-      labels.push({ ...splitLabel(match[2]!), negate: match[1] === "label!" });
+      labels.push({ ...splitPair(match[2]!), negate: match[1] === "label!" });
     }
   }
   return { all, until, labels };
 }
 
-function invalid(filter: string): VitrineError {
-  return new VitrineError("invalid", `invalid filter ${JSON.stringify(filter)}`, {
-    code: "filter-invalid",
-    operand: filter,
-    hint: "until=24h, until=2026-01-31T12:00:00Z, label=KEY[=VALUE] or label!=KEY[=VALUE]",
-  });
-}
+const hint = "until=24h, until=2026-01-31T12:00:00Z, label=KEY[=VALUE] or label!=KEY[=VALUE]";
