@@ -20,7 +20,8 @@ extern char **environ;
 
 /*
  * Commands that end in milliseconds: compiling their code to machine code takes longer than interpreting it. Where
- * `run` has to unpack an image, the engine starts itself again without this (src/cli/framework/restart.ts).
+ * `run` has to unpack an image, the engine starts itself again without this (src/cli/framework/restart.ts). A `pull` of what is
+ * present is one of them (native/launcher_pull.c).
  */
 static const char *const quick_commands[] = {
   "run", "exec", "create", "start", "stop", "kill", "wait", "ps", "rm", "container", "images", "inspect", "history",
@@ -208,6 +209,8 @@ int main(int argc, char **argv) {
     if (access(path, X_OK) != 0 && errno == ENOENT) continue;
     if (runtime) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
     if (runtime || among(command, repeated_commands)) try_launch(argv, path, runtime);
+    /* After the record's key was made: it is that of the pull that brought the image. */
+    if (strcmp(command, "pull") == 0 && pulls_what_is_here(argv + 1)) add_variable(room, sizeof room / sizeof *room, without_jit);
     execve(path, argv, environ);
     if (errno != ENOENT) break;
   }

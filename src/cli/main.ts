@@ -7,8 +7,11 @@ import { interpretedVariable, restartCompiled } from "./framework/restart.ts";
 // The launcher (native/launcher.c) let none of Bun's variables through but its own, which must not reach what we
 // execute. From the sources, or without the launcher, the others go here.
 const interpreted = process.env[interpretedVariable] === "0";
-for (const name of Object.keys(process.env)) {
-  if (name.startsWith("BUN_")) delete process.env[name];
+const settings: NodeJS.ProcessEnv = {};
+for (const [name, value] of Object.entries(process.env)) {
+  if (!name.startsWith("BUN_")) continue;
+  if (name.startsWith("BUN_JSC_")) settings[name] = value;
+  delete process.env[name];
 }
 
 const report = (failure: Failure): void => {
@@ -26,5 +29,5 @@ process.on("unhandledRejection", lastResort);
 
 // All output is synchronous, so that nothing is lost by leaving at once.
 const args = process.argv.slice(2);
-const restart = interpreted ? () => restartCompiled(args, process.env) : undefined;
+const restart = interpreted ? () => restartCompiled(args, { ...process.env, ...settings }) : undefined;
 dispatch(args, process.env, report, restart).then((status) => process.exit(status), lastResort);

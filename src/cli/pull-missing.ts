@@ -19,7 +19,6 @@ export interface PullMissingOptions {
 export function pullingResolver(context: Context, options: PullMissingOptions): Resolver {
   return pullingWith(context, options.policy, async (store, reference, platform) => {
     noting.noter?.giveUp("a registry was asked");
-    options.beforeLongWork?.();
     const [{ withClient }, { pullByName }] = await Promise.all([
       import("./remote/client.ts"),
       import("./remote/pull-image.ts"),
@@ -27,6 +26,7 @@ export function pullingResolver(context: Context, options: PullMissingOptions): 
     const pulled = await withClient(context, options.flags ?? {}, options.given ?? new Set(), (client) =>
       pullByName(reference, client, store, context, {
         quiet: options.quiet,
+        beforeLongWork: options.beforeLongWork,
         ...(platform !== undefined && { platform, strict: true }),
       }),
     );

@@ -23,6 +23,8 @@ export interface PullWishes {
 
 /** Who looks on. */
 export interface PullWatch {
+  /** What the registry has now is not here: before anything is fetched, or kept. */
+  readonly onAbsent?: () => void;
   /** It is there and will be fetched; `from` is `HOST/PATH` where a mirror has it. */
   readonly onFound?: (name: string, from: string | undefined) => void;
   /** May count and guard the streams. */
@@ -105,6 +107,7 @@ export async function pullReference(
   const name = formatReference(reference);
   const present = await presentImage(reference, client, store, wishes);
   if (present !== undefined) return { reference, name, ...present, fresh: false };
+  watch.onAbsent?.();
   const remote = await client.source(reference);
   const { registry, name: path } = remote.repository;
   watch.onFound?.(name, registry === reference.domain ? undefined : `${registry}/${path}`);

@@ -44,12 +44,17 @@ export const command = defineCommand({
   ],
   async run({ options, positionals, given, context }) {
     const wishes = readWishes(options);
-    const store = await context.store();
+    const asks = options.policy !== "missing" && options.policy !== "never";
+    // Nothing was told yet, which a second start would tell again.
+    const beforeLongWork = asks && positionals.length === 1 ? context.restart : undefined;
     return withClient(context, options, given, async (client) => {
+      // The registry answers while the store is opened.
+      if (asks && !options["all-tags"] && !wishes.allPlatforms) await client.ahead(nameOf(positionals[0]!));
+      const store = await context.store();
       const pulled: Pulled[] = [];
       for (const argument of positionals) {
-        const text = argument.replace(/^docker:\/\//, "");
-        if (options.policy === "missing" || options.policy === "never") {
+        const text = nameOf(argument);
+        if (!asks) {
           const id =
             options.policy === "never"
               ? store.resolve(text, wishes.platform).id
@@ -60,15 +65,17 @@ export const command = defineCommand({
           }
         }
         if (!options["all-tags"]) {
-          const one = await pullByName(text, client, store, context, wishes).catch((error: unknown) => {
-            // As podman; but what came damaged, or a full disk, is no reason to go on with what is here.
-            if (options.policy !== "newer" || !isUnanswered(error)) throw error;
-            const id = idUnlessMissing(store, text, wishes);
-            if (id === undefined) throw error;
-            context.log("warn", `${printable(text)} is taken as it is here: ${error.message}`);
-            context.out(`${id}\n`);
-            return undefined;
-          });
+          const one = await pullByName(text, client, store, context, { ...wishes, beforeLongWork }).catch(
+            (error: unknown) => {
+              // As podman; but what came damaged, or a full disk, is no reason to go on with what is here.
+              if (options.policy !== "newer" || !isUnanswered(error)) throw error;
+              const id = idUnlessMissing(store, text, wishes);
+              if (id === undefined) throw error;
+              context.log("warn", `${printable(text)} is taken as it is here: ${error.message}`);
+              context.out(`${id}\n`);
+              return undefined;
+            },
+          );
           if (one !== undefined) pulled.push(one);
           continue;
         }
@@ -90,6 +97,10 @@ export const command = defineCommand({
     });
   },
 });
+
+function nameOf(argument: string): string {
+  return argument.replace(/^docker:\/\//, "");
+}
 
 /** Undefined where it is not here. */
 function idUnlessMissing(store: Store, text: string, { platform }: WatchedPullWishes): string | undefined {

@@ -3,6 +3,8 @@
  * One that turns out to be long, a `run` that must unpack its image first, starts itself again with it.
  */
 
+import { noting } from "../../base/mod.ts";
+
 type Execve = (file: string, args: readonly string[], env: Readonly<Record<string, string>>) => never;
 
 /** The variable by which the launcher turns the compiler off. */
@@ -16,6 +18,7 @@ export const interpretedVariable = "BUN_JSC_useJIT";
 export function restartCompiled(args: readonly string[], environment: NodeJS.ProcessEnv): void {
   const { execve } = process as unknown as { readonly execve?: Execve };
   if (typeof execve !== "function") return;
+  noting.noter?.giveUp("it starts itself again");
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (value !== undefined && name !== interpretedVariable) env[name] = value;

@@ -24,7 +24,8 @@ export class BlobBoard {
   private readonly rows = new Map<string, Row>();
   private readonly quiet: boolean;
   private readonly fd: number;
-  private readonly terminal: boolean;
+  /** Undefined until something is drawn. */
+  private terminal: boolean | undefined;
   private readonly now: () => number;
   /** Lines on the terminal that the next drawing replaces. */
   private drawn = 0;
@@ -33,7 +34,7 @@ export class BlobBoard {
   constructor(options: BoardOptions) {
     this.quiet = options.quiet;
     this.fd = options.fd ?? 2;
-    this.terminal = !options.quiet && (options.terminal ?? isTerminal(this.fd));
+    this.terminal = options.quiet ? false : options.terminal;
     this.now = options.now ?? (() => performance.now());
   }
 
@@ -71,6 +72,7 @@ export class BlobBoard {
   }
 
   private draw(atOnce: boolean): void {
+    this.terminal ??= isTerminal(this.fd);
     if (!this.terminal) return;
     const now = this.now();
     if (!atOnce && now - this.drawnAt < redrawMilliseconds) return;

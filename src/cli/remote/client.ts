@@ -1,6 +1,7 @@
 /** The registry client as commands use it: their shared options, and where warnings go. */
 import { printable, quoted, VitrineError } from "../../base/mod.ts";
 import {
+  type ChoosePlace,
   type Credentials,
   openRegistryClient,
   type RegistryClient,
@@ -29,10 +30,11 @@ export async function withClient<T>(
     credentials: await readCredentials(flags, context),
     timing: readTiming(flags),
     userAgent: `vitrine/${version}`,
-    ...(context.stdinIsTerminal &&
-      context.stdoutIsTerminal && {
-        choosePlace: (text, places) => choosePlace(context, text, places),
-      }),
+    // Looked at for names that may lead to several places alone: it takes as long to load as the rest of this.
+    get choosePlace(): ChoosePlace | undefined {
+      if (!context.stdinIsTerminal || !context.stdoutIsTerminal) return undefined;
+      return (text, places) => choosePlace(context, text, places);
+    },
     onWarning: (registry, text) => context.log("warn", `${registry} says: ${printable(text)}`),
     onNote: (text) => context.log("info", printable(text)),
   });

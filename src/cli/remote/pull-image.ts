@@ -20,6 +20,8 @@ export { type Pulled, storedImage } from "../../api/mod.ts";
 
 export interface WatchedPullWishes extends PullWishes {
   readonly quiet: boolean;
+  /** Called before anything is fetched: may start the command again, compiled (framework/restart.ts). */
+  readonly beforeLongWork?: (() => void) | undefined;
 }
 
 export function pullByName(
@@ -43,11 +45,15 @@ export function pullReference(
   return watched(wishes, (watch) => pullOne(reference, ends, wishes, watch));
 }
 
-async function watched<T>({ quiet }: WatchedPullWishes, body: (watch: PullWatch) => Promise<T>): Promise<T> {
+async function watched<T>(
+  { quiet, beforeLongWork }: WatchedPullWishes,
+  body: (watch: PullWatch) => Promise<T>,
+): Promise<T> {
   const board = new BlobBoard({ quiet });
   try {
     return await interruptible((guard) =>
       body({
+        ...(beforeLongWork !== undefined && { onAbsent: beforeLongWork }),
         onFound(name, from) {
           board.say(`Pulling ${printable(name)}`);
           if (from !== undefined) board.say(`from ${printable(from)}`);

@@ -97,9 +97,10 @@ class Client implements RegistryClient {
   async ahead(text: string) {
     try {
       const reference = parseReference(text);
-      if (reference.digest !== undefined || !namesRegistry(text)) return;
+      const name = formatReference(reference);
+      if (reference.digest !== undefined || !namesRegistry(text) || this.asked.has(name)) return;
       const asked = await this.quickHead(reference);
-      if (asked !== undefined) this.asked.set(formatReference(reference), asked.answer);
+      if (asked !== undefined) this.asked.set(name, asked.answer);
     } catch (error) {
       if (!(error instanceof VitrineError)) throw error;
     }
@@ -123,6 +124,8 @@ class Client implements RegistryClient {
   }
 
   async candidates(text: string) {
+    const config = await this.loadConfig();
+    if (namesRegistry(text)) return [parseReference(text)];
     const { choosePlace } = this.options;
     let asked = false;
     const choose = (name: string, places: readonly string[]): number | undefined => {
@@ -131,11 +134,7 @@ class Client implements RegistryClient {
     };
     const known = this.chosen.get(text);
     if (known !== undefined) return [known];
-    const found = shortNameCandidates(
-      text,
-      await this.loadConfig(),
-      choosePlace === undefined ? undefined : choose,
-    );
+    const found = shortNameCandidates(text, config, choosePlace === undefined ? undefined : choose);
     if (asked) this.chosen.set(text, found[0]!);
     return found;
   }

@@ -46,7 +46,7 @@ export interface ClientOptions {
   /** What a person who debugs wants to see: a retry, a mirror left out. Untrusted. */
   readonly onNote?: (text: string) => void;
   /** Who can be asked which of several registries a short name means; without it all are tried, or none. */
-  readonly choosePlace?: (text: string, places: readonly string[]) => number | undefined;
+  readonly choosePlace?: ((text: string, places: readonly string[]) => number | undefined) | undefined;
   readonly timing?: Partial<Timing>;
   /** Where registries.conf lies by default; tests have their own. */
   readonly systemDirectory?: string;
