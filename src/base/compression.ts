@@ -104,17 +104,32 @@ export function damagedData(compression: string, name: string | undefined, cause
 }
 
 async function zstdTransform(direction: "compress" | "decompress", level?: number): Promise<Transform> {
-  const zlib = await import("node:zlib");
-  if (zlib.createZstdDecompress === undefined) {
-    throw new VitrineError("unsupported", "this JavaScript runtime has no zstd", {
-      code: "compression-unsupported",
-      hint: "use node 22.15 or newer, or bun",
-    });
-  }
+  const zlib = await zlibWithZstd();
   if (direction === "decompress") return zlib.createZstdDecompress(streamOptions);
-  const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = zlib.constants;
-  const params = { [ZSTD_c_compressionLevel]: level ?? 3, [ZSTD_c_checksumFlag]: 1 };
-  return zlib.createZstdCompress({ ...streamOptions, params });
+  return zlib.createZstdCompress({ ...streamOptions, params: zstdParameters(zlib, level) });
+}
+
+async function zlibWithZstd(): Promise<typeof import("node:zlib")> {
+  const zlib = await import("node:zlib");
+  if (zlib.createZstdDecompress !== undefined) return zlib;
+  throw new VitrineError("unsupported", "this JavaScript runtime has no zstd", {
+    code: "compression-unsupported",
+    hint: "use node 22.15 or newer, or bun",
+  });
+}
+
+function zstdParameters(
+  { constants }: typeof import("node:zlib"),
+  level: number | undefined,
+): Readonly<Record<number, number>> {
+  return { [constants.ZSTD_c_compressionLevel]: level ?? 3, [constants.ZSTD_c_checksumFlag]: 1 };
+}
+
+/** What packs bytes into one frame of zstd, at once. Error: `compression-unsupported`. */
+export async function zstdFrames(level?: number): Promise<(bytes: Uint8Array) => Uint8Array> {
+  const zlib = await zlibWithZstd();
+  const params = zstdParameters(zlib, level);
+  return (bytes) => zlib.zstdCompressSync(bytes, { params });
 }
 
 /** Passes zstd on, and throws unless it consists of whole frames. */

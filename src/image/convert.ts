@@ -1,7 +1,6 @@
 /** An image with other media types or other compression: the same files, another digest. */
 import {
   bounded,
-  type Compression,
   compress,
   createHasher,
   decompress,
@@ -28,29 +27,38 @@ import {
 } from "../oci/mod.ts";
 import { joinedContent, memoryContent, type RawContent, sourceOf } from "./content.ts";
 import type { ImageSource } from "./source.ts";
+import { ChunkedLayer, chunkedAnnotations } from "./zstd-chunked/write.ts";
 
 export interface Conversion {
   readonly format?: DocumentFormat;
   /** `gzip-plain`: layers that are not compressed become gzip, the others stay. */
-  readonly compression?: "gzip" | "zstd" | "none" | "gzip-plain";
+  readonly compression?: "gzip" | "zstd" | "zstd:chunked" | "none" | "gzip-plain";
   /** Layers that have the wanted compression already are compressed anew at this level too. */
   readonly level?: number;
   /** The same without a level. */
   readonly force?: boolean;
 }
 
-const highestLevel = { none: 0, gzip: 9, zstd: 22 } as const;
+type Packing = "none" | "gzip" | "zstd" | "zstd:chunked";
+
+const highestLevel = { none: 0, gzip: 9, zstd: 22, "zstd:chunked": 22 } as const;
 
 export interface Converted extends AsyncDisposable {
   readonly source: ImageSource;
 }
 
 const layerTypes = {
-  oci: { none: mediaTypes.layer, gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd },
+  oci: {
+    none: mediaTypes.layer,
+    gzip: mediaTypes.layerGzip,
+    zstd: mediaTypes.layerZstd,
+    "zstd:chunked": mediaTypes.layerZstd,
+  },
   docker: {
     none: mediaTypes.dockerLayer,
     gzip: mediaTypes.dockerLayerGzip,
     zstd: mediaTypes.dockerLayerZstd,
+    "zstd:chunked": mediaTypes.dockerLayerZstd,
   },
 } as const;
 
@@ -172,20 +180,21 @@ class Job {
     const type = layerMediaType(layer.mediaType);
     if (type === undefined || type.nondistributable) return layer;
     const { compression, level, force = level !== undefined } = this.conversion;
-    const wanted =
+    const wanted: Packing =
       compression === "gzip-plain" || compression === undefined
         ? compression !== undefined && type.compression === "none"
           ? "gzip"
           : type.compression
         : compression;
-    if (wanted === "zstd" && format === "docker") {
+    if (wanted.startsWith("zstd") && format === "docker") {
       throw new VitrineError("unsupported", "docker's format has no layers with zstd", {
         code: "conversion-format",
-        hint: "use --format oci with --compression-format zstd",
+        hint: `use --format oci with --compression-format ${wanted}`,
       });
     }
     const mediaType = layerTypes[format][wanted];
-    if (wanted === type.compression && (!force || wanted === "none")) {
+    const isSo = wanted === "zstd:chunked" ? isChunked(layer) : wanted === type.compression;
+    if (isSo && (!force || wanted === "none")) {
       return mediaType === layer.mediaType ? layer : { ...layer, mediaType };
     }
     requireLevel(wanted, level);
@@ -194,13 +203,12 @@ class Job {
       made = await this.recompress(layer, wanted);
       this.made.set(layer.digest, made);
     }
-    return { ...made, mediaType };
+    const annotations = { ...withoutChunked(layer.annotations), ...made.annotations };
+    const { annotations: _, ...plain } = made;
+    return { ...plain, mediaType, ...(Object.keys(annotations).length > 0 && { annotations }) };
   }
 
-  private async recompress(
-    layer: Descriptor,
-    compression: Exclude<Compression, "xz" | "bzip2">,
-  ): Promise<Descriptor> {
+  private async recompress(layer: Descriptor, packing: Packing): Promise<Descriptor> {
     const plain = await decompress(this.source.openBlob(layer), layer.digest);
     const checked = bounded(plain.stream, {
       maxBytes: limits.layerBytes,
@@ -212,12 +220,16 @@ class Job {
     const hasher = createHasher("sha256");
     const file = await TemporaryFile.create(this.directory, "layer");
     try {
-      const packed = compress(checked, compression, { level: this.conversion.level });
+      const { level } = this.conversion;
+      const chunked = packing === "zstd:chunked" ? new ChunkedLayer(checked, level) : undefined;
+      const packed =
+        chunked?.stream() ?? compress(checked, packing as Exclude<Packing, "zstd:chunked">, { level });
       const size = await file.write(observed(packed, (chunk) => hasher.update(chunk)));
       const digest = formatDigest("sha256", hasher.hex());
       await this.files.get(digest)?.discard();
       this.files.set(digest, file);
-      return { mediaType: layer.mediaType, digest, size };
+      const annotations = chunked?.annotations;
+      return { mediaType: layer.mediaType, digest, size, ...(annotations !== undefined && { annotations }) };
     } catch (error) {
       await file.discard();
       throw error;
@@ -241,6 +253,18 @@ function withoutAnnotations<
   if (format === "oci") return document;
   const { annotations: _a, subject: _s, artifactType: _t, ...rest } = document;
   return rest as T;
+}
+
+function isChunked({ mediaType, annotations }: Descriptor): boolean {
+  return (
+    layerMediaType(mediaType)?.compression === "zstd" && chunkedAnnotations.tablePlace in (annotations ?? {})
+  );
+}
+
+/** What was said of the bytes before, which are others now. */
+function withoutChunked(annotations: Descriptor["annotations"] = {}): Readonly<Record<string, string>> {
+  const stale: readonly string[] = Object.values(chunkedAnnotations);
+  return Object.fromEntries(Object.entries(annotations).filter(([key]) => !stale.includes(key)));
 }
 
 function requireLevel(compression: keyof typeof highestLevel, level: number | undefined): void {

@@ -187,6 +187,22 @@ for (const name of ["docker-registry", "vitrine"]) {
       if (address === undefined) return;
       ok(["push", "-q", "--compression-format", "zstd", "probe:1", `docker://${address}/team/zstd:1`]);
       assert.match(ok(["manifest", "inspect", `docker://${address}/team/zstd:1`]), /tar\+zstd/);
+      const chunked = `docker://${address}/team/chunked:1`;
+      ok(["push", "-q", "--compression-format", "zstd:chunked", "probe:1", chunked]);
+      assert.match(ok(["manifest", "inspect", chunked]), /zstd-chunked\.manifest-position/);
+      const again = ok([
+        "copy",
+        "-q",
+        "--compression-format",
+        "zstd:chunked",
+        chunked,
+        `oci:${inWorld("ch")}:1`,
+      ]);
+      assert.equal(ok(["manifest", "inspect", "--digest", chunked]), again, "what is so stays so");
+      const gzip = ["copy", "-q", "--compression-format", "gzip", chunked, `dir:${inWorld("no-chunks")}`];
+      ok(gzip);
+      const manifest = fs.readFileSync(path.join(inWorld("no-chunks"), "manifest.json"), "utf8");
+      assert.doesNotMatch(manifest, /zstd/, "what was said of the other bytes goes");
       ok([
         "push",
         "-q",
@@ -201,9 +217,12 @@ for (const name of ["docker-registry", "vitrine"]) {
         ok(["manifest", "inspect", `docker://${address}/team/v2s2:1`]),
         /docker\.distribution\.manifest\.v2/,
       );
-      for (const tag of ["zstd", "v2s2"]) {
+      for (const tag of ["zstd", "v2s2", "chunked"]) {
         const id = ok(["inspect", "-f", "{{.Id}}", `docker://${address}/team/${tag}:1`]);
         assert.equal(id, ok(["inspect", "-f", "{{.Id}}", "probe:1"]));
+        const other = { VITRINE_ROOT: inWorld(`packed-${tag}`) };
+        ok(["pull", "-q", `${address}/team/${tag}:1`], other);
+        assert.equal(ok(["inspect", "-f", "{{.Id}}", `${address}/team/${tag}:1`], other), id);
       }
     });
 

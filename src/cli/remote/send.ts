@@ -30,8 +30,8 @@ export const sendOptions = {
   "compression-format": {
     type: "string",
     value: "FORMAT",
-    choices: ["gzip", "zstd", "none"],
-    help: "compress layers with gzip or zstd, or not",
+    choices: ["gzip", "zstd", "zstd:chunked", "none"],
+    help: "compress layers with gzip, zstd or zstd:chunked (whose files podman fetches one by one), or not",
     defaultText: "as they are; to a registry, gzip for those that are not compressed",
     aliases: ["dest-compress-format"],
   },
@@ -82,7 +82,7 @@ export function readConversion(flags: SendFlags): Conversion {
     ...(flags["force-compression"] && { force: true }),
     ...(flags.format !== undefined && { format: flags.format === "v2s2" ? "docker" : "oci" }),
     ...(flags["compression-format"] !== undefined && {
-      compression: flags["compression-format"] as "gzip" | "zstd" | "none",
+      compression: flags["compression-format"] as Exclude<Conversion["compression"], undefined>,
     }),
     ...(flags["compression-level"] !== undefined && { level: flags["compression-level"] }),
   };
