@@ -11,14 +11,14 @@ const worthBytes = 1024 * 1024;
 
 export interface DownloadOptions {
   readonly timing: Timing;
-  /** Asks for the blob from `start` on; any status. */
+  /** Asks for the blob from `start` on, by Range unless that is 0; any status. */
   readonly request: (start: number) => Promise<HttpResponse>;
   readonly onNote: (text: string) => void;
 }
 
 /**
  * The bytes of a blob from `start` on, unverified; never more than the descriptor says and one chunk.
- * Errors: `blob-unknown` and those of `responseError`; `download-broken` when tries are used up; `download-range-invalid`.
+ * Errors: `blob-unknown` and those of `responseError`; `download-broken` when tries are used up.
  */
 export async function* downloadFrom(
   descriptor: Descriptor,
@@ -29,9 +29,11 @@ export async function* downloadFrom(
   let at = start;
   let failures = 0;
   let progressedTo = start;
+  /** Until the registry, or a proxy before it, gets a Range wrong. */
+  let byRange = true;
   while (true) {
     try {
-      for await (const chunk of openAt(descriptor, at, options)) {
+      for await (const chunk of openAt(descriptor, at, byRange, options)) {
         at += chunk.length;
         yield chunk;
         // An endless body: whoever verifies has thrown by now, others must not go on either.
@@ -44,6 +46,11 @@ export async function* downloadFrom(
         operand: descriptor.digest,
       });
     } catch (error) {
+      if (error instanceof WrongRange) {
+        byRange = false;
+        options.onNote(`${error.message}: asking for the whole`);
+        continue;
+      }
       if (!isTransient(error)) throw error;
       if (at - progressedTo >= worthBytes) {
         progressedTo = at;
@@ -72,29 +79,37 @@ export async function* downloadFrom(
 async function* openAt(
   descriptor: Descriptor,
   start: number,
+  byRange: boolean,
   options: DownloadOptions,
 ): AsyncGenerator<Uint8Array, void> {
   // Nothing is left to ask for, and `bytes=SIZE-` would be refused.
   if (start > 0 && start >= descriptor.size) return;
-  const response = await options.request(start);
+  const response = await options.request(byRange ? start : 0);
   if (response.status === 200) {
     yield* start === 0 ? response.body : passOver(response.body, start);
     return;
   }
-  if (response.status === 206) {
-    const range = parseContentRange(response.headers.get("content-range") ?? "");
-    if (range?.first !== start || (range.size !== undefined && range.size !== descriptor.size)) {
-      await response.discard();
-      throw new VitrineError("unavailable", "the registry sent another part of the blob than was asked for", {
-        code: "download-range-invalid",
-        operand: descriptor.digest,
-      });
+  if (start > 0 && byRange) {
+    if (response.status === 206 && isRest(response, start, descriptor.size)) {
+      yield* response.body;
+      return;
     }
-    yield* response.body;
-    return;
+    if (response.status === 206 || response.status === 416) {
+      await response.discard();
+      throw new WrongRange(
+        `${response.url.host} sends another part of ${descriptor.digest} than was asked for`,
+      );
+    }
   }
   throw await responseError(response, descriptor.digest, "blob-unknown");
 }
+
+function isRest(response: HttpResponse, start: number, size: number): boolean {
+  const range = parseContentRange(response.headers.get("content-range") ?? "");
+  return range?.first === start && (range.size === undefined || range.size === size);
+}
+
+class WrongRange extends Error {}
 
 async function* passOver(body: ByteStream, bytes: number): AsyncGenerator<Uint8Array, void> {
   let left = bytes;
