@@ -6,9 +6,10 @@ import { AuthenticatedAccess } from "./access/authenticate.ts";
 import type { ServeConfig } from "./config.ts";
 import { accessLogLine } from "./observe/access-log.ts";
 import type { Metrics } from "./observe/metrics.ts";
-import { startWebhooks } from "./observe/webhooks.ts";
+import { startWebhooks, type WebhookOptions, type Webhooks } from "./observe/webhooks.ts";
 import { makePages } from "./pages/pages.ts";
 import { type Registry, startRegistry } from "./registry.ts";
+import { holdRoot, openFilesystemStorage } from "./storage/filesystem.ts";
 import type { S3Credentials } from "./storage/s3/signature.ts";
 import type { RegistryStorage } from "./storage/types.ts";
 import { followKeyPair, readKeyPair } from "./tls-files.ts";
@@ -54,13 +55,18 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
           ...options.auth,
           onFailure: () => metrics?.add("vitrine_registry_auth_failures_total"),
         });
-  const events = startWebhooks(options.webhooks ?? [], {
+  const storage = await openStorage(options);
+  const unserved = stack.use(new AsyncDisposableStack());
+  unserved.use(storage);
+  const directory = options.layout === undefined ? path.join(options.root, "events") : undefined;
+  const events = await openWebhooks(options, directory, stack, {
     source: options.auth?.publicUrl ?? `vitrine-registry://${host}:${port}`,
     metrics: () => metrics,
+    onProblem: options.onProblem,
   });
-  stack.defer(() => events.close(webhookPatience));
-  const storage = await openStorage(options);
   const log = stack.use(openLog(options.accessLog));
+  // The registry disposes it, also where it does not start.
+  unserved.move();
   const registry = await startRegistry({
     ...options,
     ...(options.layout && { readOnly: true, deletes: false }),
@@ -83,6 +89,11 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   });
   stack.use(registry);
   metrics = registry.service.metrics;
+  metrics.gauge(
+    "vitrine_registry_events_waiting",
+    "Webhook events that no receiver has taken yet.",
+    () => events.waiting,
+  );
   const certificate = options.tls && stack.use(followKeyPair(options.tls, registry, options.onProblem));
   const collect = collector(registry, options);
   stack.use(schedule(options, collect));
@@ -98,14 +109,33 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   };
 }
 
-/** Undefined: a directory of the registry's own. */
-async function openStorage(options: ServeOptions): Promise<RegistryStorage | undefined> {
+/** Nobody else writes to the directory meanwhile: of an object store's registries, each has a root of its own. */
+async function openWebhooks(
+  options: ServeOptions,
+  directory: string | undefined,
+  stack: AsyncDisposableStack,
+  settings: WebhookOptions,
+): Promise<Webhooks> {
+  const hooks = options.webhooks ?? [];
+  if (directory !== undefined && (hooks.length > 0 || fs.existsSync(directory))) {
+    makePrivateDirectory(directory);
+    stack.defer(await holdRoot(path.join(directory, "lock"), options.root));
+    settings = { ...settings, directory };
+  }
+  const events = startWebhooks(hooks, settings);
+  stack.defer(() => events.close(webhookPatience));
+  return events;
+}
+
+async function openStorage(options: ServeOptions): Promise<RegistryStorage> {
   const { layout, s3, s3Credentials: credentials } = options;
   if (layout !== undefined) {
     const { openLayoutStorage } = await import("./storage/layout.ts");
     return openLayoutStorage(layout.directory, layout.temporaryDirectory);
   }
-  return s3 && openConfiguredS3(s3, credentials, options.root);
+  return s3 === undefined
+    ? openFilesystemStorage(options.root)
+    : openConfiguredS3(s3, credentials, options.root);
 }
 
 /** The object store of a config; uploads under way are kept in `root`. Errors: `s3-credentials-missing`; those of `openS3Storage`. */

@@ -83,7 +83,7 @@ const counterHelp = {
   vitrine_registry_blobs_mounted_total: "Blobs mounted from other repositories.",
   vitrine_registry_manifests_pushed_total: "Manifests stored.",
   vitrine_registry_auth_failures_total: "Requests with wrong credentials.",
-  vitrine_registry_events_dropped_total: "Webhook events that could not be delivered.",
+  vitrine_registry_events_dropped_total: "Webhook events that were given up.",
   vitrine_registry_upstream_fetches_total: "Manifests and blobs fetched from the upstream registry.",
   vitrine_registry_collected_bytes_total: "Bytes freed by garbage collection.",
 } as const;

@@ -32,7 +32,7 @@ export interface FilesystemStorage extends RegistryStorage {
 export async function openFilesystemStorage(directory: string): Promise<FilesystemStorage> {
   const root = path.resolve(directory);
   makeRoot(root);
-  const release = await hold(path.join(root, "lock"), root);
+  const release = await holdRoot(path.join(root, "lock"), root);
   try {
     const temporary = path.join(root, "tmp");
     removeTree(temporary);
@@ -92,8 +92,8 @@ function makeRoot(root: string): void {
   });
 }
 
-/** Takes the lock and returns what gives it back. */
-async function hold(file: string, root: string): Promise<() => Promise<void>> {
+/** Takes the lock of a registry's directory and returns what gives it back. Error: `registry-root-in-use`. */
+export async function holdRoot(file: string, root: string): Promise<() => Promise<void>> {
   const held = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
   const done = withLock(
