@@ -1,5 +1,6 @@
 /** A client for tests: plain requests, so that what the server does is seen as it is. */
 import * as http from "node:http";
+import * as https from "node:https";
 import { type Digest, digestOf, mediaTypes } from "../../oci/mod.ts";
 
 export interface Answer {
@@ -50,7 +51,7 @@ export class TestClient {
       ...options.headers,
     };
     return new Promise((resolve, reject) => {
-      const request = http.request(
+      const request = (base.protocol === "https:" ? https : http).request(
         { host: base.hostname, port: base.port, method, path, headers, agent: false },
         (response) => {
           const chunks: Uint8Array[] = [];

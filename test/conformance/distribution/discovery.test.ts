@@ -52,6 +52,21 @@ describe("content discovery: listing tags", () => {
     assert.deepEqual([...seen].sort(), tags);
     assertOrdered(seen);
   });
+  it("n beyond what there is gives all of it, without Link", async () => {
+    const got = await client.get(`/v2/${name}/tags/list?n=1000`);
+    assert.equal(got.status, 200);
+    assert.deepEqual([...tagsOf(got)].sort(), tags);
+    assert.equal(got.headers["link"], undefined);
+  });
+  it("last need not be a tag that is there", async () => {
+    const all = tagsOf(await client.get(`/v2/${name}/tags/list`));
+    const got = tagsOf(await client.get(`/v2/${name}/tags/list?last=zz`));
+    assert.deepEqual(got, []);
+    assert.deepEqual(
+      tagsOf(await client.get(`/v2/${name}/tags/list?last=0`)),
+      all.filter((tag) => tag > "0"),
+    );
+  });
   it("n=0 MUST be an empty list without Link", async () => {
     const got = await client.get(`/v2/${name}/tags/list?n=0`);
     assert.equal(got.status, 200);
@@ -153,6 +168,21 @@ describe("content discovery: listing referrers", () => {
       assert.equal(got.status, 200);
       assert.deepEqual(entries, []);
     }
+  });
+  it("each descriptor MUST have the media type, the size and the digest of what refers", async () => {
+    for (const entry of (await list()).entries) {
+      const got = await client.request("HEAD", `/v2/${name}/manifests/${entry.digest}`, {
+        headers: { Accept: entry.mediaType },
+      });
+      assert.equal(got.status, 200);
+      assert.equal(got.headers["content-type"], entry.mediaType);
+      assert.equal(got.headers["content-length"], String(entry.size));
+    }
+  });
+  it("a repository that is not there has an empty list, never 404", async () => {
+    const got = await client.get(`/v2/${newName("absent")}/referrers/${absentDigest}`);
+    assert.equal(got.status, 200);
+    assert.deepEqual((got.json() as { manifests: Entry[] }).manifests, []);
   });
   it("an invalid digest MUST be 400", async () => {
     assert.equal((await list("", "sha256:xyz")).got.status, 400);

@@ -89,6 +89,33 @@ describe("push: a blob monolithically", () => {
   });
 });
 
+describe("push: the session of an upload", () => {
+  it("each MUST have an id of its own, in a location of the registry's", async () => {
+    const locations = await Promise.all([begin(), begin(), begin()]);
+    assert.equal(new Set(locations).size, locations.length);
+  });
+  it("what is sent to one MUST NOT be in another", async () => {
+    const [one, other] = [newContent(), newContent()];
+    const [first, second] = [await begin(), await begin()];
+    const sent = await patch(first, one, 0);
+    assert.equal((await put(second, digestOf(other), other)).status, 201);
+    assert.equal((await put(String(sent.headers.location), digestOf(one))).status, 201);
+  });
+  it("GET of one MUST be 204 with Location and Range", async () => {
+    const sent = await patch(await begin(), newContent(100), 0);
+    const status = await client.get(String(sent.headers.location));
+    assert.equal(status.status, 204);
+    assert.equal(status.headers["range"], "0-99");
+    assert.ok(status.headers.location);
+  });
+  it("one that has ended is 404", async () => {
+    const location = await begin();
+    const content = newContent();
+    assert.equal((await put(location, digestOf(content), content)).status, 201);
+    assert.equal((await client.get(location)).status, 404);
+  });
+});
+
 describe("push: a blob in chunks", () => {
   const content = newContent(3000);
   const chunks = [content.subarray(0, 1000), content.subarray(1000, 2000), content.subarray(2000)] as const;
@@ -131,6 +158,26 @@ describe("push: a blob in chunks", () => {
       "Content-Range": "2000-2999",
     });
     assert.equal(done.status, 416);
+  });
+  it("of another algorithm than sha256: the POST SHOULD name it", async () => {
+    let location = await begin("?digest-algorithm=sha512");
+    for (const [index, chunk] of chunks.entries()) {
+      const done = await patch(location, chunk, index * 1000);
+      assert.equal(done.status, 202);
+      location = String(done.headers.location);
+    }
+    const done = await put(location, digestOf(content, "sha512"));
+    assert.equal(done.status, 201);
+    await assertPullable(done.headers.location, content);
+  });
+  it("a Content-Range MUST be FIRST-LAST and fit what is sent", async () => {
+    for (const range of ["0-998", "999-0", "x"]) {
+      const done = await client.request("PATCH", await begin(), {
+        body: chunks[0],
+        headers: { ...octets, "Content-Range": range },
+      });
+      assert.ok(done.status === 400 || done.status === 416, `${range}: ${done.status}`);
+    }
   });
   it("a stream without Content-Range is taken as it comes", async () => {
     const first = await client.request("PATCH", await begin(), { body: content, headers: octets });
@@ -296,6 +343,32 @@ describe("push: manifests", () => {
 });
 
 describe("api: error codes", () => {
+  it("a body in JSON MUST have errors, each with a code of capitals and underscores", async () => {
+    const answers = [
+      await client.get(`/v2/${name}/manifests/absent`),
+      await client.get(`/v2/${name}/blobs/${absentDigest}`),
+      await client.get(`/v2/${newName("absent")}/tags/list`),
+      await client.pushManifest(name, "bad", Buffer.from("{}")),
+      await put(await begin(), absentDigest, newContent()),
+    ];
+    for (const got of answers) {
+      assert.ok(got.status >= 400 && got.status < 500, String(got.status));
+      if (!/json/.test(String(got.headers["content-type"]))) continue;
+      const { errors } = got.json() as { errors: { code: string; message?: unknown }[] };
+      assert.ok(errors.length > 0);
+      for (const { code, message } of errors) {
+        assert.match(code, /^[A-Z_]+$/);
+        assert.ok(message === undefined || typeof message === "string");
+      }
+    }
+  });
+  it("an answer to HEAD has no body, also where it is an error (RFC 9110 section 9.3.2)", async () => {
+    for (const path of ["manifests/absent", `blobs/${absentDigest}`]) {
+      const got = await client.request("HEAD", `/v2/${name}/${path}`);
+      assert.equal(got.status, 404);
+      assert.equal(got.body.length, 0);
+    }
+  });
   it("an invalid name is 400 or 404, and with JSON of the spec's form", async () => {
     for (const bad of ["UPPER", "a..b", "_x", `a/${"b".repeat(300)}`]) {
       const got = await client.request("POST", `/v2/${bad}/blobs/uploads/`);
