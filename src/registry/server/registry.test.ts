@@ -145,6 +145,19 @@ describe("startRegistry", () => {
       }
     }));
 
+  it("takes no body in a transfer coding that it would not undo", () =>
+    withRegistry({}, async (client, { port }) => {
+      const begun = await client.request("POST", "/v2/a/blobs/uploads/");
+      const text = await raw(
+        port,
+        `PATCH ${begun.headers.location} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n`,
+      );
+      assert.match(text, /^HTTP\/1.1 501/);
+      assert.match(text, /Connection: close/i);
+      const status = await client.get(String(begun.headers.location));
+      assert.equal(status.headers.range, "0-0");
+    }));
+
   it("understands the whole URL in front, as a proxy sends it", () =>
     withRegistry({}, async (_, { port }) => {
       const text = await raw(

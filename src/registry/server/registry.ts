@@ -12,7 +12,7 @@ import { openAccess } from "./access/open.ts";
 import type { Access } from "./access/types.ts";
 import { startCarrier } from "./convey/carrier.ts";
 import { RegistryError } from "./errors.ts";
-import { hastenLoopback } from "./http/connection.ts";
+import { tuneListener, waitingConnections } from "./http/connection.ts";
 import { Exchange } from "./http/exchange.ts";
 import { answerOf } from "./http/failures.ts";
 import { routeApi } from "./http/route.ts";
@@ -257,7 +257,7 @@ async function serve(
   let server = await make(options.tls);
   await listen(server, options);
   const place = server.address() as AddressInfo;
-  await hastenLoopback(place);
+  await tuneListener(place);
   /** Servers that take no more connections and still have some. */
   const leaving = new Set<Promise<void>>();
   const leave = (old: Server): void => {
@@ -280,7 +280,7 @@ async function serve(
       leave(server);
       server = next;
       await listen(server, { ...options, port: place.port });
-      await hastenLoopback(place);
+      await tuneListener(place);
     },
     async stop(milliseconds) {
       stopping = true;
@@ -298,6 +298,7 @@ async function serve(
 
 function handle(service: Service, options: RegistryOptions, exchange: Exchange): Promise<void> | undefined {
   try {
+    requirePlainChunks(exchange);
     const handled = exchange.path.startsWith("/v2")
       ? routeApi(service, exchange)
       : otherPages(service, options, exchange);
@@ -306,6 +307,16 @@ function handle(service: Service, options: RegistryOptions, exchange: Exchange):
     fail(options, exchange, error);
     return undefined;
   }
+}
+
+/** The runtime's parser takes "gzip, chunked" as well, and would give what is still compressed (RFC 9112 section 6.1). */
+function requirePlainChunks(exchange: Exchange): void {
+  const coding = exchange.header("transfer-encoding");
+  if (coding === undefined || coding.toLowerCase() === "chunked") return;
+  throw new RegistryError(501, "UNSUPPORTED", {
+    message: "of transfer codings only chunked is known here",
+    headers: { Connection: "close" },
+  });
 }
 
 async function otherPages(service: Service, options: RegistryOptions, exchange: Exchange): Promise<void> {
@@ -389,7 +400,7 @@ async function listen(server: Server, options: RegistryOptions): Promise<void> {
       return;
     }
     server.once("error", refused);
-    server.listen({ host, port, backlog: 1024 }, () => {
+    server.listen({ host, port, backlog: waitingConnections }, () => {
       server.off("error", refused);
       resolve();
     });

@@ -9,8 +9,8 @@ import { TestClient } from "../testing.ts";
 const unable = "Bun" in globalThis ? false : "this runtime does not call C: nothing is chosen there";
 
 interface Sockets {
-  /** Of this process's TCP sockets: whether it listens, the algorithm of its congestion control. */
-  list(): readonly { readonly listens: boolean; readonly algorithm: string }[];
+  /** Of this process's TCP sockets: whether it listens, the algorithm of its congestion control, how many may wait. */
+  list(): readonly { readonly listens: boolean; readonly algorithm: string; readonly queue: number }[];
 }
 
 async function openSockets(): Promise<Sockets> {
@@ -22,7 +22,7 @@ async function openSockets(): Promise<Sockets> {
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   }).symbols;
   const option = (fd: number, level: number, name: number): Buffer | undefined => {
-    const value = Buffer.alloc(16);
+    const value = Buffer.alloc(64);
     const length = new Uint32Array([value.length]);
     return getsockopt(fd, level, name, value, length) === 0 ? value : undefined;
   };
@@ -31,11 +31,15 @@ async function openSockets(): Promise<Sockets> {
       fs.readdirSync("/proc/self/fd").flatMap((fd) => {
         const algorithm = option(Number(fd), 6, 13)?.toString("latin1").replace(/\0.*$/s, "");
         const listens = option(Number(fd), 1, 30)?.readUInt32LE() === 1;
-        return algorithm === undefined ? [] : [{ listens, algorithm }];
+        // tcpi_sacked of TCP_INFO, which of a listening socket is the length of its queue.
+        const queue = option(Number(fd), 6, 11)?.readUInt32LE(28) ?? 0;
+        return algorithm === undefined ? [] : [{ listens, algorithm, queue }];
       }),
   };
 }
 
+/** What the kernel allows. */
+const longest = Number(fs.readFileSync("/proc/sys/net/core/somaxconn", "latin1"));
 const systems = fs.readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
 
 test("where only this machine connects nothing is paced; elsewhere the system's choice stands", {
@@ -72,4 +76,13 @@ test("where only this machine connects nothing is paced; elsewhere the system's 
     systems === "reno" ? 3 : 1,
   );
   socket.destroy();
+});
+
+test("as many connections may wait to be taken as for other servers", { skip: unable }, async () => {
+  const sockets = await openSockets();
+  for (const host of ["127.0.0.1", "0.0.0.0"]) {
+    await using _registry = await startRegistry({ host });
+    const queues = sockets.list().flatMap(({ listens, queue }) => (listens ? [queue] : []));
+    assert.deepEqual(queues, [Math.min(4096, longest)], host);
+  }
 });

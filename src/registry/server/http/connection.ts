@@ -38,6 +38,7 @@ export interface Library {
     flags: number,
   ) => number | bigint;
   readonly setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
+  readonly listen: (fd: number, backlog: number) => number;
 }
 
 export interface ForeignCalls extends Library {
@@ -84,6 +85,7 @@ async function loadLibrary(): Promise<ForeignCalls | undefined> {
       getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
       preadv2: { args: ["i32", "ptr", "i32", "i64", "i32"], returns: "i64_fast" },
       setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+      listen: { args: ["i32", "i32"], returns: "i32" },
     });
     return { ...symbols, addressOf: ptr };
   } catch {
@@ -134,17 +136,24 @@ function findSocket(
   return fd === undefined ? undefined : { fd, isThat };
 }
 
+/** Connections that are made and wait to be taken: the kernel's own bound (net.core.somaxconn) where that is lower. */
+export const waitingConnections = 4096;
+
 /**
+ * For a server that has just begun to listen. Who meets a full queue tries again after a second: the queue is as long as other servers'
+ * is, where the runtime makes it short whatever it was told.
+ *
  * Where only this machine can connect (a loopback address), no connection is paced: there is no congestion to control, and a
  * pacing algorithm (bbr, where it is the system's default) sends half as much at twice the processor time. Other addresses keep the system's
  * choice, but for connections of this machine that a large blob goes to. On a connection that was paced already the gain is smaller.
  */
-export async function hastenLoopback({ address, port }: AddressInfo): Promise<void> {
+export async function tuneListener({ address, port }: AddressInfo): Promise<void> {
   const place = placeOf(address, port);
-  if (!isLoopback(place)) return;
   const calls = await foreignCalls();
   const found = calls && findSocket(calls, place, undefined);
-  if (calls !== undefined && found !== undefined) dropPacing(calls, found.fd);
+  if (calls === undefined || found === undefined) return;
+  calls.listen(found.fd, waitingConnections);
+  if (isLoopback(place)) dropPacing(calls, found.fd);
 }
 
 /** "reno" is what every Linux has and everybody may choose (tcp(7)). Where it may not be, all stays as it is. */
