@@ -127,6 +127,54 @@ describe("TLS", () => {
   });
 });
 
+describe("the rules of the config", () => {
+  it("are taken at SIGHUP; those of a file that is wrong are not", async () => {
+    const config = place("rules.yaml");
+    const write = (actions: string, more = ""): void =>
+      fs.writeFileSync(
+        config,
+        `auth: {htpasswd: ${place("rule-users")}, rules: [{repositories: "**", users: ${actions}}]}\n${more}`,
+      );
+    fs.writeFileSync(place("rule-users"), users);
+    write("[alice], actions: [pull]");
+    await using registry = await serve(world, ["--root", place("ruled"), "--config", config]);
+    const alice = { Authorization: `Basic ${Buffer.from("alice:secret").toString("base64")}` };
+    const begin = async (headers: Record<string, string>): Promise<number> => {
+      const url = `http://${registry.address}/v2/team/app/blobs/uploads/`;
+      return (await fetch(url, { method: "POST", headers })).status;
+    };
+    const hangUp = async (answer: RegExp): Promise<void> => {
+      const before = registry.printed().length;
+      registry.process.kill("SIGHUP");
+      await until(() => answer.exec(registry.printed().slice(before)) ?? undefined, String(answer));
+    };
+    assert.equal(await begin(alice), 403);
+    write("[alice], actions: [pull, push]");
+    await hangUp(/took the rules of .*rules\.yaml\n/);
+    assert.equal(await begin(alice), 202);
+    assert.equal(await begin({}), 401);
+    write("[alice], actions: [fly]");
+    await hangUp(/the old rules stay: .*\/auth\/rules\/0\/actions\/0/);
+    fs.writeFileSync(config, "");
+    await hangUp(/the old rules stay: .*counts at the start alone/);
+    assert.equal(await begin(alice), 202);
+    assert.equal(await begin({}), 401);
+    // Rules of repositories, and the first ones for those without a name.
+    write("[anonymous], actions: [pull, push]", 'rules: [{repositories: "team/*", quotaBytes: 1}]\n');
+    await hangUp(/took the rules of .*rules\.yaml\n/);
+    assert.equal(await begin({}), 202);
+    const digest = `sha256:${createHash("sha256").update("four").digest("hex")}`;
+    const pushed = await fetch(`http://${registry.address}/v2/team/app/blobs/uploads/?digest=${digest}`, {
+      method: "POST",
+      body: "four",
+    });
+    assert.equal(pushed.status, 403);
+    assert.match(await pushed.text(), /quota/);
+    const token = await fetch(`http://${registry.address}/token?scope=repository:team/app:pull`);
+    assert.equal(token.status, 200);
+  });
+});
+
 describe("buildah", () => {
   it("pulls, changes and pushes; we run what it made", async (t) => {
     if (missing(t, "buildah")) return;

@@ -1,6 +1,6 @@
 import * as path from "node:path";
 import { printable, quoted, VitrineError } from "../../base/mod.ts";
-import type { ServeConfig } from "../../registry/mod.ts";
+import type { ServeConfig, ServedRegistry } from "../../registry/mod.ts";
 import { isUpstreamUrl, serveRegistry } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -17,7 +17,8 @@ export const command = defineCommand({
 that other tools read. A file (--config, YAML or JSON) says more than flags can: rules for users and repositories,
 quotas, immutable tags, retention, webhooks, an object store (s3). Flags go before the file.
 
-SIGUSR2 collects garbage now, SIGHUP opens the access log again. A certificate that was renewed is taken by itself.`,
+SIGUSR2 collects garbage now, SIGHUP opens the access log again and takes the rules of the file as they are by then. A certificate that
+was renewed is taken by itself.`,
   options: {
     addr: {
       type: "string",
@@ -90,7 +91,7 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again. A certificate t
       s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),
     });
-    const { registry, collect, reopen } = served;
+    const { registry, collect } = served;
     context.err(`serving ${registry.url} from ${root}\n`);
     if (config.auth === undefined && isPublic(registry.address)) {
       const may = store === undefined && config.readOnly !== true ? "push and delete" : "pull every image";
@@ -107,11 +108,39 @@ SIGUSR2 collects garbage now, SIGHUP opens the access log again. A certificate t
             ),
         );
       },
-      SIGHUP: reopen,
+      SIGHUP: () => {
+        served.reopen();
+        void takeRules(context, options.config, file, served);
+      },
     });
     return 0;
   },
 });
+
+/** The rules of the file as it is by now; where it is wrong, that is told and the old ones stay. */
+async function takeRules(
+  context: Context,
+  name: string | undefined,
+  before: ServeConfig,
+  served: Pick<ServedRegistry, "useRules">,
+): Promise<void> {
+  if (name === undefined) return;
+  try {
+    const config = await readConfig(name);
+    // A file that was cut short must not open a closed registry.
+    if ((config.auth === undefined) !== (before.auth === undefined)) {
+      throw new VitrineError("invalid", "whether there is an auth in it counts at the start alone", {
+        code: "registry-config-invalid",
+        operand: name,
+      });
+    }
+    served.useRules(config);
+    context.err(`took the rules of ${printable(name)}\n`);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    context.log("error", `the old rules stay: ${printable(name)}: ${printable(reason)}`);
+  }
+}
 
 /** The layout of the engine's store. */
 async function ownStore(context: Context, config: ServeConfig, root: string | undefined) {

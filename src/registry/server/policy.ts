@@ -34,13 +34,18 @@ export class Policy {
   readonly readOnly: boolean;
   readonly missingContent: "refuse" | "indexes" | "accept";
   private readonly deletes: boolean;
-  private readonly rules: readonly { readonly pattern: RegExp; readonly rule: RepositoryRule }[];
+  private rules: readonly { readonly pattern: RegExp; readonly rule: RepositoryRule }[];
 
   constructor(options: PolicyOptions) {
     this.readOnly = options.readOnly ?? false;
     this.deletes = options.deletes ?? true;
     this.missingContent = options.missingContent ?? "refuse";
-    this.rules = (options.rules ?? []).map((rule) => ({ pattern: namePattern(rule.repositories), rule }));
+    this.rules = compileRules(options.rules);
+  }
+
+  /** Instead of those that were, from the next request on. */
+  useRules(rules: readonly RepositoryRule[] | undefined): void {
+    this.rules = compileRules(rules);
   }
 
   ruleFor(repository: string): RepositoryRule | undefined {
@@ -66,6 +71,10 @@ export class Policy {
   quotaOf(repository: string): number | undefined {
     return this.ruleFor(repository)?.quotaBytes;
   }
+}
+
+function compileRules(rules: readonly RepositoryRule[] = []) {
+  return rules.map((rule) => ({ pattern: namePattern(rule.repositories), rule }));
 }
 
 /** `team/*` fits `team/a`; `team/**` also `team/a/b`; `**` everything. */

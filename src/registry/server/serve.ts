@@ -41,6 +41,8 @@ export interface ServedRegistry extends AsyncDisposable {
   collect(): Promise<CollectReport>;
   /** Opens the access log again, after it was moved away, and takes a certificate that was changed. */
   reopen(): void;
+  /** The rules of another config: those for repositories, and those for users where passwords or tokens are asked for. */
+  useRules(config: Pick<ServeConfig, "rules" | "auth">): void;
 }
 
 /** Errors: those of `startRegistry` and of the files it names; `address-invalid`. */
@@ -104,6 +106,10 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
     reopen: () => {
       log.reopen();
       certificate?.check();
+    },
+    useRules: ({ rules, auth }) => {
+      registry.service.policy.useRules(rules);
+      access?.useRules(auth?.rules);
     },
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -43,16 +43,20 @@ export const tokenPath = "/token";
 const tokenSeconds = 300;
 const ownService = "vitrine-registry";
 
+interface OwnTokens {
+  readonly key: KeyObject;
+  readonly id: string;
+  readonly verification: VerificationKey;
+}
+
 export class AuthenticatedAccess implements Access {
   readonly open = false;
   private readonly options: AccessOptions;
-  private readonly rules: Rules;
+  private rules: Rules;
   private readonly passwords: Htpasswd | undefined;
   private readonly foreignKeys: readonly VerificationKey[];
   /** Of this process only: a restart ends the tokens, which live for minutes anyway. */
-  private readonly own:
-    | { readonly key: KeyObject; readonly id: string; readonly verification: VerificationKey }
-    | undefined;
+  private own: OwnTokens | undefined;
   private readonly now: () => number;
 
   /** Errors: those of `Htpasswd` and `parseKeys`; the system's when a file cannot be read. */
@@ -65,11 +69,21 @@ export class AuthenticatedAccess implements Access {
       options.token === undefined
         ? []
         : parseKeys(fs.readFileSync(options.token.keys, "utf8"), options.token.keys);
-    if (options.tokenService ?? (options.token === undefined && this.rules.letsAnonymousIn)) {
-      const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-      const id = randomUUID();
-      this.own = { key: privateKey, id, verification: { key: publicKey, id } };
-    }
+    this.own = this.needsOwnTokens ? makeOwnTokens() : undefined;
+  }
+
+  /**
+   * Instead of those that were, from the next request on; a token that was given out grants what it says until it ends. The token
+   * service, once there, stays: clients know it.
+   */
+  useRules(rules: readonly AccessRule[] | undefined): void {
+    this.rules = new Rules(rules);
+    if (this.needsOwnTokens) this.own ??= makeOwnTokens();
+  }
+
+  private get needsOwnTokens(): boolean {
+    const { tokenService, token } = this.options;
+    return tokenService ?? (token === undefined && this.rules.letsAnonymousIn);
   }
 
   /** Whether GET /token is ours to answer. */
@@ -247,6 +261,12 @@ export class AuthenticatedAccess implements Access {
         this.rules.allows(user, scope.name, action),
     );
   }
+}
+
+function makeOwnTokens(): OwnTokens {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const id = randomUUID();
+  return { key: privateKey, id, verification: { key: publicKey, id } };
 }
 
 /** Docker's name of the catalog in scopes: `registry:catalog:*`. */
