@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { VitrineError } from "../base/mod.ts";
-import {
-  type ArgType,
-  type Op,
-  type OpName,
-  type OpPath,
-  type Origin,
-  opTable,
-  type Plan,
-} from "../kernel/mod.ts";
+import { type Op, type OpName, type OpPath, type Origin, opTable, type Plan } from "../kernel/mod.ts";
 import { errnoText } from "./errno.ts";
+import { blankOp } from "./fixtures.ts";
 import { explainFailure } from "./mod.ts";
 
 const EPERM = 1;
@@ -203,23 +196,8 @@ test("the message names the op, the call, the field, its section and who asked",
 });
 
 test("whatever fails however, there is an error with a code, a hint and status 125, or one of execve's", () => {
-  const blank: Readonly<Record<ArgType, unknown>> = {
-    bool: false,
-    u32: 0,
-    i32: 0,
-    u64: 0n,
-    i64: 0n,
-    str: "",
-    raw: "",
-    bytes: new Uint8Array(),
-    strs: [],
-    u32s: [],
-    path: root("/x"),
-    maps: [],
-  };
   for (const name of Object.keys(opTable) as OpName[]) {
-    const args = Object.entries(opTable[name].args).map(([arg, type]) => [arg, blank[type as ArgType]]);
-    const op = { op: name, ...Object.fromEntries(args) } as Op;
+    const op = blankOp(name);
     for (const errno of [EPERM, ENOENT, EACCES, EINVAL, ENOSYS, ENOSPC, EROFS, 4095]) {
       const found = failed(op, errno);
       assert.match(found.code, /^[a-z0-9-]+$/);

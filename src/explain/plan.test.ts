@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  type ArgType,
   compileSeccomp,
   type Op,
   type OpName,
@@ -12,6 +11,7 @@ import {
   type Stage,
 } from "../kernel/mod.ts";
 import { callsOf } from "./calls.ts";
+import { blankOp } from "./fixtures.ts";
 import {
   explainPlan,
   type PlanExplanation,
@@ -33,27 +33,6 @@ const wide: PlanRenderOptions = {
   view: "groups",
   defaultsOnly: false,
 };
-
-/** The least interesting value of each argument type. */
-const blank: Readonly<Record<ArgType, unknown>> = {
-  bool: false,
-  u32: 0,
-  i32: 0,
-  u64: 0n,
-  i64: 0n,
-  str: "",
-  raw: "",
-  bytes: new Uint8Array(),
-  strs: [],
-  u32s: [],
-  path: { base: "root", path: "/x" },
-  maps: [],
-};
-
-function blankOp(name: OpName): Op {
-  const args = Object.entries(opTable[name].args).map(([arg, type]) => [arg, blank[type as ArgType]]);
-  return { op: name, ...Object.fromEntries(args) } as Op;
-}
 
 test("every op of the table can be told as calls", () => {
   for (const name of Object.keys(opTable) as OpName[]) {

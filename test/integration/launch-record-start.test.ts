@@ -3,8 +3,16 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { after, type TestContext, test } from "node:test";
-import { assertGone, leveled, same, settle, warmUp, withoutEngine } from "./launch-record-support.ts";
+import { after, test } from "node:test";
+import {
+  assertGone,
+  leveled,
+  same,
+  settle,
+  straced,
+  warmUp,
+  withoutEngine,
+} from "./launch-record-support.ts";
 import { makeRunWorld, until } from "./run-support.ts";
 import { cannotRun, findProgram, type Result, vitrine } from "./support.ts";
 
@@ -255,20 +263,6 @@ test("start: of many at once one starts it", async () => {
   assertGone(world);
 });
 
-function strace(t: TestContext, options: readonly string[], command: readonly string[]) {
-  const output = path.join(world.directory, "trace");
-  if (findProgram("strace") === undefined) {
-    cannotRun(t, "strace is missing");
-    return undefined;
-  }
-  const done = spawnSync("strace", ["-o", output, "-s", "200", ...options, vitrine, ...command], {
-    env: world.env,
-    cwd: world.directory,
-    input: "",
-  });
-  return { done, trace: fs.readFileSync(output, "utf8") };
-}
-
 test("start: killed at any step it is as if the engine had been killed", async (t) => {
   const id = create("fragile", [], "true");
   const command = ["start", "--attach", "fragile"];
@@ -277,7 +271,8 @@ test("start: killed at any step it is as if the engine had been killed", async (
   // Most files are only looked at: of these a few will do.
   for (const [call, step] of Object.entries({ mkdir: 1, open: 5, write: 1, renameat2: 1, unlink: 1 })) {
     for (let count = 1; count < 150; count += step) {
-      const traced = strace(
+      const traced = straced(
+        world,
         t,
         ["-e", `trace=${call},execve`, "-e", `inject=${call}:signal=SIGKILL:when=${count}`],
         command,
@@ -318,7 +313,8 @@ test("start: a step that fails is taken back, and the engine does it all", (t) =
     for (let count = 1; count <= most; count++) {
       // As the engine may have noted its own start: with a pid that happens to stand elsewhere too the record is no longer sure.
       warmUp(world, () => must(command));
-      const traced = strace(
+      const traced = straced(
+        world,
         t,
         ["-e", `trace=${call},execve`, "-e", `inject=${call}:error=ENOSPC:when=${count}`],
         command,
@@ -337,7 +333,12 @@ test("start: a step that fails is taken back, and the engine does it all", (t) =
   fs.writeFileSync(exit, "7 0 1700000000000000000\n");
   fs.chmodSync(exit, 0o626);
   const started = fs.readFileSync(path.join(world.root, "containers", id, "started"), "utf8");
-  const traced = strace(t, [...["-e", "trace=execve", "-e", "inject=execve:error=EACCES:when=1+"]], command)!;
+  const traced = straced(
+    world,
+    t,
+    [...["-e", "trace=execve", "-e", "inject=execve:error=EACCES:when=1+"]],
+    command,
+  )!;
   assert.equal(traced.done.status, 125, traced.trace);
   assert.match(traced.trace, /vitrine-helper.*EACCES/);
   assert.equal(fs.readFileSync(exit, "utf8"), "7 0 1700000000000000000\n");
@@ -549,7 +550,8 @@ test("exec: killed at any step, the container goes on, and leaves nothing in the
   const killed: string[] = [];
   for (const [call, step] of Object.entries({ mkdir: 1, open: 5, write: 1 })) {
     for (let count = 1; count < 150; count += step) {
-      const traced = strace(
+      const traced = straced(
+        world,
         t,
         ["-e", `trace=${call},execve`, "-e", `inject=${call}:signal=SIGKILL:when=${count}`],
         command,

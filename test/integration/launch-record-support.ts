@@ -1,8 +1,10 @@
 /** Reading launch records (docs/launch-record.md), and seeing whether a start needed the engine. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { Result, World } from "./support.ts";
+import type { TestContext } from "node:test";
+import { cannotRun, findProgram, type Result, vitrine, type World } from "./support.ts";
 
 const headerBytes = 256;
 const slots = ["", "ID", "SHORT", "NAME", "PID", "START", "MS", "NS", "TEMPORARY", "PARENT", "DATE"];
@@ -184,4 +186,24 @@ export function same(left: Result, right: Result): void {
     { ...right, stdout: leveled(right.stdout), stderr: leveled(right.stderr) },
     { ...left, stdout: leveled(left.stdout), stderr: leveled(left.stderr) },
   );
+}
+
+/** Runs vitrine under strace, of its first thread: the engine's decisions are made there. undefined without strace, which is told. */
+export function straced(
+  world: World,
+  t: TestContext,
+  options: readonly string[],
+  command: readonly string[],
+) {
+  if (findProgram("strace") === undefined) {
+    cannotRun(t, "strace is missing");
+    return undefined;
+  }
+  const output = path.join(world.directory, "trace");
+  const done = spawnSync("strace", ["-o", output, "-s", "4096", ...options, vitrine, ...command], {
+    env: world.env,
+    cwd: world.directory,
+    input: "",
+  });
+  return { done, trace: fs.readFileSync(output, "utf8") };
 }

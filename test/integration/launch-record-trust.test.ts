@@ -3,18 +3,19 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import {
   assertGone,
   launches,
   readRecord,
   recordFiles,
   settle,
+  straced,
   warmUp,
   withoutEngine,
 } from "./launch-record-support.ts";
 import { makeRunWorld } from "./run-support.ts";
-import { cannotRun, findProgram, isRoot, vitrine } from "./support.ts";
+import { isRoot } from "./support.ts";
 
 const world = makeRunWorld("launch-trust");
 after(async () => {
@@ -23,21 +24,6 @@ after(async () => {
 // Makes RUNROOT: before it is there nothing is counted.
 world.run(["run", "--rm", "--quiet", "probe", "true", "first"]);
 settle();
-
-function strace(t: TestContext, options: readonly string[], command: readonly string[]) {
-  const output = path.join(world.directory, "trace");
-  if (findProgram("strace") === undefined) {
-    cannotRun(t, "strace is missing");
-    return undefined;
-  }
-  // One thread: the engine's decisions are made in its first one, and the tools of user namespaces must not be traced.
-  const done = spawnSync("strace", ["-o", output, "-s", "4096", ...options, vitrine, ...command], {
-    env: world.env,
-    cwd: world.directory,
-    input: "",
-  });
-  return { done, trace: fs.readFileSync(output, "utf8") };
-}
 
 /** What the engine's runtime reads for itself, before our first line or to size its heap: no decision comes from it. */
 const runtimeOwn: readonly RegExp[] = [
@@ -95,7 +81,7 @@ for (const [name, command] of Object.entries(commands)) {
     settle();
     const before = new Set(recordFiles(world));
     // The environment of a traced command is the same, so the second start is the one that is noted.
-    const traced = strace(t, ["-e", "trace=%file"], command);
+    const traced = straced(world, t, ["-e", "trace=%file"], command);
     if (traced === undefined) return;
     assert.equal(traced.done.status, 0, traced.done.stderr.toString());
     const [file] = recordFiles(world).filter((one) => !before.has(one));
@@ -164,7 +150,8 @@ test("a start that is killed at any step leaves nothing that the next command do
   for (const call of ["mkdir", "open", "write", "renameat2", "symlink", "utimensat"]) {
     // strace counts each call by itself.
     for (let count = 1; count < 100; count++) {
-      const traced = strace(
+      const traced = straced(
+        world,
         t,
         ["-e", `trace=${call},execve`, "-e", `inject=${call}:signal=SIGKILL:when=${count}`],
         command,
@@ -192,7 +179,8 @@ test("a step that fails is taken back, and the engine does it all", (t) => {
       // The engine may have noted its own start, with a pid that happens to stand elsewhere too: then the record is no longer sure.
       warmUp(world, () => world.run(command));
       // Only in the launcher: the engine's own calls come later.
-      const traced = strace(
+      const traced = straced(
+        world,
         t,
         ["-e", `trace=${call}`, "-e", `inject=${call}:error=ENOSPC:when=${count}`],
         command,

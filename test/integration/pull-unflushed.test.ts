@@ -7,13 +7,14 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { type Served, serve } from "../support/served.ts";
 import { until } from "./run-support.ts";
 import { fixtures, helper, makeWorld, removeTree, type World } from "./support.ts";
 
 const anotherBoot = "00000000-0000-4000-8000-000000000000";
 
 let world: World;
-let server: ReturnType<World["start"]>;
+let server: Served | undefined;
 let image: string;
 let store: NodeJS.ProcessEnv;
 let stores = 0;
@@ -31,13 +32,8 @@ before(async () => {
   ok(["create", "-q", "--name", "more", "probe", "true"], world.env);
   ok(["cp", path.join(tree, "large"), "more:/large"], world.env);
   ok(["commit", "-q", "more", "large"], world.env);
-  server = world.start(["registry", "serve", "--addr", "127.0.0.1:0", "--root", `${world.directory}/served`]);
-  let text = "";
-  server.stderr?.on("data", (data: Buffer) => {
-    text += data.toString();
-  });
-  const address = await until(() => /serving https?:\/\/(\S+) /.exec(text)?.[1], "the registry");
-  image = `${address}/large:1`;
+  server = await serve(world, ["--root", `${world.directory}/served`]);
+  image = `${server.address}/large:1`;
   ok(["push", "-q", "large", image], world.env);
   neverFlushes = path.join(world.directory, "never-flushes");
   fs.writeFileSync(
@@ -48,11 +44,7 @@ before(async () => {
 });
 
 after(async () => {
-  if (server?.exitCode === null && server.signalCode === null) {
-    const ended = new Promise((resolve) => server.once("exit", resolve));
-    server.kill("SIGTERM");
-    await ended;
-  }
+  await server?.stop();
   await world[Symbol.asyncDispose]();
 });
 

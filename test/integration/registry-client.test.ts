@@ -5,9 +5,12 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { freePort } from "../support/free-port.ts";
+import { type Served, serve } from "../support/served.ts";
 import { cannotRun, findProgram, fixtures, isRoot, makeWorld, type World } from "./support.ts";
 
 let world: World;
+let own: Served | undefined;
+/** Debian's. */
 const servers: ChildProcess[] = [];
 /** By the name of the program: `docker-registry`, `vitrine`. */
 const addresses = new Map<string, string>();
@@ -16,11 +19,13 @@ before(async () => {
   world = makeWorld("client");
   const imported = world.run(["import", path.join(fixtures, "probe.tar"), "probe:1"]);
   assert.equal(imported.status, 0, imported.stderr);
-  addresses.set("vitrine", await serveOwn());
+  own = await serve(world, ["--root", path.join(world.directory, "served")]);
+  addresses.set("vitrine", own.address);
   if (findProgram("docker-registry") !== undefined) addresses.set("docker-registry", await serveDebians());
 });
 
 after(async () => {
+  await own?.stop();
   for (const server of servers) {
     if (server.exitCode !== null || server.signalCode !== null) continue;
     const ended = new Promise((resolve) => server.once("exit", resolve));
@@ -29,21 +34,6 @@ after(async () => {
   }
   await world[Symbol.asyncDispose]();
 });
-
-async function serveOwn(): Promise<string> {
-  const root = path.join(world.directory, "served");
-  const child = world.start(["registry", "serve", "--addr", "127.0.0.1:0", "--root", root]);
-  servers.push(child);
-  return new Promise((resolve, reject) => {
-    let text = "";
-    child.stderr?.on("data", (data: Buffer) => {
-      text += data.toString();
-      const match = /serving https?:\/\/(\S+) /.exec(text);
-      if (match !== null) resolve(match[1]!);
-    });
-    child.once("exit", () => reject(new Error(`the registry ended: ${text}`)));
-  });
-}
 
 async function serveDebians(): Promise<string> {
   for (let attempt = 0; attempt < 5; attempt++) {

@@ -1,13 +1,14 @@
 /** Other people's clients against our registry: skopeo, podman, umoci; bytes must be equal after the round trip. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { type Served, serve } from "../support/served.ts";
 import { cannotRun, findProgram, fixtures, isRoot, makeWorld, type World } from "./support.ts";
 
 let world: World;
-const servers: ChildProcess[] = [];
+let served: Served | undefined;
 let address: string;
 
 /** The layout that is pushed: made of the fixture by our own import and save, so that every tool has the same bytes. */
@@ -21,40 +22,16 @@ before(async () => {
   assert.equal(imported.status, 0, imported.stderr);
   const saved = world.run(["save", "--format", "oci-dir", "-o", layout, "probe:1"]);
   assert.equal(saved.status, 0, saved.stderr);
-  [, address] = await serve([]);
+  served = await serveIn("served");
+  ({ address } = served);
 });
 after(async () => {
-  for (const server of servers) if (server.exitCode === null) await stop(server);
+  await served?.stop();
   await world[Symbol.asyncDispose]();
 });
 
-async function serve(flags: readonly string[], root = "served"): Promise<[ChildProcess, string]> {
-  const child = world.start([
-    "registry",
-    "serve",
-    "--addr",
-    "127.0.0.1:0",
-    "--root",
-    path.join(world.directory, root),
-    ...flags,
-  ]);
-  servers.push(child);
-  const url = await new Promise<string>((resolve, reject) => {
-    let text = "";
-    child.stderr?.on("data", (data: Buffer) => {
-      text += data.toString();
-      const match = /serving https?:\/\/(\S+) /.exec(text);
-      if (match !== null) resolve(match[1]!);
-    });
-    child.once("exit", () => reject(new Error(`the registry ended: ${text}`)));
-  });
-  return [child, url];
-}
-
-async function stop(child: ChildProcess): Promise<number | null> {
-  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  child.kill("SIGTERM");
-  return ended;
+function serveIn(directory: string, ...flags: readonly string[]): Promise<Served> {
+  return serve(world, ["--root", path.join(world.directory, directory), ...flags]);
 }
 
 function tool(
@@ -129,9 +106,9 @@ describe("skopeo", () => {
   });
   it("reads the registry's own directory as a layout", async (t) => {
     if (findProgram("skopeo") === undefined) return cannotRun(t, "no skopeo");
-    const [child, own] = await serve([], "as-layout");
-    tool("skopeo", [...policy, "copy", ...asItIs, `oci:${layout}`, `docker://${own}/team/probe:1`]);
-    assert.equal(await stop(child), 0);
+    await using own = await serveIn("as-layout");
+    tool("skopeo", [...policy, "copy", ...asItIs, `oci:${layout}`, `docker://${own.address}/team/probe:1`]);
+    assert.equal(await own.stop(), 0);
     const root = path.join(world.directory, "as-layout");
     const inspected = JSON.parse(tool("skopeo", [...policy, "inspect", `oci:${root}:team/probe:1`]).stdout);
     assert.equal(inspected.Digest, manifestOf(layout));
@@ -146,8 +123,8 @@ describe("skopeo", () => {
     const users = path.join(world.directory, "users");
     // The password is "secret", bcrypt with cost 5.
     fs.writeFileSync(users, `alice:${bcryptOfSecret}\n`);
-    const [child, own] = await serve(["--auth", `htpasswd=${users}`], "with-users");
-    const target = `docker://${own}/probe:1`;
+    await using own = await serveIn("with-users", "--auth", `htpasswd=${users}`);
+    const target = `docker://${own.address}/probe:1`;
     const refused = spawnSync("skopeo", [...policy, "copy", ...asItIs, `oci:${layout}`, target], {
       env: { ...process.env, HOME: world.env["HOME"], XDG_RUNTIME_DIR: world.directory },
     });
@@ -163,23 +140,23 @@ describe("skopeo", () => {
     ]);
     assert.notEqual(wrong.status, 0);
     tool("skopeo", [...policy, "inspect", "--tls-verify=false", "--creds", "alice:secret", target]);
-    assert.equal(await stop(child), 0);
+    assert.equal(await own.stop(), 0);
   });
   it("pulls through a mirror", async (t) => {
     if (findProgram("skopeo") === undefined) return cannotRun(t, "no skopeo");
     tool("skopeo", [...policy, "copy", ...asItIs, `oci:${layout}`, `docker://${address}/probe:mirrored`]);
-    const [child, mirror] = await serve(["--mirror", `http://${address}`], "mirror");
+    await using mirror = await serveIn("mirror", "--mirror", `http://${address}`);
     const back = path.join(world.directory, "back-mirror");
     tool("skopeo", [
       ...policy,
       "copy",
       "--preserve-digests",
       "--src-tls-verify=false",
-      `docker://${mirror}/probe:mirrored`,
+      `docker://${mirror.address}/probe:mirrored`,
       `oci:${back}`,
     ]);
     assert.equal(manifestOf(back), manifestOf(layout));
-    assert.equal(await stop(child), 0);
+    assert.equal(await mirror.stop(), 0);
     const checked = world.run(["registry", "check", "--root", path.join(world.directory, "mirror")]);
     assert.equal(checked.status, 0, checked.stdout);
   });

@@ -8,6 +8,7 @@ import * as net from "node:net";
 import * as path from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { makeCertificate } from "../support/certificate.ts";
+import { dockerdFlags } from "../support/dockerd.ts";
 import { serve } from "../support/served.ts";
 import { until } from "./run-support.ts";
 import { cannotRun, findProgram, fixtures, isRoot, makeWorld } from "./support.ts";
@@ -222,31 +223,10 @@ describe("docker", () => {
     fs.mkdirSync(directory);
     const host = `unix://${directory}/d.sock`;
     const docker = (...args: readonly string[]) => tool("docker", ["-H", host, ...args]);
-    const daemon = spawn(
-      "dockerd",
-      [
-        ...[
-          "--data-root",
-          `${directory}/data`,
-          "--exec-root",
-          `${directory}/exec`,
-          "-H",
-          host,
-          "-p",
-          `${directory}/pid`,
-        ],
-        ...[
-          "--bridge",
-          "none",
-          "--iptables=false",
-          "--ip-forward=false",
-          "--ip-masq=false",
-          "--storage-driver",
-          "vfs",
-        ],
-      ],
-      { stdio: "ignore", env: { ...process.env, HOME: directory } },
-    );
+    const daemon = spawn("dockerd", dockerdFlags(directory, host), {
+      stdio: "ignore",
+      env: { ...process.env, HOME: directory },
+    });
     try {
       await until(() => (docker("version").status === 0 ? true : undefined), "dockerd", 180_000);
       assert.notEqual(docker("pull", `${name}:1`).status, 0);

@@ -8,6 +8,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, describe, type TestContext, test } from "node:test";
+import { dockerdFlags } from "../support/dockerd.ts";
 import { killCases, killScript } from "../support/kill-cases.ts";
 import { cannotRun, findProgram, fixtures, isRoot, type Result, repository } from "./support.ts";
 
@@ -305,26 +306,9 @@ describe("containerd and Docker's daemon", () => {
     await startDaemon(
       "dockerd",
       [
-        ...["--containerd", socket, "--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`],
-        ...[
-          "-H",
-          host,
-          "-p",
-          `${directory}/pid`,
-          "--bridge",
-          "none",
-          "--iptables=false",
-          "--ip-forward=false",
-        ],
-        ...[
-          "--ip-masq=false",
-          "--storage-driver",
-          "vfs",
-          "--add-runtime",
-          `vitrine=${runtime}`,
-          "--add-runtime",
-          `counted=${counted}`,
-        ],
+        ...dockerdFlags(directory, host),
+        ...["--containerd", socket],
+        ...["--add-runtime", `vitrine=${runtime}`, "--add-runtime", `counted=${counted}`],
       ],
       () => docker("version").status === 0,
     );
