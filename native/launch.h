@@ -133,6 +133,9 @@ enum launch_note {
 bool launch_fact(uint8_t kind, struct launch_reader *r, struct launch_values *values, bool dry);
 /* The same of what a registry on this machine says. */
 bool launch_answer_is(struct launch_reader *r, struct launch_values *values, bool dry);
+/* A connection to `localhost:PORT`, `127.N.N.N:PORT` or `[::1]:PORT` that does not wait, closed on exec; -1: there is none within so
+   many milliseconds, or it is another name. */
+int launch_reach(const char *host, int patience);
 
 /* Becomes the program that the record's body ends with. Returns where it is not to be repeated: then nothing stays of it.
    True: it might be, if only the engine had once seen such values. */

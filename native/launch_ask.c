@@ -87,6 +87,14 @@ static int reach(const struct place *place, int64_t deadline) {
   return -1;
 }
 
+int launch_reach(const char *host, int patience) {
+  struct place places[2];
+  size_t count = places_of(host, places);
+  int fd = -1;
+  for (size_t i = 0; i < count && fd < 0; i++) fd = reach(&places[i], milliseconds() + patience);
+  return fd;
+}
+
 /* The head of the answer, with a null in place of its empty line; NULL: there is none. */
 static char *ask(int fd, struct launch_text request, int64_t deadline) {
   static char answer[ANSWER_BYTES_MAX + 1];
@@ -144,7 +152,6 @@ static bool says(const char *answer, const struct header *expected, size_t count
 
 bool launch_answer_is(struct launch_reader *r, struct launch_values *values, bool dry) {
   struct header expected[HEADERS_MAX];
-  struct place places[2];
   const char *host = launch_string(r, values);
   struct launch_text request = launch_plain(r);
   size_t count = launch_u8(r);
@@ -152,9 +159,7 @@ bool launch_answer_is(struct launch_reader *r, struct launch_values *values, boo
   for (size_t i = 0; i < count && !r->bad; i++) expected[i] = (struct header){launch_plain(r), launch_plain(r)};
   if (r->bad || dry) return !r->bad;
   int64_t deadline = milliseconds() + PATIENCE_MILLISECONDS;
-  int fd = -1;
-  size_t places_count = places_of(host, places);
-  for (size_t i = 0; i < places_count && fd < 0; i++) fd = reach(&places[i], deadline);
+  int fd = launch_reach(host, PATIENCE_MILLISECONDS);
   if (fd < 0) return false;
   const char *answer = ask(fd, request, deadline);
   close(fd);

@@ -79,7 +79,7 @@ static const char *command_of(char **words) {
 /* Names that Bun, its JavaScript engine or its allocator read. The container gets none of them either way. */
 static bool is_dropped(const char *variable) {
   static const char *const prefixes[] = {"BUN_", "__BUN", "JSC_", "MIMALLOC_", "mimalloc_", "VITRINE_LAUNCH_FILE=",
-                                         "VITRINE_LAUNCH_ID=", "VITRINE_LAUNCH_CAPTURES=", NULL};
+                                         "VITRINE_LAUNCH_ID=", "VITRINE_LAUNCH_CAPTURES=", "VITRINE_REACHED=", NULL};
   for (const char *const *prefix = prefixes; *prefix != NULL; prefix++) {
     if (starts_with(variable, *prefix)) return true;
   }
@@ -104,8 +104,8 @@ static void add_variable(char **room, size_t size, char *variable) {
   environ = room;
 }
 
-/* Becomes the helper where the same command was started before (native/launch.c); else the engine may be asked to take notes. */
-static void try_launch(char **argv, const char *engine, bool runtime) {
+/* Becomes the helper where the same command was started before (native/launch.c); else the engine may be asked to take notes: true. */
+static bool try_launch(char **argv, const char *engine, bool runtime) {
   static char helper[PATH_MAX];
   const char *set = getenv("VITRINE_HELPER");
   const char *slash = strrchr(engine, '/');
@@ -116,6 +116,19 @@ static void try_launch(char **argv, const char *engine, bool runtime) {
   static char *rooms[LAUNCH_VARIABLES][4096];
   size_t count = launch_or_ask(&start, runtime, variables);
   for (size_t i = 0; i < count; i++) add_variable(rooms[i], sizeof rooms[i] / sizeof *rooms[i], variables[i]);
+  return count > 0;
+}
+
+/* After the record's key was made: it is that of the pull that brought the image. */
+static void prepare_pull(char **words, bool is_noted) {
+  static char without_jit[] = "BUN_JSC_useJIT=0";
+  static char *rooms[2][4096];
+  const char *name = pulled_name_that_is_here(words);
+  if (name == NULL) return;
+  add_variable(rooms[0], sizeof rooms[0] / sizeof *rooms[0], without_jit);
+  /* What is asked on it, no record has. */
+  char *reached = is_noted ? NULL : reach_registry_of(name);
+  if (reached != NULL) add_variable(rooms[1], sizeof rooms[1] / sizeof *rooms[1], reached);
 }
 
 /* As vitrine-runtime it is `vitrine runtime`: engines start an OCI runtime by one path, without a word of their own. */
@@ -208,9 +221,8 @@ int main(int argc, char **argv) {
     memcpy(name + 1, places[i], strlen(places[i]) + 1);
     if (access(path, X_OK) != 0 && errno == ENOENT) continue;
     if (runtime) try_runtime_verb(path, strrchr(path, '/') + 1, argv + 2);
-    if (runtime || among(command, repeated_commands)) try_launch(argv, path, runtime);
-    /* After the record's key was made: it is that of the pull that brought the image. */
-    if (strcmp(command, "pull") == 0 && pulls_what_is_here(argv + 1)) add_variable(room, sizeof room / sizeof *room, without_jit);
+    bool is_noted = (runtime || among(command, repeated_commands)) && try_launch(argv, path, runtime);
+    if (strcmp(command, "pull") == 0) prepare_pull(argv + 1, is_noted);
     execve(path, argv, environ);
     if (errno != ENOENT) break;
   }

@@ -7,6 +7,10 @@
    `engine` is the engine's path, `name` the place in it after its directory; the helper lies in the same one. */
 void try_runtime_verb(char *engine, char *name, char **words);
 
-/* Whether the words after the program's name are a `pull` of one name that the store has, as far as can be seen here. */
-bool pulls_what_is_here(char **words);
+/* Of a `pull` of one name that the store has, as far as can be seen here: that name; NULL otherwise. `words` follow the program's name. */
+const char *pulled_name_that_is_here(char **words);
+
+/* A connection to the registry of that name, for the engine to ask on, where it is one of this machine: as an environment variable.
+   NULL: there is none. */
+char *reach_registry_of(const char *name);
 #endif

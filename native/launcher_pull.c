@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { INDEX_BYTES_MAX = 1024 * 1024 };
@@ -59,7 +61,7 @@ static bool holds(const char *path, const char *text) {
   return found;
 }
 
-bool pulls_what_is_here(char **words) {
+const char *pulled_name_that_is_here(char **words) {
   char root[PATH_MAX];
   char path[PATH_MAX + 32];
   char end[512];
@@ -69,6 +71,33 @@ bool pulls_what_is_here(char **words) {
     else if (strncmp(*words, "--root=", 7) == 0) chosen = *words + 7;
   }
   const char *name = *words == NULL ? NULL : only_name(words + 1);
-  if (name == NULL || !end_of(name, end, sizeof end) || !launch_root(chosen, root, sizeof root)) return false;
-  return snprintf(path, sizeof path, "%s/oci/index.json", root) < (int)sizeof path && holds(path, end);
+  if (name == NULL || !end_of(name, end, sizeof end) || !launch_root(chosen, root, sizeof root)) return NULL;
+  if (snprintf(path, sizeof path, "%s/oci/index.json", root) >= (int)sizeof path) return NULL;
+  return holds(path, end) ? name : NULL;
+}
+
+/*
+ * The engine says what it wants there, once it has read what registries.conf says of the name: src/registry/client/quick-head.ts. Its number is
+ * none that the engine's runtime would leave open in other programs.
+ */
+char *reach_registry_of(const char *name) {
+  enum { PATIENCE_MILLISECONDS = 100, ANSWER_SECONDS = 2, FIRST_NUMBER = 16 };
+  static char variable[96];
+  char host[64];
+  const char *slash = strchr(name, '/');
+  if (slash == NULL || (size_t)(slash - name) >= sizeof host) return NULL;
+  memcpy(host, name, (size_t)(slash - name));
+  host[slash - name] = 0;
+  int near = launch_reach(host, PATIENCE_MILLISECONDS);
+  if (near < 0) return NULL;
+  const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+  int flags = fcntl(near, F_GETFL);
+  bool ready = flags >= 0 && fcntl(near, F_SETFL, flags & ~O_NONBLOCK) == 0 &&
+               setsockopt(near, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+               setsockopt(near, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0;
+  int fd = ready ? fcntl(near, F_DUPFD, FIRST_NUMBER) : -1;
+  close(near);
+  if (fd < 0) return NULL;
+  snprintf(variable, sizeof variable, "VITRINE_REACHED=%d %s", fd, host);
+  return variable;
 }

@@ -21,7 +21,8 @@ export function restartCompiled(args: readonly string[], environment: NodeJS.Pro
   noting.noter?.giveUp("it starts itself again");
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && name !== interpretedVariable) env[name] = value;
+    // A connection of the launcher's ends here as well.
+    if (value !== undefined && name !== interpretedVariable && name !== "VITRINE_REACHED") env[name] = value;
   }
   // As the launcher starts long commands.
   env["UV_THREADPOOL_SIZE"] ??= "8";

@@ -1,7 +1,6 @@
 /** The door to registries: configuration, credentials, connections and mirrors behind one value. */
 import { VitrineError } from "../../base/mod.ts";
 import { formatReference, type ImageReference, parseReference } from "../../image/mod.ts";
-import type { Descriptor } from "../../oci/mod.ts";
 import { paths } from "../protocol/mod.ts";
 import { Agents } from "./agents.ts";
 import { loadCertificates } from "./certificates.ts";
@@ -17,7 +16,7 @@ import { findCredentials } from "./credentials.ts";
 import { responseError, wrongCredentials } from "./failures.ts";
 import { fetchLists, listOfTexts } from "./lists.ts";
 import { isLoopback } from "./proxy.ts";
-import { quickHead } from "./quick-head.ts";
+import { type QuickAnswer, quickHead, type Reached, reachedBy } from "./quick-head.ts";
 import { openRepository } from "./repository.ts";
 import { Session } from "./session.ts";
 import { namesRegistry, recordAlias, shortNameCandidates } from "./short-names.ts";
@@ -39,13 +38,15 @@ class Client implements RegistryClient {
   private readonly sessions = new Map<string, Session>();
   private readonly warned = new Set<string>();
   /** Answers on their way, by the full name. */
-  private readonly asked = new Map<string, Promise<Descriptor | undefined>>();
+  private readonly asked = new Map<string, QuickAnswer>();
   private readonly chosen = new Map<string, ImageReference>();
   private config: Promise<RegistriesConfig> | undefined;
+  private reached: Reached | undefined;
 
   constructor(options: ClientOptions) {
     this.options = options;
     this.systemDirectory = options.systemDirectory ?? "/etc";
+    this.reached = reachedBy(options.environment);
     const timing = { ...defaultTiming, ...options.timing };
     this.agents = new Agents({
       environment: options.environment,
@@ -78,7 +79,7 @@ class Client implements RegistryClient {
     const key = formatReference(reference);
     const asked = this.asked.get(key);
     this.asked.delete(key);
-    const quick = await (asked ?? (await this.quickHead(reference))?.answer);
+    const quick = await (asked ?? (await this.quickHead(reference)))?.();
     if (quick !== undefined) return quick;
     const { value } = await this.fromFirst(reference, async (repository) => {
       const found = await repository.headManifest(askedFor(reference));
@@ -100,22 +101,22 @@ class Client implements RegistryClient {
       const name = formatReference(reference);
       if (reference.digest !== undefined || !namesRegistry(text) || this.asked.has(name)) return;
       const asked = await this.quickHead(reference);
-      if (asked !== undefined) this.asked.set(name, asked.answer);
+      if (asked !== undefined) this.asked.set(name, asked);
     } catch (error) {
       if (!(error instanceof VitrineError)) throw error;
     }
   }
 
-  /** Where nothing but a plain registry on this machine can be meant. The answer is not waited for, and never fails. */
-  private async quickHead(
-    reference: ImageReference,
-  ): Promise<{ readonly answer: Promise<Descriptor | undefined> } | undefined> {
+  /** Where nothing but a plain registry on this machine can be meant. */
+  private async quickHead(reference: ImageReference): Promise<QuickAnswer | undefined> {
     const { tlsVerify, userAgent = "vitrine" } = this.options;
     const [endpoint, ...more] = endpointsFor(await this.loadConfig(), reference);
     if (endpoint === undefined || more.length > 0 || tlsVerify === true) return undefined;
     if (this.sessions.has(endpoint.domain) || !isLoopback(endpoint.domain.replace(/:[0-9]+$/, "")))
       return undefined;
-    return { answer: quickHead(endpoint.domain, endpoint.path, askedFor(reference), userAgent) };
+    const { reached } = this;
+    this.reached = undefined;
+    return quickHead(endpoint.domain, endpoint.path, askedFor(reference), userAgent, reached);
   }
 
   async repository(reference: Pick<ImageReference, "domain" | "path">) {
