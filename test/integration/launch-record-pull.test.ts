@@ -12,15 +12,20 @@ import { fixtures, type Result } from "./support.ts";
 const world = makeRunWorld("launch-pull");
 const off = { env: { VITRINE_LAUNCH_RECORD: "0" } };
 
-/** Answers the launcher, which says that it ends the connection, with the bytes of one file, the engine with those of another; each question's first line is kept. */
+/**
+ * Answers the launcher, which says that it ends the connection, with the bytes of one file, the engine with those of another, but once with
+ * those of a third where that is there; each connection and each question's first line is kept.
+ */
 const answerFile = path.join(world.directory, "answer");
 const usualFile = path.join(world.directory, "usual");
+const onceFile = path.join(world.directory, "once");
 const askedFile = path.join(world.directory, "asked");
 const answering = `
-const [answer, usual, asked] = process.argv.slice(1);
+const [answer, usual, once, asked] = process.argv.slice(1);
 const fs = require("node:fs");
 const server = require("node:net").createServer((socket) => {
   let text = "";
+  fs.appendFileSync(asked, "connection\\n");
   socket.on("error", () => undefined);
   socket.on("data", (data) => {
     text += data;
@@ -28,12 +33,17 @@ const server = require("node:net").createServer((socket) => {
     fs.appendFileSync(asked, text.split("\\r\\n")[0] + "\\n");
     const missing = "HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n";
     if (!text.startsWith("HEAD ")) socket.end(missing);
+    else if (fs.existsSync(once)) {
+      const bytes = fs.readFileSync(once);
+      fs.rmSync(once);
+      socket.end(bytes);
+    }
     else socket.end(fs.readFileSync(/^connection: close\\r$/m.test(text) ? answer : usual));
   });
 });
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 `;
-const server = spawn(process.execPath, ["-e", answering, answerFile, usualFile, askedFile], {
+const server = spawn(process.execPath, ["-e", answering, answerFile, usualFile, onceFile, askedFile], {
   stdio: ["ignore", "pipe", "inherit"],
 });
 const port = await new Promise<number>((resolve, reject) => {
@@ -78,6 +88,7 @@ fs.writeFileSync(usualFile, good);
 settle();
 
 const pull = ["pull", "--retry", "0", name];
+const question = "HEAD /v2/app/manifests/1 HTTP/1.1\n";
 
 test("a pull that found the image present is repeated: the same words, after one question", () => {
   const engine = must(pull, off);
@@ -88,7 +99,65 @@ test("a pull that found the image present is repeated: the same words, after one
   });
   same(engine, last!);
   assert.match(last!.stderr, /is up to date\n$/);
-  assert.equal(fs.readFileSync(askedFile, "utf8"), "HEAD /v2/app/manifests/1 HTTP/1.1\n");
+  assert.equal(fs.readFileSync(askedFile, "utf8"), `connection\n${question}`);
+});
+
+test("without a record the engine asks once, on the launcher's connection", () => {
+  const said = `${must(["images", "-q", "--no-trunc", name]).stdout}`;
+  fs.writeFileSync(askedFile, "");
+  const done = must(pull, off);
+  assert.deepEqual([done.stdout, done.stderr], [said, `${name} is up to date\n`]);
+  // Another one would be that of `fetch`, or of the client.
+  assert.equal(fs.readFileSync(askedFile, "utf8"), `connection\n${question}`);
+  assert.equal(must(["pull", "-q", name], off).stdout, said);
+  assert.equal(must(["pull", `docker://${name}`], off).stdout, said);
+  assert.equal(must(["pull", "--policy", "missing", name], off).stdout, said);
+  assert.equal(must(["pull", name, name], off).stdout, said.repeat(2));
+  assert.equal(must(["pull", `${name.slice(0, -2)}@${manifest.digest}`], off).stdout, said);
+});
+
+test("an answer on that connection that is no plain one is asked for anew", () => {
+  const said = must(pull, off);
+  const digest = `docker-content-digest: ${manifest.digest}`;
+  for (const [what, text] of Object.entries({
+    "two digests": answerOf([...headers, digest]),
+    "no digest": answerOf([headers[0]!, headers[2]!]),
+    "another type": answerOf(["Content-Type: text/html", ...headers.slice(1)]),
+    "no length": answerOf(headers.slice(0, 2)),
+    "a warning": answerOf([...headers, 'Warning: 299 - "soon it will be gone"']),
+    "no such image": answerOf(headers, "404 Not Found"),
+    "no HTTP": "digest\r\n\r\n",
+    "no end": good.slice(0, -2),
+    "no line": answerOf([...headers, "what is this"]),
+    nothing: "",
+    "a long one": answerOf([...headers, `x-long: ${"x".repeat(20_000)}`]),
+  })) {
+    fs.writeFileSync(askedFile, "");
+    fs.writeFileSync(onceFile, text);
+    same(said, must(pull, off));
+    assert.equal(fs.readFileSync(askedFile, "utf8").split(question).length, 3, what);
+  }
+});
+
+test("a connection is none of who is told of it in the environment", () => {
+  // The launcher drops the word, of whomever it is.
+  const env = { ...off.env, VITRINE_REACHED: `1 127.0.0.1:${port}` };
+  const done = must(pull, { env });
+  assert.doesNotMatch(done.stdout, /HEAD/);
+});
+
+test("what the registry has anew is pulled by an engine that began without its compiler", async () => {
+  await using served = await serve(world, ["--root", path.join(world.directory, "anew")]);
+  const tagged = `${served.address}/app:1`;
+  must(["push", "-q", "probe", tagged]);
+  const first = must(["pull", "-q", tagged], off).stdout;
+  must(["import", "--change", "CMD anew", path.join(fixtures, "probe.tar"), "anew"]);
+  must(["push", "-q", "anew", tagged]);
+  const told = must(["pull", tagged], off);
+  assert.notEqual(told.stdout, first);
+  // Told once, though it began twice.
+  assert.equal(told.stderr.match(/^Pulling /gm)?.length, 1);
+  assert.equal(must(["pull", "-q", tagged], off).stdout, told.stdout);
 });
 
 test("an answer that is another one is the engine's", () => {
