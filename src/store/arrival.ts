@@ -17,7 +17,8 @@ export interface ArrivingBlob {
   growth(): AsyncIterable<number>;
   /** All of it was hashed, in the algorithm of its digest: it counts from here on. Error: `content-digest-mismatch`. */
   accept(hex: string): Promise<void>;
-  close(): Promise<void>;
+  /** `failure`: why it is let go before it was accepted. What came is not kept where that lies in the bytes. */
+  close(failure?: unknown): Promise<void>;
 }
 
 /** A blob of the store. Error: `blob-missing`. */

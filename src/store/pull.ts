@@ -36,8 +36,7 @@ export async function pullImage(
       const note = noteUnflushed(context, pull.coming(walk, unpacking?.layers ?? []));
       const sync = note === undefined;
       try {
-        const rows = unpacking === undefined ? [] : await pull.unpackWhileFetching(unpacking, sync);
-        await pull.fetchRest(walk.blobs, sync);
+        const rows = await pull.bring(walk, unpacking, sync);
         const put = await nameImage(context, source, walk, images, names, sync);
         return { ...put, warnings: warningsOf(context, rows) };
       } finally {
@@ -89,7 +88,25 @@ class Pull {
     };
   }
 
-  async unpackWhileFetching({ layers, choice }: Unpacking, sync: boolean): Promise<readonly LayerRow[]> {
+  /** Where the part that an earlier pull left was bad, once more without it. */
+  async bring(walk: Walk, unpacking: Unpacking | undefined, sync: boolean): Promise<readonly LayerRow[]> {
+    const once = async (): Promise<readonly LayerRow[]> => {
+      const rows = unpacking === undefined ? [] : await this.unpackWhileFetching(unpacking, sync);
+      await this.fetchRest(walk.blobs, sync);
+      return rows;
+    };
+    try {
+      return await once();
+    } catch (error) {
+      if (!this.hadBadPart) throw error;
+      return await once();
+    }
+  }
+
+  private async unpackWhileFetching(
+    { layers, choice }: Unpacking,
+    sync: boolean,
+  ): Promise<readonly LayerRow[]> {
     const open = async (descriptor: Descriptor): Promise<ArrivingBlob> =>
       hasBlob(this.context, descriptor)
         ? storedBlob(this.context, descriptor)
@@ -97,7 +114,7 @@ class Pull {
     return unpackLayers(this.context, { layers }, choice, open, blobsAtATime, sync);
   }
 
-  async fetchRest(blobs: readonly Descriptor[], sync: boolean): Promise<void> {
+  private async fetchRest(blobs: readonly Descriptor[], sync: boolean): Promise<void> {
     const queue = [...blobs];
     const lane = async (): Promise<void> => {
       for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
@@ -136,6 +153,7 @@ class Pull {
     return fs.existsSync(this.context.helperPath);
   }
 
+  private hadBadPart = false;
   private readonly told = new Set<string>();
   private tell(blob: Descriptor, state: "present" | "fetching" | "done"): void {
     if (state === "present" && this.told.has(blob.digest)) return;
@@ -146,6 +164,9 @@ class Pull {
   private receive(descriptor: Descriptor, sync: boolean): Promise<ArrivingBlob> {
     this.tell(descriptor, "fetching");
     const onDone = (): void => this.tell(descriptor, "done");
-    return receiveBlob(this.context, this.source, descriptor, { sync, onDone });
+    const onBadPart = (): void => {
+      this.hadBadPart = true;
+    };
+    return receiveBlob(this.context, this.source, descriptor, { sync, onDone, onBadPart });
   }
 }

@@ -13,7 +13,12 @@ export interface ReceiveOptions {
   readonly sync: boolean;
   /** The blob is in the store. */
   readonly onDone: () => void;
+  /** What was kept of it, or what came after, is not the blob: it is gone, and the next try begins anew. */
+  readonly onBadPart: () => void;
 }
+
+/** Of errors that may lie in the bytes themselves: a damaged archive, one that claims too much, one that nobody writes. */
+const ofContent: ReadonlySet<string> = new Set(["corrupt", "invalid", "unsupported"]);
 
 /** What came of it before is gone on with, where the source can. Errors: `blob-missing`, those of the disk. */
 export async function receiveBlob(
@@ -99,13 +104,16 @@ class Receiving implements ArrivingBlob {
     options.onDone();
   }
 
-  async close(): Promise<void> {
+  async close(failure?: unknown): Promise<void> {
     const { context, descriptor, file, held, writing } = this;
     fs.closeSync(this.fd);
     if (this.state === "accepted") return;
     await writing.end().catch(() => undefined);
-    if (this.state === "corrupt") await file.discard();
-    else await closePartial(context, descriptor.digest, file, held + writing.written);
+    if (failure instanceof VitrineError && ofContent.has(failure.kind)) this.state = "corrupt";
+    if (this.state === "corrupt") {
+      await file.discard();
+      if (held > 0) this.options.onBadPart();
+    } else await closePartial(context, descriptor.digest, file, held + writing.written);
   }
 
   /** It is not kept for another try. */

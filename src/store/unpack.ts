@@ -161,6 +161,7 @@ async function unpackLayer(
     const blob = await open(layer.descriptor);
     const session = startApply(context, canInflate(layer) ? { inflate: blob.fd } : {});
     let name = layerName(layer.diffID);
+    let failure: unknown;
     try {
       openTree(context, session, path.join(directory, "fs"), sync);
       const { writer, tarBytes } = await pour(
@@ -188,9 +189,10 @@ async function unpackLayer(
       moveInPlace(directory, path.join(context.layers, name));
       return row;
     } catch (error) {
-      throw await session.abort(error);
+      failure = await session.abort(error);
+      throw failure;
     } finally {
-      await blob.close();
+      await blob.close(failure);
     }
   } finally {
     removeOwnedTree(context, directory);

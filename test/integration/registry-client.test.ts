@@ -353,4 +353,35 @@ describe("a pull", () => {
     );
     assert.deepEqual(fs.readdirSync(path.join(temporary, "partials")), []);
   });
+
+  it("that finds a damaged part of a layer fetches the whole", () => {
+    const address = addresses.get("vitrine")!;
+    ok(["push", "-q", "probe:1", `docker://${address}/team/part:1`]);
+    const manifest = JSON.parse(ok(["manifest", "inspect", `docker://${address}/team/part:1`])) as {
+      readonly layers: readonly { readonly digest: string; readonly size: number }[];
+    };
+    const { digest, size } = manifest.layers[0]!;
+    const good = path.join(world.directory, "good");
+    ok(["copy", "-q", `docker://${address}/team/part:1`, `dir:${good}`]);
+    const layer = fs.readFileSync(path.join(good, digest.slice("sha256:".length)));
+    const flipped = Buffer.from(layer.subarray(0, size - 10));
+    flipped[Math.floor(size / 2)]! ^= 0xff;
+    for (const [name, part] of [
+      ["flipped", flipped],
+      ["other", Buffer.alloc(100_000, "x")],
+      ["whole", Buffer.alloc(size)],
+    ] as const) {
+      const root = path.join(world.directory, `damaged-${name}`);
+      const partials = path.join(root, "tmp", "partials");
+      fs.mkdirSync(partials, { recursive: true });
+      fs.writeFileSync(path.join(partials, digest.replace(":", "-")), part);
+      const env = { VITRINE_ROOT: root };
+      ok(["pull", "-q", `${address}/team/part:1`], env);
+      assert.equal(
+        ok(["inspect", "-f", "{{.Id}}", `${address}/team/part:1`], env),
+        ok(["inspect", "-f", "{{.Id}}", "probe:1"]),
+      );
+      assert.deepEqual(fs.readdirSync(partials), []);
+    }
+  });
 });
