@@ -18,7 +18,7 @@ include native/build.mk
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-install-deps: node_modules/.package-lock.json
+install-deps: node_modules/.package-lock.json ## what package-lock.json names, by npm
 node_modules/.package-lock.json: package.json package-lock.json
 # Not `npm ci`: it refuses a lock file without the platforms that a registry does not carry.
 	npm install --no-save --no-audit --no-fund
@@ -54,10 +54,10 @@ demo: build ## builds everything and runs the embedded hello image
 test: build ## every check and every test: lint, types, unit, helper, integration, attack, vm
 	scripts/test.sh
 
-lint: install-deps
+lint: install-deps ## format, lint, and the import rule of the cake
 	$(BIN)/biome ci src test scripts bench
 
-types: install-deps build/hello-image.ts
+types: install-deps build/hello-image.ts ## the type checker
 	$(BIN)/tsc -p .
 
 unit: install-deps build/hello-image.ts ## the unit tests, on node and on bun
