@@ -1,13 +1,13 @@
 /*
- * native/hashing.c: bodies that are hashed at once, in parts of any size by any number of threads, have the digests that each has alone.
- * Parts lie in memory that is overwritten as soon as that is allowed.
+ * native/hashing.c: bodies that are hashed at once, in parts of any size by any number of threads, or by nobody but those that wait, have
+ * the digests that each has alone. Parts lie in memory that is overwritten as soon as that is allowed.
  */
 #include "hashing.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODIES = 9, HASHERS = 3, ROUNDS = 40, PART_MAX = 150000 };
+enum { BODIES_MAX = 9, HASHERS_MAX = 3, ROUNDS = 20, PART_MAX = 150000 };
 
 static _Noreturn void fail(const char *what) {
   fprintf(stderr, "hashing: %s\n", what);
@@ -48,16 +48,24 @@ static void *hash_bodies(void *number) {
   return NULL;
 }
 
-int main(void) {
-  pthread_t bodies[BODIES], hasher;
-  if (hashing_threads() < 1 || hashing_threads() > HASHING_THREADS_MAX) fail("a number of threads");
-  for (uintptr_t i = 0; i < HASHERS; i++) {
-    if (pthread_create(&hasher, NULL, hashing_thread, NULL) != 0) fail("no thread");
-  }
-  for (uintptr_t i = 0; i < BODIES; i++) {
+static void hash_at_once(uintptr_t count) {
+  pthread_t bodies[BODIES_MAX];
+  for (uintptr_t i = 0; i < count; i++) {
     if (pthread_create(&bodies[i], NULL, hash_bodies, (void *)(i + 1)) != 0) fail("no thread");
   }
-  for (uintptr_t i = 0; i < BODIES; i++) pthread_join(bodies[i], NULL);
-  printf("hashing: %d bodies, %d at a time\n", BODIES * ROUNDS, BODIES);
+  for (uintptr_t i = 0; i < count; i++) pthread_join(bodies[i], NULL);
+}
+
+int main(void) {
+  if (hashing_threads() < 1 || hashing_threads() > HASHING_THREADS_MAX) fail("a number of threads");
+  for (int hashers = 0;; hashers++) {
+    hash_at_once(1);
+    hash_at_once(2);
+    hash_at_once(BODIES_MAX);
+    pthread_t hasher;
+    if (hashers == HASHERS_MAX) break;
+    if (pthread_create(&hasher, NULL, hashing_thread, NULL) != 0) fail("no thread");
+  }
+  printf("hashing: up to %d bodies at a time, beside up to %d threads\n", BODIES_MAX, HASHERS_MAX);
   return 0;
 }
