@@ -10,9 +10,14 @@ import type { BlobReader, BlobStat, BlobStore } from "./types.ts";
 /** What changes of blobs need. */
 export type FileWriter = Pick<DurableFiles, "write" | "move" | "remove">;
 
+const mostGoing = 32;
+
 export class FileBlobs implements BlobStore {
   private readonly root: string;
   private readonly files: FileWriter;
+  /** Blobs that were replaced and are still open: how many, and when all are closed. */
+  private going = 0;
+  private gone: Promise<void> = Promise.resolve();
 
   /** `root`: the directory `blobs`. */
   constructor(root: string, files: FileWriter) {
@@ -70,7 +75,26 @@ export class FileBlobs implements BlobStore {
     } finally {
       await handle.close();
     }
-    await this.files.move(file, this.pathOf(digest));
+    const place = this.pathOf(digest);
+    // Held open, the one that goes does not give its space back (which may wait for the disk) in the rename, while no other can be done.
+    const old = await fs.open(place, "r").catch(missing);
+    try {
+      await this.files.move(file, place);
+    } finally {
+      if (old !== undefined) await this.letGo(old);
+    }
+  }
+
+  /** One after the other, and nobody waits for them as long as they are few. */
+  private async letGo(old: fs.FileHandle): Promise<void> {
+    this.going += 1;
+    this.gone = this.gone
+      .then(() => old.close())
+      .catch(() => undefined)
+      .finally(() => {
+        this.going -= 1;
+      });
+    if (this.going > mostGoing) await this.gone;
   }
 
   async touch(digest: Digest): Promise<boolean> {
