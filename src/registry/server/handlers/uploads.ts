@@ -78,7 +78,7 @@ async function mountBlob(
   // Touched first: from here on a collection leaves the bytes for its grace age, and then the link holds them.
   const { blobs } = repositories.storage;
   if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
-  await repositories.exclusively(name, () => repositories.linkBlob(name, digest, size));
+  await repositories.together(name, () => repositories.linkBlob(name, digest, size));
   service.metrics.add("vitrine_registry_blobs_mounted_total");
   service.events.emit({
     type: "mount",
@@ -230,11 +230,15 @@ async function finish(service: Service, exchange: Exchange, upload: Upload, dige
   await upload.release();
   const { blobs } = repositories.storage;
   await repositories.exclusivelyBlob(digest, () => blobs.adopt(digest, upload.path));
-  await repositories.exclusively(name, async () => {
-    const known = await repositories.blob(name, digest);
-    if (known === undefined) await requireQuota(service, name, size);
-    await repositories.linkBlob(name, digest, size);
-  });
+  if (service.policy.quotaOf(name) === undefined) {
+    await repositories.together(name, () => repositories.linkBlob(name, digest, size));
+  } else {
+    await repositories.exclusively(name, async () => {
+      const known = await repositories.blob(name, digest);
+      if (known === undefined) await requireQuota(service, name, size);
+      await repositories.linkBlob(name, digest, size);
+    });
+  }
   await upload.discard();
   service.metrics.add("vitrine_registry_blobs_pushed_total");
   service.events.emit({

@@ -280,7 +280,7 @@ class Mirror implements Upstream {
       const { size } = upload;
       await upload.release();
       await repositories.exclusivelyBlob(digest, () => repositories.storage.blobs.adopt(digest, upload.path));
-      await repositories.exclusively(name, () => repositories.linkBlob(name, digest, size));
+      await repositories.together(name, () => repositories.linkBlob(name, digest, size));
       metrics.add("vitrine_registry_upstream_fetches_total");
     } finally {
       await upload.discard();

@@ -75,6 +75,11 @@ export class Repositories {
     return this.locks.run(name, body);
   }
 
+  /** Runs `body`, which only adds what nobody else counts, beside others of its kind. */
+  together<T>(name: string, body: () => Promise<T>): Promise<T> {
+    return this.locks.together(name, body);
+  }
+
   /**
    * Runs `body`, which stores or removes these bytes, alone among those that do: a collection must not remove what was
    * stored again between its look and its removal.
