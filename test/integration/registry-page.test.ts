@@ -63,6 +63,21 @@ describe("the registry's page", () => {
     });
   }
 
+  it("finds by a part of a name, as the form asks without JavaScript", async (t) => {
+    if (browser === undefined || registry === undefined) return cannotRun(t, "no chromium");
+    await browser.setScripts(false);
+    await browser.open(`${registry.url}/?q=APP`);
+    assert.deepEqual(
+      await browser.evaluate("[...document.querySelectorAll('td a')].map((a) => a.textContent)"),
+      ["team/app"],
+    );
+    assert.equal(await browser.evaluate("document.querySelector('input').value"), "APP");
+    // The policy of the page lets the form ask.
+    await browser.follow("button");
+    assert.match(await browser.evaluate<string>("location.href"), /\/\?q=APP$/);
+    assert.deepEqual(browser.complaints, []);
+  });
+
   it("runs nothing of what was pushed, and shows it as text", async (t) => {
     if (browser === undefined || registry === undefined) return cannotRun(t, "no chromium");
     await browser.setScripts(true);

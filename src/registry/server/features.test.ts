@@ -499,6 +499,72 @@ describe("pages", () => {
     const forged = await client.get("/r/team/app/-/v1", { Host: '"><script>' });
     assert.doesNotMatch(forged.text(), /<script>/);
   });
+  it("show what the image's config says, escaped, and nothing of one that is not here", async () => {
+    await using registry = await startRegistry({ pages: makePages({}), missingContent: "accept" });
+    const client = new TestClient(registry.url);
+    const evil = `"><script>alert(1)</script>\u001b[31m\u202e`;
+    const config = JSON.stringify({
+      architecture: "arm64",
+      os: "linux",
+      author: evil,
+      config: {
+        Entrypoint: ["/bin/sh", "-c", `echo '${evil}'`],
+        Env: [`MODE=${evil}`],
+        Labels: { [evil]: evil },
+        User: evil,
+      },
+      rootfs: { type: "layers", diff_ids: [] },
+      history: [{ created_by: `RUN ${evil}` }],
+    });
+    const push = async (tag: string, digest: string, size: number): Promise<string> => {
+      const manifest = {
+        schemaVersion: 2,
+        mediaType: mediaTypes.manifest,
+        config: { mediaType: mediaTypes.config, digest, size },
+        layers: [],
+      };
+      assert.equal((await client.pushManifest("team/app", tag, manifest)).status, 201);
+      const got = await client.get(`/r/team/app/-/${tag}`);
+      assert.equal(got.status, 200);
+      assert.doesNotMatch(got.text(), /<script|\u001b|\u202e/);
+      return got.text();
+    };
+    const page = await push("here", await client.pushBlob("team/app", config), Buffer.byteLength(config));
+    assert.match(page, /<dt>Platform<\/dt><dd>linux\/arm64<\/dd>/);
+    for (const shown of [
+      "<dt>Author<",
+      "<dt>User<",
+      "MODE=&quot;&gt;",
+      "/bin/sh -c &#39;echo",
+      "RUN &quot;&gt;",
+    ]) {
+      assert.ok(page.includes(shown), shown);
+    }
+    assert.doesNotMatch(await push("absent", digestOf(Buffer.from("absent")), 6), /<h2>Image/);
+    const text = await client.pushBlob("team/app", "no JSON");
+    assert.doesNotMatch(await push("broken", text, 7), /<h2>Image/);
+  });
+
+  it("find names by a part of them", async () => {
+    await using registry = await startRegistry({ pages: makePages({}) });
+    const client = new TestClient(registry.url);
+    const { bytes } = await client.pushImage("team/app", "v1");
+    await client.pushManifest("team/app", "v1.2", bytes);
+    await client.pushImage("other/thing", "v1");
+    const links = async (target: string): Promise<string[]> =>
+      [...(await client.get(target)).text().matchAll(/<td><a href="[^"]*">([^<]*)</g)].map(
+        ([, text]) => text!,
+      );
+    assert.deepEqual(await links("/?q=APP"), ["team/app"]);
+    assert.deepEqual(await links("/?q=nothing"), []);
+    assert.deepEqual(await links("/r/team/app?q=.2"), ["v1.2"]);
+    assert.match((await client.get("/r/team/app?q=.2")).text(), /1 of 2 tags/);
+    const asked = (await client.get(`/?q=${encodeURIComponent('"><script>')}`)).text();
+    assert.match(asked, /value="&quot;&gt;&lt;script&gt;"/);
+    const shown = (await client.get("/r/team/app/-/v1")).text();
+    assert.match(shown, /Other tags<\/dt><dd><a href="\/r\/team\/app\/-\/v1\.2">/);
+  });
+
   it("metrics count, health is told", async () => {
     await using registry = await startRegistry({ pages: makePages({}) });
     const client = new TestClient(registry.url);
