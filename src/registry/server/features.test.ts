@@ -285,6 +285,38 @@ describe("tokens of another service", () => {
     assert.equal((await client.get("/v2/a/manifests/x")).status, 404);
     assert.equal((await client.request("POST", "/v2/a/blobs/uploads/")).status, 401);
   });
+  it("hold by the keys that the file has by now", async () => {
+    let offset = 0;
+    const keys = path.join(directory, "changing-keys");
+    const fresh = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const set = (...listed: readonly (readonly [string, typeof rsa.publicKey])[]): void => {
+      const jwks = listed.map(([kid, key]) => ({ ...key.export({ format: "jwk" }), kid }));
+      fs.writeFileSync(keys, JSON.stringify({ keys: jwks }));
+    };
+    set(["one", ec.publicKey]);
+    const access = new AuthenticatedAccess({
+      token: { realm: "https://auth.example/token", service: "registry", issuer: "issuer", keys },
+      now: () => now + offset,
+    });
+    await using registry = await startRegistry({ access });
+    const status = async (key: typeof rsa.privateKey, kid: string): Promise<number> => {
+      const headers = { Authorization: `Bearer ${signToken(key, kid, good)}` };
+      return (await new TestClient(registry.url, headers).get("/v2/a/manifests/x")).status;
+    };
+    const both = async () => [await status(ec.privateKey, "one"), await status(fresh.privateKey, "two")];
+    assert.deepEqual(await both(), [404, 401]);
+    assert.equal(await status(ec.privateKey, "two"), 401);
+    set(["one", ec.publicKey], ["two", fresh.publicKey]);
+    offset += 2000;
+    assert.deepEqual(await both(), [404, 404]);
+    // Half written.
+    fs.writeFileSync(keys, '{"keys":[');
+    offset += 2000;
+    assert.deepEqual(await both(), [404, 404]);
+    set(["two", fresh.publicKey]);
+    offset += 2000;
+    assert.deepEqual(await both(), [401, 404]);
+  });
   it("need keys that are good enough", () => {
     const small = generateKeyPairSync("rsa", { modulusLength: 1024 });
     for (const text of ["", "x", "{}", '{"keys":[{"kty":"oct","k":"AA"}]}', pem(small.publicKey)]) {

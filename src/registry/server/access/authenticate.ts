@@ -1,6 +1,5 @@
 /** Access by password file, by tokens of another service, or by tokens that this server gives out itself. */
 import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
-import * as fs from "node:fs";
 import {
   type AccessScope,
   formatChallenge,
@@ -11,6 +10,7 @@ import {
 } from "../../protocol/challenge.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../http/exchange.ts";
+import { FollowedFile } from "./followed-file.ts";
 import { Htpasswd } from "./htpasswd.ts";
 import { parseKeys, signToken, type VerificationKey, verifyToken } from "./jwt.ts";
 import { type AccessRule, Rules } from "./rules.ts";
@@ -54,7 +54,7 @@ export class AuthenticatedAccess implements Access {
   private readonly options: AccessOptions;
   private rules: Rules;
   private readonly passwords: Htpasswd | undefined;
-  private readonly foreignKeys: readonly VerificationKey[];
+  private readonly foreignKeys: FollowedFile<readonly VerificationKey[]> | undefined;
   /** Of this process only: a restart ends the tokens, which live for minutes anyway. */
   private own: OwnTokens | undefined;
   private readonly now: () => number;
@@ -65,10 +65,7 @@ export class AuthenticatedAccess implements Access {
     this.now = options.now ?? Date.now;
     this.rules = new Rules(options.rules);
     this.passwords = options.htpasswd === undefined ? undefined : new Htpasswd(options.htpasswd, this.now);
-    this.foreignKeys =
-      options.token === undefined
-        ? []
-        : parseKeys(fs.readFileSync(options.token.keys, "utf8"), options.token.keys);
+    this.foreignKeys = options.token && new FollowedFile(options.token.keys, parseKeys, this.now);
     this.own = this.needsOwnTokens ? makeOwnTokens() : undefined;
   }
 
@@ -130,9 +127,9 @@ export class AuthenticatedAccess implements Access {
       }
       refused = claims;
     }
-    if (foreign !== undefined) {
+    if (foreign !== undefined && this.foreignKeys !== undefined) {
       const { issuer, service } = foreign;
-      const claims = verifyToken(token, { keys: this.foreignKeys, issuer, service, now });
+      const claims = verifyToken(token, { keys: this.foreignKeys.current(), issuer, service, now });
       if (typeof claims !== "string") {
         exchange.identity = { user: claims.subject, grants: claims.access };
         return;

@@ -1,9 +1,9 @@
 /** Users and their passwords from a file of `htpasswd -B` (bcrypt). */
 import { createHmac, randomBytes } from "node:crypto";
-import * as fs from "node:fs";
 import { VitrineError } from "../../../base/mod.ts";
 import { BoundedCache } from "../bounded-cache.ts";
 import { RegistryError } from "../errors.ts";
+import { FollowedFile } from "./followed-file.ts";
 
 const entryGrammar = /^([^:]+):(\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53})$/;
 /** 2^14 rounds take about two seconds: a file that asks for more would stop the server. */
@@ -40,11 +40,8 @@ export function parseHtpasswd(text: string, name: string): ReadonlyMap<string, s
 }
 
 export class Htpasswd {
-  private readonly file: string;
   private readonly now: () => number;
-  private users: ReadonlyMap<string, string>;
-  private stamp: string;
-  private checked: number;
+  private readonly users: FollowedFile<ReadonlyMap<string, string>>;
   /** Logins that held lately, by a keyed hash: no password is kept. */
   private readonly logins = new BoundedCache<number>(rememberedLogins);
   private readonly key = randomBytes(32);
@@ -53,17 +50,13 @@ export class Htpasswd {
 
   /** Errors: those of `parseHtpasswd`; the system's when the file cannot be read. */
   constructor(file: string, now: () => number = Date.now) {
-    this.file = file;
     this.now = now;
-    this.stamp = stampOf(file);
-    this.users = parseHtpasswd(fs.readFileSync(file, "utf8"), file);
-    this.checked = now();
+    this.users = new FollowedFile(file, parseHtpasswd, now);
   }
 
   /** Whether user and password belong together. Error: 429 when too many are being checked. */
   async verify(user: string, password: string): Promise<boolean> {
-    this.reload();
-    const hash = this.users.get(user);
+    const hash = this.users.current().get(user);
     // Over both and the hash: a changed password ends what is remembered.
     const login = createHmac("sha256", this.key)
       .update(JSON.stringify([user, password, hash ?? ""]))
@@ -96,24 +89,4 @@ export class Htpasswd {
       this.waiting.shift()?.();
     }
   }
-
-  /** A changed file counts from the next second on; one that cannot be read leaves the users as they were. */
-  private reload(): void {
-    const now = this.now();
-    if (now - this.checked < 1000) return;
-    this.checked = now;
-    try {
-      const stamp = stampOf(this.file);
-      if (stamp === this.stamp) return;
-      this.users = parseHtpasswd(fs.readFileSync(this.file, "utf8"), this.file);
-      this.stamp = stamp;
-    } catch {
-      // Half written, most likely: the next look sees it whole.
-    }
-  }
-}
-
-function stampOf(file: string): string {
-  const { mtimeMs, size, ino } = fs.statSync(file);
-  return `${mtimeMs} ${size} ${ino}`;
 }
