@@ -48,6 +48,7 @@ mirror: {url: "https://registry-1.docker.io", tagSeconds: 30}
       ["mirror: {url: 'https://host/path'}", "/mirror/url"],
       ["mirror: {url: 'https://user:secret@host'}", "/mirror/url"],
       ["s3: {endpoint: 'http://h', bucket: b, prefix: 'a//b'}", "/s3/prefix"],
+      ["stopSeconds: -1", "/stopSeconds"],
       ["rules: [{repositories: a, quotaBytes: -1}]", "/rules/0/quotaBytes"],
       ["[]", ""],
     ]) {

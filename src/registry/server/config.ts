@@ -42,10 +42,14 @@ export interface ServeConfig extends PolicyOptions {
     readonly encryption?: S3Encryption;
   };
   readonly limits?: { readonly manifestBytes?: number; readonly blobBytes?: number };
+  /** How long a stop lets running requests go on; default 10. */
+  readonly stopSeconds?: number;
 }
 
 const kind: DocumentKind = { name: "registry config", code: "registry-config-invalid", errorKind: "invalid" };
 const mostBytes = 1024 * 1024;
+/** A day, in seconds. */
+const longestStop = 24 * 3600;
 
 /** Errors: `registry-config-invalid`, with the JSON pointer of what is wrong; a key that does not exist is wrong. */
 export async function parseServeConfig(text: string, name: string): Promise<ServeConfig> {
@@ -136,6 +140,7 @@ function readConfig(root: Field): ServeConfig {
     limits: maybe((field) =>
       object<NonNullable<ServeConfig["limits"]>>(field, { manifestBytes: bytes, blobBytes: bytes }),
     ),
+    stopSeconds: amount(longestStop),
   });
 }
 

@@ -72,6 +72,10 @@ export async function serveRegistry(options: ServeOptions): Promise<ServedRegist
   const registry = await startRegistry({
     ...options,
     ...(options.layout && { readOnly: true, deletes: false }),
+    limits: {
+      ...options.limits,
+      ...(options.stopSeconds !== undefined && { stopMilliseconds: options.stopSeconds * 1000 }),
+    },
     storage,
     host,
     port,
