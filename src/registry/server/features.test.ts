@@ -573,6 +573,12 @@ describe("pages", () => {
       assert.ok(page.includes(shown), shown);
     }
     assert.doesNotMatch(await push("absent", digestOf(Buffer.from("absent")), 6), /<h2>Image/);
+    // One that is large is not read for everybody who asks.
+    const large = config.replace("{", `{${" ".repeat(300_000)}`);
+    assert.doesNotMatch(
+      await push("large", await client.pushBlob("team/app", large), Buffer.byteLength(large)),
+      /<h2>Image/,
+    );
     const text = await client.pushBlob("team/app", "no JSON");
     assert.doesNotMatch(await push("broken", text, 7), /<h2>Image/);
   });

@@ -11,8 +11,9 @@ import { mostRows } from "./choose.ts";
 import { Html, html } from "./html.ts";
 import { counted, hostOf, kindOf, page, short, size, table, terms } from "./layout.ts";
 
-/** A config that is larger is not read for the page. */
-const mostConfigBytes = 1024 * 1024;
+/** A config that is larger, or a manifest that an index names, is not read for the page: anybody may ask for it. */
+const mostConfigBytes = 256 * 1024;
+const mostEntryBytes = 64 * 1024;
 /** Tags of the same manifest, variables, labels. */
 const mostTags = 50;
 /** Entries of an index that are read for their size. */
@@ -142,7 +143,7 @@ async function entries(service: Service, name: string, { index }: ParsedIndex): 
 async function contentSize(service: Service, name: string, digest: Digest): Promise<number | undefined> {
   const { repositories } = service;
   const record = await repositories.manifest(name, digest);
-  if (record === undefined) return undefined;
+  if (record === undefined || record.size > mostEntryBytes) return undefined;
   const bytes = await repositories.manifestBytes(digest, record.size);
   const parsed = parseManifestOrIndex(bytes, record.mediaType, { maxBytes: bytes.length });
   return parsed.kind === "index" ? undefined : sumOf(parsed.manifest.layers);
