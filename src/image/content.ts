@@ -18,6 +18,8 @@ export interface RawContent {
   has(digest: Digest): boolean;
   /** Undefined when it is not there. */
   openUnverified(digest: Digest): ByteStream | undefined;
+  /** Where it lies by itself. */
+  file?(digest: Digest): string | undefined;
 }
 
 /** An image over raw content: every read verifies size and digest. */
@@ -32,6 +34,7 @@ export function sourceOf(content: RawContent, root: Descriptor, names: readonly 
     names,
     has: (descriptor) => content.has(descriptor.digest),
     openBlob,
+    blobFile: ({ digest }) => content.file?.(digest),
     readDocument: async (descriptor) => {
       checkDocumentSize(descriptor);
       return collect(openBlob(descriptor), limits.configBytes, descriptor.digest);
@@ -79,6 +82,7 @@ export function directoryContent(layout: string): RawContent {
   return {
     has,
     openUnverified: (digest) => (has(digest) ? readFileStream(fileOf(digest)) : undefined),
+    file: (digest) => (has(digest) ? fileOf(digest) : undefined),
   };
 }
 
@@ -98,5 +102,6 @@ export function joinedContent(...parts: readonly RawContent[]): RawContent {
   return {
     has: (digest) => parts.some((part) => part.has(digest)),
     openUnverified: (digest) => parts.find((part) => part.has(digest))?.openUnverified(digest),
+    file: (digest) => parts.find((part) => part.has(digest))?.file?.(digest),
   };
 }

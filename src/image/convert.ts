@@ -93,6 +93,7 @@ function overlaid(fresh: ImageSource, old: ImageSource): ImageSource {
     has: (descriptor) => from(descriptor).has(descriptor),
     readDocument: (descriptor) => from(descriptor).readDocument(descriptor),
     openBlob: (descriptor) => from(descriptor).openBlob(descriptor),
+    blobFile: (descriptor) => from(descriptor).blobFile?.(descriptor),
   };
 }
 

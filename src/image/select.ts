@@ -98,6 +98,7 @@ export function withRoot(source: ImageSource, root: Descriptor): ImageSource {
     has: (descriptor) => source.has(descriptor),
     readDocument: (descriptor) => source.readDocument(descriptor),
     openBlob: (descriptor) => source.openBlob(descriptor),
+    blobFile: (descriptor) => source.blobFile?.(descriptor),
     ...(source.openUnverifiedBlobFrom !== undefined && {
       openUnverifiedBlobFrom: (descriptor, start) => source.openUnverifiedBlobFrom!(descriptor, start),
     }),

@@ -18,6 +18,11 @@ export interface ImageSource {
   /** Error: `blob-missing`, at the first read. */
   openBlob(descriptor: Descriptor): ByteStream;
   /**
+   * The file that holds these bytes and no others, if there is one, unverified: for whoever lets the kernel read it while he reads
+   * `openBlob` to know whether they are right.
+   */
+  blobFile?(descriptor: Descriptor): string | undefined;
+  /**
    * The bytes from `start` on, unverified, where a source can begin in the middle (a registry): for whoever has the bytes before
    * and verifies the whole.
    */

@@ -18,6 +18,7 @@ export function watchedSource(
     has: (descriptor) => source.has(descriptor),
     readDocument: (descriptor) => source.readDocument(descriptor),
     openBlob: (blob) => watch(blob, source.openBlob(blob)),
+    blobFile: (blob) => source.blobFile?.(blob),
     ...(from !== undefined && {
       openUnverifiedBlobFrom: (blob, start) => {
         onBytes(blob, start);

@@ -61,7 +61,7 @@ export interface HttpResponse {
 const headerBytes = 64 * 1024;
 const discardBytes = 256 * 1024;
 /** How many times `idle` an answer to content may take. */
-const patience = 5;
+export const patience = 5;
 
 /**
  * Errors: `registry-unreachable`, `registry-connection-broken`, `registry-timeout`, `registry-tls`, `registry-not-tls`,

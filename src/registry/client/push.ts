@@ -50,6 +50,7 @@ export async function pushImage(
     const outcome = await target.putBlob({
       descriptor,
       open: () => source.openBlob(descriptor),
+      file: source.blobFile?.(descriptor),
       mountFrom: options.mountFrom?.(descriptor),
       chunkBytes: options.chunkBytes,
       onProgress: (bytes) => watch?.progress(descriptor, bytes),

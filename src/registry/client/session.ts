@@ -79,6 +79,16 @@ export class Session {
     }
   }
 
+  /** For who sends by himself: what `send` would say of us there, as far as the registry asked by now. */
+  async headersFor(url: URL, scopes: readonly AccessScope[]): Promise<Readonly<Record<string, string>>> {
+    const trusted = url.origin === (await this.baseUrl()).origin;
+    const authorization = trusted ? await this.authorizer.header(scopes) : undefined;
+    return {
+      "user-agent": this.options.transport.userAgent,
+      ...(authorization !== undefined && { authorization }),
+    };
+  }
+
   /** A place that the registry named, in a header or a list; `from` is the response's URL. */
   locate(location: string, from: URL): URL {
     const url = URL.canParse(location, from) ? new URL(location, from) : undefined;

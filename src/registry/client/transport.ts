@@ -34,11 +34,13 @@ export interface TransportOptions {
 
 export class Transport {
   readonly timing: Timing;
+  readonly userAgent: string;
   private readonly options: TransportOptions;
 
   constructor(options: TransportOptions) {
     this.options = options;
     this.timing = options.timing;
+    this.userAgent = options.userAgent;
   }
 
   /** Errors: those of `exchange`; `redirect-loop`, `redirect-too-many`, `redirect-invalid`. Any status is a response. */

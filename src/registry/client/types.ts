@@ -105,6 +105,8 @@ export interface OutgoingBlob {
   readonly descriptor: Descriptor;
   /** Called once for each try. */
   readonly open: () => ByteStream;
+  /** The file that holds the same bytes, if one does: what `open` gives verifies them. */
+  readonly file?: string | undefined;
   /** Repositories of the same registry that may have it. */
   readonly mountFrom?: readonly string[];
   /** Bytes of one PATCH; without it the blob goes in one request, and in chunks only where the registry wants it. */

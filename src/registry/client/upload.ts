@@ -3,7 +3,8 @@ import { type ByteStream, VitrineError } from "../../base/mod.ts";
 import { type Digest, splitDigest } from "../../oci/mod.ts";
 import { type AccessScope, headerNames, parseUploadedRange, paths } from "../protocol/mod.ts";
 import { isTransient, responseError } from "./failures.ts";
-import type { HttpResponse } from "./http.ts";
+import { type HttpResponse, patience } from "./http.ts";
+import { canSendFile, type FileBody, sendFile } from "./send-file.ts";
 import type { Session } from "./session.ts";
 import type { BlobOutcome, OutgoingBlob, Timing } from "./types.ts";
 
@@ -38,6 +39,11 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
   let upload: Upload = begun;
   let chunkBytes = blob.chunkBytes;
   let reached = 0;
+  if (chunkBytes === undefined && canSendFile(fileBody(blob), upload.url)) {
+    const sent = await handOver(target, blob, upload);
+    if (sent === "uploaded") return "uploaded";
+    upload = sent;
+  }
   for (let failures = 0; ; ) {
     try {
       await fill(target, blob, upload, chunkBytes, (at) => {
@@ -72,6 +78,52 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
       }
     }
   }
+}
+
+/** The whole file in one PATCH. Otherwise the upload that is to be filled as ever. */
+async function handOver(
+  target: UploadTarget,
+  blob: OutgoingBlob,
+  upload: Upload,
+): Promise<Upload | "uploaded"> {
+  const { size } = blob.descriptor;
+  let told = 0;
+  const body = {
+    ...fileBody(blob),
+    open: async function* () {
+      for await (const chunk of blob.open()) {
+        told += chunk.length;
+        blob.onProgress?.(chunk.length);
+        yield chunk;
+      }
+    },
+  };
+  try {
+    const headers = {
+      ...contentType,
+      "content-range": `0-${size - 1}`,
+      ...(await target.session.headersFor(upload.url, scopesOf(target))),
+    };
+    const answer = await sendFile(body, upload.url, headers, target.timing.idle * patience);
+    const held = parseUploadedRange(answer?.header("range") ?? "");
+    const location = answer?.header("location");
+    if (answer !== undefined && location !== undefined && (held === undefined || held === size)) {
+      await close(target, blob, target.session.locate(location, answer.url));
+      return "uploaded";
+    }
+  } catch (error) {
+    await cancel(target, upload);
+    throw error;
+  }
+  blob.onProgress?.(-told);
+  target.onNote(
+    `${target.session.registry} did not take ${blob.descriptor.digest} in one piece: sending it anew`,
+  );
+  return restart(target, blob, upload);
+}
+
+function fileBody({ descriptor: { digest, size }, file, open }: OutgoingBlob): FileBody {
+  return { digest, size, file, open };
 }
 
 /** A quarter each time. */
