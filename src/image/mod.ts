@@ -23,4 +23,5 @@ export { encodeArchive, renamed, type SaveOptions, writeArchiveFile, writeLayout
 export { choosePlatform, limitedToPlatform, onlyPlatform, platformsOf, withRoot } from "./select.ts";
 export * from "./source.ts";
 export * from "./transport.ts";
+export { type VariantCompression, withCompressions } from "./variants.ts";
 export { readConfig, type Walk, type WalkedIndex, type WalkedManifest, walkImage } from "./walk.ts";

@@ -64,6 +64,11 @@ describe("copy between registries", () => {
     // The credentials of both are left to the side that has none of its own.
     ok(["copy", "-q", "--creds", "me:secret", "--dest-no-creds", to, `docker://${open.address}/back:1`]);
     assert.equal(ok(["manifest", "inspect", "--digest", `docker://${open.address}/back:1`]), digest);
+    const named = ["--dest-username", "me", "--dest-password", "secret"];
+    assert.equal(ok(["copy", "-q", "--src-no-creds", ...named, from, to]), digest);
+    ok(["tags", "--username", "me", "--password", "secret", `${guarded.address}/me/probe`]);
+    fails(["tags", "--password", "secret", `${guarded.address}/me/probe`], /--password needs --username/);
+    fails(["copy", "-q", "--dest-username", "me", from, to], /hint: log in before: vitrine login/);
     fails(["copy", "-q", "--creds", "me:secret", "--no-creds", from, to], /exclude each other/);
     fails(["pull", "-q", "--no-creds", `${guarded.address}/me/probe:1`], /wants to know who you are/);
   });
@@ -102,7 +107,14 @@ describe("layers on their way to a registry", () => {
     assert.match(typeOf("3"), /tar$/);
     ok(["push", "-q", "--preserve-digests", "plain:1", at("4")]);
     assert.match(typeOf("4"), /tar$/);
-    ok(["pull", "-q", `${open.address}/plain:1`]);
+    ok(["copy", "-q", "--dest-decompress", at("1"), `dir:${archive}.d`]);
+    assert.match(fs.readFileSync(path.join(`${archive}.d`, "manifest.json"), "utf8"), /layer\.v1\.tar"/);
+    ok(["copy", "-q", "--dest-compress", `dir:${archive}.d`, `dir:${archive}.z`]);
+    assert.match(fs.readFileSync(path.join(`${archive}.z`, "manifest.json"), "utf8"), /tar\+gzip"/);
+    fails(["copy", "--dest-compress", "--dest-decompress", at("1"), at("9")], /exclude each other/);
+    ok(["push", "-q", "-D", "plain:1", at("5")]);
+    assert.match(typeOf("5"), /tar$/);
+    ok(["pull", "-q", "--remove-signatures", `${open.address}/plain:1`]);
     assert.equal(
       ok(["inspect", "-f", "{{.Id}}", `${open.address}/plain:1`]),
       ok(["inspect", "-f", "{{.Id}}", "probe:1"]),
@@ -144,6 +156,71 @@ describe("manifest", () => {
     assert.doesNotMatch(removed, new RegExp(ok(["inspect", "-f", "{{.Id}}", "probe:1"])));
     ok(["manifest", "rm", "--ignore", "list:1"]);
     assert.equal(world.run(["manifest", "exists", "list:1"]).status, 1);
+  });
+});
+
+describe("manifest push", () => {
+  it("adds each image in another compression, and keeps those that are there", () => {
+    ok(["manifest", "create", "both:1", "probe:1"]);
+    const at = `docker://${open.address}/both:1`;
+    const adds = ["--add-compression", "zstd", "--add-compression=none-such"];
+    fails(["manifest", "push", "-q", ...adds, "both:1", at], /hint: one of gzip, zstd/);
+    adds[2] = "--add-compression=gzip,zstd:chunked,zstd";
+    const pushed = ok(["manifest", "push", "-q", ...adds, "both:1", at]);
+    const index = JSON.parse(ok(["manifest", "inspect", at])) as {
+      readonly manifests: readonly {
+        readonly digest: string;
+        readonly platform: object;
+        readonly annotations?: object;
+      }[];
+    };
+    const [first, second, third, fourth, ...more] = index.manifests;
+    assert.equal(more.length, 0, "none comes twice");
+    assert.equal(first!.digest, manifestOf("both:1").manifests[0]!.digest);
+    assert.equal(first!.annotations, undefined);
+    const marked = { "io.github.containers.compression.zstd": "true" };
+    for (const entry of [second, third, fourth]) {
+      assert.deepEqual(entry!.annotations, entry === third ? undefined : marked);
+      assert.deepEqual(entry!.platform, first!.platform);
+    }
+    const types = index.manifests.map(
+      ({ digest }) => manifestOf(`docker://${open.address}/both@${digest}`).layers[0]!.mediaType,
+    );
+    assert.deepEqual(
+      types.map((type) => type.split("+")[1]),
+      [undefined, "zstd", "gzip", "zstd"],
+    );
+    assert.equal(ok(["manifest", "inspect", "--digest", at]), pushed);
+  });
+
+  it("sends an index that refers to an image", () => {
+    const subject = ok(["push", "-q", "probe:1", `${open.address}/ref:1`]);
+    ok(["manifest", "create", "about:1", "probe:1"]);
+    ok(["manifest", "annotate", "--index", "--subject", `docker://${open.address}/ref:1`, "about:1"]);
+    const pushed = ok(["manifest", "push", "-q", "about:1", `docker://${open.address}/ref:about`]);
+    assert.match(ok(["referrers", `${open.address}/ref@${subject}`]), new RegExp(pushed.slice(7, 19)));
+    ok(["manifest", "annotate", "--index", "--subject=", "about:1"]);
+    assert.doesNotMatch(ok(["manifest", "inspect", "about:1"]), /subject/);
+    fails(["manifest", "annotate", "--subject", "probe:1", "about:1", "probe:1"], /with --index/);
+  });
+});
+
+describe("login", () => {
+  it("keeps credentials as docker reads them, where that is asked for", () => {
+    const file = path.join(world.directory, "docker.json");
+    const login = (...args: string[]) =>
+      world.run(["login", "-u", "me", "--password-stdin", ...args], { input: "secret" });
+    assert.equal(login("--compat-auth-file", file, guarded.address).status, 0);
+    const auth = Buffer.from("me:secret").toString("base64");
+    assert.deepEqual(JSON.parse(fs.readFileSync(file, "utf8")), { auths: { [guarded.address]: { auth } } });
+    assert.match(login("--compat-auth-file", file, `${guarded.address}/a`).stderr, /no namespaces/);
+    assert.match(login("--compat-auth-file", file, "--authfile", file, "x").stderr, /exclude each other/);
+    ok(["tags", "--authfile", file, `${guarded.address}/me/probe`]);
+    assert.equal(
+      ok(["logout", "--compat-auth-file", file, guarded.address]),
+      `Removed login credentials for ${guarded.address}`,
+    );
+    assert.deepEqual(JSON.parse(fs.readFileSync(file, "utf8")), { auths: {} });
   });
 });
 
@@ -335,7 +412,10 @@ describe("Ctrl-C", () => {
       const args = [...words, `127.0.0.1:${port}/silent`];
       const connected = new Promise<void>((resolve) => server.once("connection", () => resolve()));
       const child = world.start(args);
-      const ended = new Promise<number | null>((resolve) => child.once("exit", (status) => resolve(status)));
+      // The launcher may have connected before the engine hears of signals: a shell calls its end 130 as well.
+      const ended = new Promise<number | null>((resolve) =>
+        child.once("exit", (status, signal) => resolve(signal === "SIGINT" ? 130 : status)),
+      );
       await connected;
       const since = performance.now();
       child.kill("SIGINT");

@@ -1,4 +1,4 @@
-import { printable, writeFileAtomically } from "../../base/mod.ts";
+import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts";
 import type { RegistryClient } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
@@ -15,6 +15,24 @@ function withOther<T>(
 ): Promise<T> {
   return shared === undefined ? withClient(context, flags, given, body) : body(shared);
 }
+
+/** skopeo's switches of dir: are formats here. Error: `flag-conflict`. */
+function compressionOf(options: {
+  readonly "compression-format": string | undefined;
+  readonly "dest-compress": boolean;
+  readonly "dest-decompress": boolean;
+}): string | undefined {
+  const said = (["dest-compress", "dest-decompress"] as const).filter((name) => options[name]);
+  if (said.length > 1) {
+    throw new VitrineError("invalid", "--dest-compress and --dest-decompress exclude each other", {
+      code: "flag-conflict",
+      operand: "--dest-decompress",
+    });
+  }
+  return options["compression-format"] ?? (said[0] === undefined ? undefined : formats[said[0]]);
+}
+
+const formats = { "dest-compress": "gzip", "dest-decompress": "none" } as const;
 
 export const command = defineCommand({
   description: `Copies an image between any two places, verified on the way; the store is only used where a place is in it.
@@ -38,6 +56,19 @@ export const command = defineCommand({
       help: "all: as --all; system: the platform of this machine",
     },
     "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
+    "dest-compress": { type: "boolean", hidden: true, help: "as --compression-format gzip" },
+    "dest-decompress": { type: "boolean", hidden: true, help: "as --compression-format none" },
+    "dest-oci-accept-uncompressed-layers": {
+      type: "boolean",
+      hidden: true,
+      help: "always so; accepted for compatibility",
+    },
+    "dest-precompute-digests": {
+      type: "boolean",
+      hidden: true,
+      help: "always so; accepted for compatibility",
+    },
+    "image-parallel-copies": { type: "number", hidden: true, help: "accepted for compatibility" },
     ...registryOptions,
     ...sideOptions("src"),
     ...sideOptions("dest"),
@@ -56,7 +87,11 @@ export const command = defineCommand({
     const to = parsePlace(positionals[1]!);
     const [source, target] = [flagsOfSide("src", options, given), flagsOfSide("dest", options, given)];
     const same = source.own.length === 0 && target.own.length === 0;
-    const send = { ...options, all: options.all || options["multi-arch"] === "all" };
+    const send = {
+      ...options,
+      all: options.all || options["multi-arch"] === "all",
+      "compression-format": compressionOf(options),
+    };
     return withClient(context, source.flags, source.given, (reader) =>
       withOther(same ? reader : undefined, context, target, (writer) =>
         withWorld(context, writer, async (world) => {

@@ -35,6 +35,7 @@ export const command = defineCommand({
       help: "what to look for",
     },
     config: { type: "boolean", help: "the image's configuration as it is, in place of all that" },
+    "no-tags": { type: "boolean", hidden: true, help: "no tags are listed; accepted for compatibility" },
     raw: {
       type: "boolean",
       help: "the image's manifest or index, or with --config its configuration: the very bytes",

@@ -9,7 +9,7 @@ import {
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
 import { askLine, readStdin } from "../framework/stdin.ts";
-import { parseLoginKey } from "../remote/login-key.ts";
+import { authFileOf, parseLoginKey } from "../remote/login-key.ts";
 import { askPassword } from "../remote/password.ts";
 
 export const command = defineCommand({
@@ -29,6 +29,12 @@ export const command = defineCommand({
     "password-stdin": { type: "boolean", help: "read the password from standard input" },
     "get-login": { type: "boolean", help: "print the user name that is kept for the registry" },
     authfile: { type: "string", value: "FILE", completion: "file", help: "keep credentials here" },
+    "compat-auth-file": {
+      type: "string",
+      value: "FILE",
+      completion: "file",
+      help: "keep credentials here, as docker reads them (its config.json)",
+    },
     "cert-dir": {
       type: "string",
       value: "DIR",
@@ -54,7 +60,7 @@ export const command = defineCommand({
     const { registry, key } = parseLoginKey(positionals[0] ?? "docker.io");
     const { environment, uid } = context;
     const helpers = await credentialHelpers({ environment, uid });
-    const files = { environment, uid, authFile: options.authfile, helpers };
+    const files = { environment, uid, ...authFileOf(options, key === registry), helpers };
     const name = key === registry ? undefined : key.slice(registry.length + 1);
     if (options["get-login"]) {
       const kept = await findCredentials(registry, name, files);

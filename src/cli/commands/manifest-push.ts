@@ -13,6 +13,12 @@ export const command = defineCommand({
   options: {
     ...options,
     all: { type: "boolean", hidden: true, help: "always so; accepted for compatibility" },
+    "add-compression": {
+      type: "strings",
+      value: "FORMAT",
+      help: "add each image in this compression too: gzip, zstd or zstd:chunked",
+    },
+    "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     rm: { type: "boolean", help: "remove the name from the store afterwards" },
     ...registryOptions,
   },

@@ -33,6 +33,7 @@ export const command = defineCommand({
       help: "when to ask the registry",
     },
     quiet: { type: "boolean", short: "q", help: "show no progress" },
+    "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     "disable-content-trust": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     ...registryOptions,
   },

@@ -20,6 +20,12 @@ export const command = defineCommand({
     "additional-tag": { type: "strings", value: "TAG", help: "a further tag for the same image" },
     "chunk-size": { type: "number", value: "BYTES", help: "send blobs in chunks of this size", hidden: true },
     "disable-content-trust": { type: "boolean", hidden: true, help: "accepted for compatibility" },
+    "disable-compression": {
+      type: "boolean",
+      short: "D",
+      hidden: true,
+      help: "as --compression-format none",
+    },
     compress: { type: "boolean", hidden: true, help: "accepted for compatibility: of dir: alone in podman" },
     "remove-signatures": { type: "boolean", hidden: true, help: "accepted for compatibility" },
     ...registryOptions,
@@ -36,7 +42,9 @@ export const command = defineCommand({
       does: "into a layout, recompressed",
     },
   ],
-  async run({ options, positionals, given, context }) {
+  async run({ options: said, positionals, given, context }) {
+    const packing = said["disable-compression"] ? "none" : undefined;
+    const options = { ...said, "compression-format": said["compression-format"] ?? packing };
     const [image, destination = image] = positionals as [string, string?];
     const store = await context.store();
     const places = options["all-tags"] ? allTags(store, image) : [placeOfDestination(destination)];

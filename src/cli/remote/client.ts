@@ -57,7 +57,9 @@ async function readCredentials(
   flags: RegistryFlags,
   context: Context,
 ): Promise<Credentials | "none" | undefined> {
-  const said = (["creds", "no-creds", "registry-token"] as const).filter((name) => Boolean(flags[name]));
+  const said = (["creds", "username", "no-creds", "registry-token"] as const).filter((name) =>
+    Boolean(flags[name]),
+  );
   if (said.length > 1) {
     throw new VitrineError("invalid", `--${said[0]} and --${said[1]} exclude each other`, {
       code: "flag-conflict",
@@ -66,6 +68,15 @@ async function readCredentials(
   }
   if (flags["no-creds"] === true) return "none";
   if (flags["registry-token"]) return { kind: "token", registryToken: flags["registry-token"] };
+  const { username, password } = flags;
+  if (password !== undefined && !username) {
+    throw new VitrineError("invalid", "--password needs --username", {
+      code: "credentials-invalid",
+      operand: "--password",
+    });
+  }
+  if (username)
+    return parseCredentials(password === undefined ? username : `${username}:${password}`, context);
   return flags.creds === undefined ? undefined : parseCredentials(flags.creds, context);
 }
 
@@ -108,6 +119,10 @@ async function parseCredentials(text: string, context: Context): Promise<Credent
   return {
     kind: "password",
     user,
-    password: await askPassword(context, `Password for ${printable(user)}: `),
+    password: await askPassword(
+      context,
+      `Password for ${printable(user)}: `,
+      "log in before: vitrine login --username USER --password-stdin REGISTRY",
+    ),
   };
 }

@@ -10,6 +10,8 @@ export const registryOptions = {
     section,
     help: "credentials for this command alone; without a password it is asked for",
   },
+  username: { type: "string", value: "USER", section, hidden: true, help: "as skopeo: of --creds" },
+  password: { type: "string", value: "PASSWORD", section, hidden: true, help: "as skopeo: of --creds" },
   "no-creds": { type: "boolean", section, help: "ask as nobody, whatever is logged in" },
   "registry-token": {
     type: "string",
@@ -58,6 +60,8 @@ export const registryOptions = {
 /** What a command with `registryOptions` was given. */
 export interface RegistryFlags {
   readonly creds?: string | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
   readonly "no-creds"?: boolean;
   readonly "registry-token"?: string | undefined;
   readonly authfile?: string | undefined;
@@ -68,7 +72,8 @@ export interface RegistryFlags {
 }
 
 const sides = { src: "The source's registry", dest: "The destination's registry" } as const;
-const ofOneSide = ["creds", "no-creds", "registry-token", "authfile", "cert-dir", "tls-verify"] as const;
+const whoWeAre = ["creds", "username", "password", "no-creds", "registry-token"] as const;
+const ofOneSide = [...whoWeAre, "authfile", "cert-dir", "tls-verify"] as const;
 type Side = keyof typeof sides;
 type OfOneSide = (typeof ofOneSide)[number];
 
@@ -98,7 +103,6 @@ export function flagsOfSide(
   const own = ofOneSide.filter((name) => given.has(`${side}-${name}`));
   const flags: Record<string, unknown> = { ...options };
   const names = new Set(given);
-  const whoWeAre = ["creds", "no-creds", "registry-token"] as const;
   if (whoWeAre.some((name) => own.includes(name))) {
     for (const name of whoWeAre) {
       delete flags[name];

@@ -5,11 +5,15 @@ import type { Context } from "../framework/context.ts";
 import { askLine } from "../framework/stdin.ts";
 
 /** Error: `password-missing` where nobody can be asked. */
-export async function askPassword(context: Context, question: string): Promise<string> {
+export async function askPassword(
+  context: Context,
+  question: string,
+  hint = "give it on standard input with --password-stdin",
+): Promise<string> {
   if (!context.stdinIsTerminal) {
     throw new VitrineError("invalid", "a password is needed, and there is no terminal to ask at", {
       code: "password-missing",
-      hint: "give it on standard input with --password-stdin",
+      hint,
     });
   }
   // A tty.ReadStream would make the descriptor that others share non-blocking; stty changes the terminal alone.

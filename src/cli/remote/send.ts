@@ -1,13 +1,15 @@
 /** What `push`, `copy` and `sync` share: choose platforms, convert, write, tell. */
-import { VitrineError } from "../../base/mod.ts";
+import { quoted, VitrineError } from "../../base/mod.ts";
 import {
   type Conversion,
+  type Converted,
   convertImage,
   converts,
   hostPlatform,
   type ImageSource,
   onlyPlatform,
   parsePlatform,
+  withCompressions,
 } from "../../image/mod.ts";
 import { type Digest, isIndexMediaType } from "../../oci/mod.ts";
 import type { OptionTable } from "../framework/command.ts";
@@ -65,6 +67,8 @@ export interface SendFlags {
   readonly "force-compression": boolean;
   readonly "preserve-digests": boolean;
   readonly quiet: boolean;
+  /** Of an index: further copies of its images. */
+  readonly "add-compression"?: readonly string[];
 }
 
 /** Error: `flag-conflict`. */
@@ -105,7 +109,9 @@ export async function sendImage(
         if (!counts) board.progress(blob, bytes);
       });
       const asked = readConversion(flags);
-      const chosen = await choosePart(source, flags, target);
+      const part = await choosePart(source, flags, target);
+      await using more = await withVariants(part, flags, world);
+      const chosen = more.source;
       const conversion = packsPlain(opened, target, flags)
         ? { compression: "gzip-plain" as const, ...asked }
         : asked;
@@ -137,6 +143,30 @@ async function write(
   });
   board.close();
   return source.root.digest;
+}
+
+/** Errors: `invalid-flag-value`, those of `withCompressions`. */
+async function withVariants(source: ImageSource, flags: SendFlags, world: World): Promise<Converted> {
+  const { "add-compression": said = [], "compression-level": level } = flags;
+  if (said.length === 0) return { source, [Symbol.asyncDispose]: async () => undefined };
+  const known = ["gzip", "zstd", "zstd:chunked"] as const;
+  const wanted = said
+    .flatMap((text) => text.split(","))
+    .map((text) => {
+      const compression = known.find((name) => name === text);
+      if (compression !== undefined) return compression;
+      throw new VitrineError("invalid", `invalid value ${quoted(text)} for --add-compression`, {
+        code: "invalid-flag-value",
+        operand: "--add-compression",
+        hint: `one of ${known.join(", ")}`,
+      });
+    });
+  return withCompressions(
+    source,
+    wanted,
+    level === undefined ? {} : { level },
+    await world.temporaryDirectory(),
+  );
 }
 
 /** How the end of a blob is told. */

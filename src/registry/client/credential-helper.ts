@@ -120,6 +120,7 @@ function failed(helper: string, what: string, cause?: unknown): VitrineError {
   return new VitrineError("unavailable", `credential helper ${quoted(helper)} failed: ${what}`, {
     code: "credential-helper-failed",
     operand: helper,
+    ...(helperName.test(helper) && { hint: `see what it says by itself: docker-credential-${helper} list` }),
     cause,
   });
 }

@@ -25,6 +25,8 @@ export interface AuthFileOptions {
   readonly uid: number;
   /** `--authfile`: this file and no other. */
   readonly authFile?: string;
+  /** The file is docker's, whatever its name: Docker Hub has its old key, and namespaces have none. */
+  readonly dockerFormat?: boolean;
   /** `credential-helpers` of registries.conf, in order; undefined: the files alone. A file that was named stands before them. */
   readonly helpers?: readonly string[];
 }
@@ -167,7 +169,7 @@ function credentialsOf(entry: JsonValue, file: string, key: string): Credentials
     throw new VitrineError("invalid", `${file}: auth of ${quoted(key)} is not base64 of USER:PASSWORD`, {
       code: "auth-file-invalid",
       operand: file,
-      hint: "log in again: vitrine login REGISTRY",
+      hint: `log in again: vitrine login ${plainKey(key) ?? key}`,
     });
   }
   // Docker pads with NUL.
@@ -211,7 +213,7 @@ function readAuthFile(file: string): Readonly<Record<string, JsonValue | undefin
   try {
     return object(parseJson(bytes, { maxBytes: mostBytes, name: file }));
   } catch (cause) {
-    throw new VitrineError("invalid", `${file}: ${(cause as Error).message}`, {
+    throw new VitrineError("invalid", (cause as Error).message, {
       code: "auth-file-invalid",
       operand: file,
       hint: "mend it, or move it away and log in again",
@@ -256,7 +258,8 @@ export async function keepCredentials(
     return `docker-credential-${helper}`;
   }
   // docker and skopeo know Docker Hub by its old key in docker's own file.
-  const stored = path.basename(file) === "config.json" ? serverName(key) : key;
+  const isDockers = options.dockerFormat === true || path.basename(file) === "config.json";
+  const stored = isDockers ? serverName(key) : key;
   const auths = { ...object(content["auths"]), [stored]: entryOf(credentials) };
   writeAuthFile(file, { ...content, auths });
   return file;

@@ -60,6 +60,8 @@ export interface HttpResponse {
 /** Bytes of all headers of a response. */
 const headerBytes = 64 * 1024;
 const discardBytes = 256 * 1024;
+/** Milliseconds; a new connection takes less. */
+const discardTime = 1000;
 /** How many times `idle` an answer to content may take. */
 export const patience = 5;
 
@@ -168,17 +170,23 @@ function responseOf(
     }
   };
   const body = stream();
+  const headers = new ResponseHeaders(incoming.rawHeaders);
   return {
     status: incoming.statusCode ?? 0,
     url: request.url,
-    headers: new ResponseHeaders(incoming.rawHeaders),
+    headers,
     body,
     async discard() {
+      const said = Number(headers.get("content-length") ?? 0);
+      if (said > discardBytes && request.method !== "HEAD") return destroy();
+      const timer = setTimeout(destroy, discardTime);
       try {
         await collect(body, discardBytes);
       } catch {
         // More than it is worth, or broken: either way the connection is gone.
         destroy();
+      } finally {
+        clearTimeout(timer);
       }
     },
   };

@@ -55,12 +55,21 @@ export function openRepository(options: RepositoryOptions): Repository {
 
   const getManifest = async (reference: string): Promise<FetchedManifest> => {
     const response = await get("GET", paths.manifest(name, reference), { accept: acceptedManifests });
-    if (response.status !== 200) throw await responseError(response, operand(reference), "manifest-unknown");
+    if (response.status !== 200) {
+      const error = await responseError(response, operand(reference), "manifest-unknown");
+      if (error.code !== "manifest-unknown" || isDigest(reference)) throw error;
+      throw new VitrineError(error.kind, error.message, {
+        code: error.code,
+        operand: error.operand,
+        hint: `vitrine tags ${session.registry}/${name} lists what there is`,
+        cause: error.cause,
+      });
+    }
     const bytes = await readDocument(response, operand(reference));
     const digest = digestFor(reference, response, bytes);
     // Parameters do not count (spec.md#pulling-manifests); what a proxy made of the type is no reason to fail.
     const stated = withoutParameters(response.headers.get("content-type") ?? "");
-    const parsed = parseAnswer(bytes, stated, session.registry);
+    const parsed = parseAnswer(bytes, stated, session.registry, operand(reference));
     return { descriptor: { mediaType: parsed.mediaType, digest, size: bytes.length }, parsed };
   };
 
@@ -213,11 +222,20 @@ export function openRepository(options: RepositoryOptions): Repository {
   return repository;
 }
 
-function parseAnswer(bytes: Uint8Array, stated: string, registry: string): ParsedManifest | ParsedIndex {
+function parseAnswer(
+  bytes: Uint8Array,
+  stated: string,
+  registry: string,
+  operand: string,
+): ParsedManifest | ParsedIndex {
   try {
     return parseManifestOrIndex(bytes, genericTypes.has(stated) ? undefined : stated);
   } catch (cause) {
-    if (stated !== "text/html") throw cause;
+    if (stated !== "text/html") {
+      if (!(cause instanceof VitrineError)) throw cause;
+      const { kind, code, message, hint } = cause;
+      throw new VitrineError(kind, `${operand}: ${message}`, { code, operand, hint, cause });
+    }
     throw new VitrineError("unavailable", `${registry} answers with a web page in place of a manifest`, {
       code: "registry-malformed-response",
       operand: registry,

@@ -134,7 +134,15 @@ async function give(answer: Answer, response: http.ServerResponse, method: strin
     for (const byte of body) {
       if (socket.destroyed) return;
       response.write(Uint8Array.of(byte));
-      await new Promise((resolve) => setTimeout(resolve, answer.drip));
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          socket.off("close", done);
+          resolve();
+        };
+        const timer = setTimeout(done, answer.drip);
+        socket.once("close", done);
+      });
     }
     response.end();
     return;

@@ -60,6 +60,21 @@ describe("manifests", () => {
     assert.ok(limits.manifestBytes < size);
   });
 
+  it("that nobody wants are not waited for", async () => {
+    const hour = 3_600_000;
+    const patient = { timing: { idle: hour } };
+    const large = { ...manifestAnswer, length: 100 * 1024 * 1024, drip: hour };
+    assert.equal((await pull(() => large, patient)).code, "manifest-too-large");
+    const { code } = await pull(
+      ({ target }) =>
+        target.endsWith("/other")
+          ? manifestAnswer
+          : { status: 307, headers: { location: "/other" }, body: "so slow", drip: hour },
+      patient,
+    );
+    assert.equal(code, "no error");
+  });
+
   it("that are no JSON are an error", async () => {
     const headers = { "content-type": mediaTypes.manifest };
     assert.equal((await pull(() => ({ headers, body: "<html>" }))).code, "json-syntax");
