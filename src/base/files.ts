@@ -333,3 +333,22 @@ export class TemporaryFile {
     await this.file.close();
   }
 }
+
+/** The status of every file below a directory, directories left out. What the caller may not read is left out as well. */
+export function* filesBelow(directory: string): Generator<fs.Stats, void> {
+  let entries: fs.Dirent[];
+  try {
+    entries = fs.readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return;
+  }
+  for (const entry of entries) {
+    const full = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) {
+      yield* filesBelow(full);
+      continue;
+    }
+    const stat = fs.lstatSync(full, { throwIfNoEntry: false });
+    if (stat !== undefined) yield stat;
+  }
+}

@@ -12,6 +12,7 @@ export { quoted } from "./quote.ts";
 export * from "./streams.ts";
 export type { SparseRun, TarEntry, TarType } from "./tar/entry.ts";
 export { TarFile } from "./tar/file.ts";
+export { typeflagOf } from "./tar/header.ts";
 export { type TarHandler, type TarOptions, TarParser } from "./tar/parser.ts";
 export { readTar, type TarMember } from "./tar/reader.ts";
 export { encodeHeader, type TarInput, writeTar } from "./tar/writer.ts";

@@ -71,3 +71,4 @@ export type * from "./seccomp/profile.ts";
 export { type FilterSummary, outcomeName, summarizeFilter } from "./seccomp/summary.ts";
 export { nativeSystemCalls } from "./seccomp/syscalls.ts";
 export { type TrialOptions, type TrialResult, tryUser, type UserTrials } from "./trials.ts";
+export { isHostsOwn, isOverlayMark } from "./xattrs.ts";

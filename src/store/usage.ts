@@ -1,6 +1,6 @@
 /** `system df` and `image tree`: what takes space, and what is shared. */
-import * as fs from "node:fs";
 import * as path from "node:path";
+import { filesBelow } from "../base/mod.ts";
 import { isDigest, splitDigest } from "../oci/mod.ts";
 import { listBlobs, namesIn } from "./blobs.ts";
 import { sizeOf } from "./collect.ts";
@@ -120,20 +120,8 @@ function heldTrees(containers: readonly ContainerRecord[]): ReadonlySet<string> 
 /** What a container wrote: allocated bytes of its upper directory (copy driver: its tree). Unreadable parts count nothing. */
 function writtenBytes(container: string): number {
   let bytes = 0;
-  const visit = (directory: string): void => {
-    let entries: fs.Dirent[];
-    try {
-      entries = fs.readdirSync(directory, { withFileTypes: true });
-    } catch {
-      return;
-    }
-    for (const entry of entries) {
-      const full = path.join(directory, entry.name);
-      if (entry.isDirectory()) visit(full);
-      else bytes += (fs.lstatSync(full, { throwIfNoEntry: false })?.blocks ?? 0) * 512;
-    }
-  };
-  visit(path.join(container, "upper"));
-  visit(path.join(container, "rootfs"));
+  for (const part of ["upper", "rootfs"]) {
+    for (const { blocks } of filesBelow(path.join(container, part))) bytes += blocks * 512;
+  }
   return bytes;
 }

@@ -1,5 +1,6 @@
 import { VitrineError } from "../errors.ts";
 import { decodeText } from "../text.ts";
+import type { TarType } from "./entry.ts";
 
 /** Everything in a tar archive comes in blocks of this many bytes. */
 export const blockBytes = 512;
@@ -29,6 +30,17 @@ export const typeflag = {
   gnuSparse: 0x53, // S
   gnuVolume: 0x56, // V
 } as const;
+
+/** The typeflag that is written for a member of each type. */
+export const typeflagOf: Readonly<Record<TarType, number>> = {
+  file: typeflag.file,
+  hardlink: typeflag.hardlink,
+  symlink: typeflag.symlink,
+  char: typeflag.char,
+  block: typeflag.block,
+  directory: typeflag.directory,
+  fifo: typeflag.fifo,
+};
 
 /** A header block as it stands, before pax records and GNU long names are applied. */
 export interface RawHeader {

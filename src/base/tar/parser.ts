@@ -1,6 +1,6 @@
 import { limits } from "../limits.ts";
-import { decodeText, encodeText } from "../text.ts";
-import type { SparseRun, TarEntry, TarType } from "./entry.ts";
+import { decodeText } from "../text.ts";
+import type { SparseRun, TarEntry } from "./entry.ts";
 import {
   blockBytes,
   isZeroBlock,
@@ -12,7 +12,8 @@ import {
   tarError,
   typeflag,
 } from "./header.ts";
-import { noPaxRecords, type PaxRecords, parseDecimal, parsePax, parseTime } from "./pax.ts";
+import { describeMember, type Member, typeOf } from "./member.ts";
+import { noPaxRecords, type PaxRecords, parseDecimal, parsePax } from "./pax.ts";
 import { BodySparseMap, checkSparse, OldSparseMap, paxSparse, type SparseMap } from "./sparse.ts";
 
 /** Receives an archive in order: onEntry, its onData calls, onEnd; then the next entry. Exceptions pass through `push`. */
@@ -31,24 +32,6 @@ export interface TarOptions {
   readonly maxEntries?: number;
 }
 
-const typesByFlag: Readonly<Record<number, TarType>> = {
-  [typeflag.oldFile]: "file",
-  [typeflag.file]: "file",
-  [typeflag.hardlink]: "hardlink",
-  [typeflag.symlink]: "symlink",
-  [typeflag.char]: "char",
-  [typeflag.block]: "block",
-  [typeflag.directory]: "directory",
-  [typeflag.fifo]: "fifo",
-  [typeflag.contiguous]: "file",
-  [typeflag.gnuSparse]: "file",
-};
-
-/** (uid_t)-1 means "leave as it is" to chown: such an owner would become the unpacker's own. */
-const maxId = 0xfffffffe;
-const maxDevice = 0xffffffff;
-
-const noXattrs: ReadonlyMap<string, Uint8Array> = new Map();
 const noBytes: Buffer = Buffer.alloc(0);
 
 /**
@@ -58,17 +41,6 @@ const noBytes: Buffer = Buffer.alloc(0);
  * follows the end of the archive.
  */
 type State = "header" | "extended" | "oldSparse" | "bodySparse" | "body" | "padding" | "ended";
-
-/** A member whose description is being put together. */
-interface Pending {
-  readonly raw: RawHeader;
-  readonly records: PaxRecords;
-  readonly longName: string | undefined;
-  readonly longLink: string | undefined;
-  /** Bytes stored in the archive. */
-  readonly stored: number;
-  readonly place: Place;
-}
 
 /**
  * A push parser for tar: v7, ustar, star, pax and GNU, with sparse files of all formats. Where parsers differ on hostile
@@ -105,7 +77,7 @@ export class TarParser {
   private longName: string | undefined;
   private longLink: string | undefined;
 
-  private pending: Pending | undefined;
+  private pending: Member | undefined;
   private oldSparse: OldSparseMap | undefined;
   private bodySparse: BodySparseMap | undefined;
 
@@ -349,7 +321,7 @@ export class TarParser {
   }
 
   private beginMember(raw: RawHeader, bytes: Buffer, at: number, place: Place): void {
-    if (typesByFlag[raw.type] === undefined) {
+    if (typeOf(raw) === undefined) {
       const shown = raw.type > 0x20 && raw.type < 0x7f ? `'${String.fromCharCode(raw.type)}'` : `${raw.type}`;
       throw tarError("tar-unsupported", `members of type ${shown} are not supported`, place);
     }
@@ -362,12 +334,12 @@ export class TarParser {
     const stored = size === undefined ? raw.size : parseDecimal(size, "size", place);
     if (stored < 0) throw tarError("tar-invalid-header", "field size is negative", place);
     const { longName, longLink } = this;
-    const pending: Pending = { raw, records, longName, longLink, stored, place };
+    const pending: Member = { raw, records, longName, longLink, stored, place };
     this.localRecords = undefined;
     this.longName = undefined;
     this.longLink = undefined;
 
-    if (typesByFlag[raw.type] !== "file") {
+    if (typeOf(raw) !== "file") {
       this.emit(pending, undefined);
       return;
     }
@@ -419,9 +391,9 @@ export class TarParser {
   }
 
   /** Hands the member out and expects its body. */
-  private emit(pending: Pending, sparse: SparseMap | undefined): void {
+  private emit(pending: Member, sparse: SparseMap | undefined): void {
     const { raw, stored, place } = pending;
-    const entry = this.describe(pending, sparse);
+    const entry = describeMember(pending, sparse, this.offset);
     this.pending = undefined;
     this.oldSparse = undefined;
     this.bodySparse = undefined;
@@ -429,7 +401,7 @@ export class TarParser {
     this.run = 0;
     this.fileOffset = sparse?.runs[0]?.offset ?? 0;
     // A v7 "directory" is a file with a slash: it may have a body, which is none of a directory's.
-    const isFile = typesByFlag[raw.type] === "file";
+    const isFile = typeOf(raw) === "file";
     this.handler.onEntry(entry);
     this.beginBodyOf(isFile ? stored : 0, place, entry.type === "file");
   }
@@ -444,79 +416,10 @@ export class TarParser {
     this.state = "body";
     if (stored === 0) this.endBody();
   }
-
-  private describe(pending: Pending, sparse: SparseMap | undefined): TarEntry {
-    const { raw, records, stored, place } = pending;
-    let type = typesByFlag[raw.type]!;
-    let path = pending.longName ?? raw.name;
-    let linkTarget = pending.longLink ?? raw.linkName;
-    let { uid, gid } = raw;
-    let mtimeSeconds = raw.mtime;
-    let mtimeNanoseconds = 0;
-    if (records !== noPaxRecords) {
-      const { values } = records;
-      path = values.get("GNU.sparse.name") ?? values.get("path") ?? path;
-      linkTarget = values.get("linkpath") ?? linkTarget;
-      uid = numberOr(values.get("uid"), uid, "uid", place);
-      gid = numberOr(values.get("gid"), gid, "gid", place);
-      const mtime = values.get("mtime");
-      if (mtime !== undefined) {
-        const time = parseTime(mtime, "mtime", place);
-        mtimeSeconds = time.seconds;
-        mtimeNanoseconds = time.nanoseconds;
-      }
-    }
-    // Before ustar had a type for directories, a trailing slash made one.
-    if (raw.type === typeflag.oldFile && path.endsWith("/")) type = "directory";
-    checkName(path, "path", place);
-    const isLink = type === "hardlink" || type === "symlink";
-    if (isLink) checkName(linkTarget, "link target", place);
-    if (uid < 0 || uid > maxId || gid < 0 || gid > maxId) {
-      throw tarError("tar-invalid-header", "an owner is out of range", place);
-    }
-    const { devMajor, devMinor } = raw;
-    if (devMajor < 0 || devMajor > maxDevice || devMinor < 0 || devMinor > maxDevice) {
-      throw tarError("tar-invalid-header", "a device number is out of range", place);
-    }
-    const bodySize = type === "file" ? stored : 0;
-    const size = sparse?.size ?? bodySize;
-    if (size > limits.tarFileBytes) throw tarError("tar-limit-size", "a file is too large", place);
-    return {
-      path,
-      type,
-      mode: Math.max(raw.mode, 0),
-      uid,
-      gid,
-      size,
-      mtimeSeconds,
-      mtimeNanoseconds,
-      linkTarget: isLink ? linkTarget : "",
-      devMajor,
-      devMinor,
-      xattrs: records === noPaxRecords ? noXattrs : records.xattrs,
-      sparse: sparse?.runs,
-      bodyOffset: this.offset,
-      bodySize,
-    };
-  }
 }
 
 /** The value of a GNU long-name header, which ends with a NUL. */
 function untilNul(body: Buffer): string {
   const end = body.indexOf(0);
   return decodeText(end === -1 ? body : body.subarray(0, end));
-}
-
-function numberOr(text: string | undefined, otherwise: number, key: string, place: Place): number {
-  return text === undefined ? otherwise : parseDecimal(text, key, place);
-}
-
-function checkName(name: string, what: string, place: Place): void {
-  if (name === "" || name.includes("\0")) {
-    throw tarError("tar-invalid-header", `a member has an empty ${what} or one with a NUL`, place);
-  }
-  // A character has at most three bytes for each UTF-16 unit: most names need no exact count.
-  if (name.length * 3 > limits.tarPathBytes && encodeText(name).length > limits.tarPathBytes) {
-    throw tarError("tar-limit-path", `a ${what} exceeds ${limits.tarPathBytes} bytes`, place);
-  }
 }

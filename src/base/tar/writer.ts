@@ -2,7 +2,7 @@ import { VitrineError } from "../errors.ts";
 import { type ByteStream, chunkBytes } from "../streams.ts";
 import { encodeText } from "../text.ts";
 import type { TarType } from "./entry.ts";
-import { blockBytes, paddingOf, typeflag } from "./header.ts";
+import { blockBytes, paddingOf, typeflag, typeflagOf } from "./header.ts";
 
 /** A member to write; what is left out is 0, empty or, for `mode`, 0755 of directories and 0644 of the rest. */
 export interface TarInput {
@@ -96,16 +96,6 @@ class Gatherer {
   }
 }
 
-const flags: Readonly<Record<TarType, number>> = {
-  file: typeflag.file,
-  hardlink: typeflag.hardlink,
-  symlink: typeflag.symlink,
-  char: typeflag.char,
-  block: typeflag.block,
-  directory: typeflag.directory,
-  fifo: typeflag.fifo,
-};
-
 const maxOctal7 = 0o7777777;
 const maxOctal11 = 0o77777777777;
 
@@ -152,7 +142,7 @@ export function encodeHeader(member: TarInput, size: number): Uint8Array {
     gid: Math.min(gid, maxOctal7),
     size: Math.min(size, maxOctal11),
     mtime: Math.min(Math.max(seconds, 0), maxOctal11),
-    type: flags[member.type],
+    type: typeflagOf[member.type],
     devMajor: member.devMajor ?? 0,
     devMinor: member.devMinor ?? 0,
   });

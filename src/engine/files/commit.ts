@@ -6,7 +6,6 @@ import {
   readFileStream,
   type TarInput,
   TemporaryFile,
-  VitrineError,
   writeTar,
 } from "../../base/mod.ts";
 import {
@@ -35,6 +34,7 @@ import { readConfig } from "../exec-container.ts";
 import { type DiffDeps, type OwnLayer, readOwnLayer } from "./diff.ts";
 import { frozen } from "./freeze.ts";
 import { membersOf, plainMember, typeOf } from "./members.ts";
+import { requireImage } from "./require-image.ts";
 import { openRoot } from "./view.ts";
 
 export interface CommitOptions {
@@ -85,17 +85,7 @@ export async function commitContainer(
 }
 
 function baseImage(store: Store, container: Container): StoredImage {
-  if (container.imageId === "") {
-    throw new VitrineError(
-      "unsupported",
-      `container ${container.name} was made of a directory, not of an image`,
-      {
-        code: "container-without-image",
-        operand: container.name,
-        hint: `vitrine export ${container.name} | vitrine import - NAME`,
-      },
-    );
-  }
+  requireImage(container, `vitrine export ${container.name} | vitrine import - NAME`);
   return store.resolve(container.imageId);
 }
 

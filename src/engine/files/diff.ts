@@ -11,6 +11,7 @@ import { applyOptions, type Store, type StoreIds } from "../../store/mod.ts";
 import { type Container, containerDirectory, runDirectory } from "../containers/record.ts";
 import { readConfig } from "../exec-container.ts";
 import { typeOf } from "./members.ts";
+import { requireImage } from "./require-image.ts";
 import type { FileDeps } from "./view.ts";
 
 export type ChangeKind = "changed" | "added" | "deleted";
@@ -84,17 +85,7 @@ export async function readOwnLayer(container: Container, deps: DiffDeps): Promis
 }
 
 async function layersOf(container: Container, { openStore }: DiffDeps): Promise<readonly string[]> {
-  if (container.imageId === "") {
-    throw new VitrineError(
-      "unsupported",
-      `container ${container.name} was made of a directory, not of an image`,
-      {
-        code: "container-without-image",
-        operand: container.name,
-        hint: "there is nothing to compare it with",
-      },
-    );
-  }
+  requireImage(container, "there is nothing to compare it with");
   const store = await openStore(container.ids);
   const trees = store.layerTrees(container.layers);
   if (trees !== undefined) return trees;

@@ -5,9 +5,18 @@ import {
   type TarHandler,
   type TarInput,
   type TarType,
+  typeflagOf,
   VitrineError,
 } from "../../base/mod.ts";
-import { type ApplySession, type LayerEntry, type ReadEvent, rawText, textOf } from "../../kernel/mod.ts";
+import {
+  type ApplySession,
+  isHostsOwn,
+  isOverlayMark,
+  type LayerEntry,
+  type ReadEvent,
+  rawText,
+  textOf,
+} from "../../kernel/mod.ts";
 
 const types: readonly TarType[] = ["file", "hardlink", "symlink", "char", "block", "directory", "fifo"];
 const zero = "0".charCodeAt(0);
@@ -76,26 +85,13 @@ export function plainMember(entry: LayerEntry): Omit<TarInput, "body"> {
   };
 }
 
-const hostsOwn: ReadonlySet<string> = new Set([
-  "security.selinux",
-  "security.apparmor",
-  "security.ima",
-  "security.evm",
-  "security.SMACK64",
-  "system.nfs4_acl",
-]);
-
-export function isOverlayMark(name: string): boolean {
-  return name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.");
-}
-
 function xattrsOf(entry: LayerEntry): ReadonlyMap<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   const view = new DataView(entry.xattrValues.buffer, entry.xattrValues.byteOffset, entry.xattrValues.length);
   let at = 0;
   for (const name of entry.xattrNames) {
     const length = view.getUint32(at, true);
-    if (!hostsOwn.has(name) && !isOverlayMark(name)) {
+    if (!isHostsOwn(name) && !isOverlayMark(name)) {
       found.set(name, entry.xattrValues.slice(at + 4, at + 4 + length));
     }
     at += 4 + length;
@@ -110,16 +106,6 @@ export interface ExtractOptions {
   readonly into: string;
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
-
-const codes: Readonly<Record<TarType, number>> = {
-  file: zero,
-  hardlink: zero + 1,
-  symlink: zero + 2,
-  char: zero + 3,
-  block: zero + 4,
-  directory: zero + 5,
-  fifo: zero + 6,
-};
 
 /** An archive's entries as ops of a session. No name leads out of `into`: `..` is taken lexically, links beneath the root. */
 export class Extractor implements TarHandler {
@@ -144,11 +130,11 @@ export class Extractor implements TarHandler {
     }
     const { owner } = this.#options;
     const link = entry.type === "hardlink" ? this.#below(this.#place(entry.linkTarget)) : entry.linkTarget;
-    const names = [...entry.xattrs.keys()].filter((name) => !hostsOwn.has(name) && !isOverlayMark(name));
+    const names = [...entry.xattrs.keys()].filter((name) => !isHostsOwn(name) && !isOverlayMark(name));
     this.#session.op({
       op: "layerEntry",
       path: rawText(this.#below(path)),
-      type: codes[entry.type],
+      type: typeflagOf[entry.type],
       mode: entry.mode,
       uid: owner?.uid ?? entry.uid,
       gid: owner?.gid ?? entry.gid,

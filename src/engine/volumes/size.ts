@@ -1,4 +1,4 @@
-import * as fs from "node:fs";
+import { filesBelow } from "../../base/mod.ts";
 import type { EnginePaths } from "../containers/record.ts";
 import { driverMount } from "./options.ts";
 import { type Volume, volumeData } from "./record.ts";
@@ -11,25 +11,10 @@ export function volumeSize(paths: EnginePaths, volume: Volume): number {
   if (driverMount(volume.options) !== undefined) return 0;
   let bytes = 0;
   const seen = new Set<number>();
-  const visit = (directory: string): void => {
-    let entries: fs.Dirent[];
-    try {
-      entries = fs.readdirSync(directory, { withFileTypes: true });
-    } catch {
-      return;
-    }
-    for (const entry of entries) {
-      const full = `${directory}/${entry.name}`;
-      if (entry.isDirectory()) {
-        visit(full);
-        continue;
-      }
-      const stat = fs.lstatSync(full, { throwIfNoEntry: false });
-      if (stat === undefined || (stat.nlink > 1 && seen.has(stat.ino))) continue;
-      if (stat.nlink > 1) seen.add(stat.ino);
-      bytes += stat.size;
-    }
-  };
-  visit(volumeData(paths, volume.name));
+  for (const { nlink, ino, size } of filesBelow(volumeData(paths, volume.name))) {
+    if (nlink > 1 && seen.has(ino)) continue;
+    if (nlink > 1) seen.add(ino);
+    bytes += size;
+  }
   return bytes;
 }

@@ -7,10 +7,10 @@ import {
   quoted,
   type TarEntry,
   type TarHandler,
-  type TarType,
+  typeflagOf,
   VitrineError,
 } from "../../base/mod.ts";
-import type { Op } from "../../kernel/mod.ts";
+import { isHostsOwn, isOverlayMark, type Op } from "../../kernel/mod.ts";
 import type { RootEntry } from "../types.ts";
 import { type BelowNode, DirectoryNode, LayerTree, type Node, type Place, pathError } from "./tree.ts";
 
@@ -55,15 +55,6 @@ const metadataPrefix = ".wh..wh.";
 const opaqueName = ".wh..wh..opq";
 
 const styleCodes: Readonly<Record<WhiteoutStyle, number>> = { remove: 0, trusted: 1, user: 2 };
-const typeCodes: Readonly<Record<TarType, number>> = {
-  file: 0x30,
-  hardlink: 0x31,
-  symlink: 0x32,
-  char: 0x33,
-  block: 0x34,
-  directory: 0x35,
-  fifo: 0x36,
-};
 
 const noBytes = new Uint8Array(0);
 
@@ -156,13 +147,13 @@ export class LayerWriter implements TarHandler {
       this.tree.put(target, "other");
       this.copied.add(link.target);
     }
-    const type = typeCodes.hardlink;
+    const type = typeflagOf.hardlink;
     this.out.op({ ...emptyEntry, path: raw(link.path), type, linkTarget: raw(link.target) });
   }
 
   /** Gives an implied directory its attributes. */
   setDirectory(path: string, attributes: DirectoryAttributes): void {
-    this.out.op({ ...emptyEntry, ...attributes, path: raw(path), type: typeCodes.directory });
+    this.out.op({ ...emptyEntry, ...attributes, path: raw(path), type: typeflagOf.directory });
   }
 
   /** Whiteouts, opaque marks and aufs's files: true when the entry is none of the layer's content. */
@@ -224,7 +215,7 @@ export class LayerWriter implements TarHandler {
   private implyDirectory(node: DirectoryNode, path: string): void {
     this.implied.push(node);
     if (this.options.style !== "remove") {
-      this.out.op({ ...emptyEntry, path: raw(path), type: typeCodes.directory, mode: 0o755 });
+      this.out.op({ ...emptyEntry, path: raw(path), type: typeflagOf.directory, mode: 0o755 });
     }
     this.coverHidden(node.parent!, node.name, node);
   }
@@ -251,7 +242,7 @@ export class LayerWriter implements TarHandler {
     this.out.op({
       op: "layerEntry",
       path: raw(place.path),
-      type: typeCodes[entry.type],
+      type: typeflagOf[entry.type],
       mode: entry.mode,
       uid: entry.uid,
       gid: entry.gid,
@@ -301,7 +292,7 @@ export class LayerWriter implements TarHandler {
     this.out.op({
       ...emptyEntry,
       path: raw("."),
-      type: typeCodes.directory,
+      type: typeflagOf.directory,
       mode: entry.mode,
       uid: entry.uid,
       gid: entry.gid,
@@ -343,11 +334,11 @@ export class LayerWriter implements TarHandler {
     const names: string[] = [];
     const values: Uint8Array[] = [];
     for (const [name, value] of entry.xattrs) {
-      if (forges(name)) {
+      if (isOverlayMark(name)) {
         this.counts.forgeries += 1;
         continue;
       }
-      if (hostsOwn.has(name) || (this.options.dropTrusted && name.startsWith("trusted."))) continue;
+      if (isHostsOwn(name) || (this.options.dropTrusted && name.startsWith("trusted."))) continue;
       names.push(name);
       values.push(value);
     }
@@ -383,21 +374,6 @@ export function missingLink(path: string, target: string): VitrineError {
 }
 
 const noXattrs = { names: [], values: noBytes } as const;
-
-/** Marks of overlayfs itself, also in their escaped form (`trusted.overlay.overlay.opaque`). */
-function forges(name: string): boolean {
-  return name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.");
-}
-
-/** Labels that a host's policy gives: an image's own would be wrong, or refused. */
-const hostsOwn: ReadonlySet<string> = new Set([
-  "security.selinux",
-  "security.apparmor",
-  "security.ima",
-  "security.evm",
-  "security.SMACK64",
-  "system.nfs4_acl",
-]);
 
 /** For each value u32 length, little endian, and its bytes. */
 function packValues(values: readonly Uint8Array[]): Uint8Array {
