@@ -1,0 +1,163 @@
+import type { OptionTable } from "../framework/command.ts";
+
+const container = "Container";
+const health = "Health";
+
+/** The container itself: its name, image, log, restarts and health. */
+export const containerFlags = {
+  rm: { type: "boolean", section: container, help: "remove the container when it ends" },
+  name: { type: "string", value: "NAME", section: container, help: "name of the container" },
+  replace: {
+    type: "boolean",
+    section: container,
+    help: "remove the container that has the name first, though it runs",
+  },
+  cidfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "write the container's id to FILE, which must not be there",
+  },
+  pidfile: {
+    type: "string",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "write the pid of the container's program to FILE each time it starts",
+  },
+  label: { type: "strings", short: "l", value: "KEY=VALUE", section: container, help: "set a label" },
+  "label-file": {
+    type: "strings",
+    value: "FILE",
+    completion: "file",
+    section: container,
+    help: "read labels from FILE",
+  },
+  annotation: {
+    type: "strings",
+    value: "KEY=VALUE",
+    section: container,
+    help: "set an annotation in config.json",
+  },
+  platform: {
+    type: "string",
+    value: "OS/ARCH[/VARIANT]",
+    defaultText: "this machine's",
+    section: container,
+    help: "the image to choose from an index",
+  },
+  os: { type: "string", value: "OS", section: container, hidden: true, help: "as --platform OS/…" },
+  arch: { type: "string", value: "ARCH", section: container, hidden: true, help: "as --platform …/ARCH" },
+  variant: {
+    type: "string",
+    value: "VARIANT",
+    section: container,
+    hidden: true,
+    help: "as --platform …/…/VARIANT",
+  },
+  pull: {
+    type: "string",
+    value: "POLICY",
+    defaultText: "missing",
+    section: container,
+    help: "when to pull the image: missing, always, never, or newer (always, if the registry can be asked)",
+  },
+  quiet: { type: "boolean", short: "q", section: container, help: "say nothing but errors" },
+  rootfs: {
+    type: "boolean",
+    section: container,
+    help: "IMAGE is a directory with a root filesystem, used as it is",
+  },
+
+  detach: {
+    type: "boolean",
+    short: "d",
+    section: container,
+    help: "run in the background and print the container's id",
+  },
+  attach: {
+    type: "strings",
+    short: "a",
+    value: "STREAM",
+    section: container,
+    help: "have only these of stdin, stdout and stderr",
+  },
+  "detach-keys": {
+    type: "string",
+    value: "KEYS",
+    defaultText: "ctrl-p,ctrl-q",
+    section: container,
+    help: "what is typed to leave an attached container",
+  },
+  "log-driver": {
+    type: "string",
+    value: "DRIVER",
+    defaultText: "k8s-file",
+    section: container,
+    help: "what keeps the output of a container in the background: k8s-file or none",
+  },
+  "log-opt": {
+    type: "strings",
+    value: "OPTION",
+    section: container,
+    help: "max-size=SIZE, max-file=NUMBER: a longer log is begun anew",
+  },
+  restart: {
+    type: "string",
+    value: "POLICY",
+    defaultText: "no",
+    section: container,
+    help: "run it again when it ends: no, on-failure[:N], always, unless-stopped",
+  },
+  "health-cmd": {
+    type: "string",
+    value: "COMMAND",
+    defaultText: "the image's",
+    section: health,
+    help: "a command that finds out whether the container is well, or 'none'",
+  },
+  "health-interval": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "30s",
+    section: health,
+    help: "time between two checks",
+  },
+  "health-timeout": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "30s",
+    section: health,
+    help: "how long a check may take",
+  },
+  "health-retries": {
+    type: "number",
+    value: "N",
+    defaultText: "3",
+    section: health,
+    help: "failures in a row that make it unhealthy",
+  },
+  "health-start-period": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "0s",
+    section: health,
+    help: "time to start in: failures do not count before a first success",
+  },
+  "health-start-interval": {
+    type: "string",
+    value: "DURATION",
+    defaultText: "5s",
+    section: health,
+    help: "time between two checks within the start period",
+  },
+  "health-on-failure": {
+    type: "string",
+    value: "ACTION",
+    defaultText: "none",
+    section: health,
+    help: "what is done to an unhealthy container: none, kill, restart, stop",
+  },
+  "no-healthcheck": { type: "boolean", section: health, help: "run no check" },
+} as const satisfies OptionTable;

@@ -1,0 +1,105 @@
+import type { OptionTable } from "../framework/command.ts";
+
+const process_ = "Process";
+
+/** The program and its streams, environment and user. */
+export const processFlags = {
+  interactive: { type: "boolean", short: "i", section: process_, help: "keep stdin open" },
+  tty: { type: "boolean", short: "t", section: process_, help: "give the program a terminal" },
+  entrypoint: {
+    type: "string",
+    value: "PROGRAM",
+    defaultText: "the image's",
+    section: process_,
+    help: "what is run, in place of the image's entrypoint; '' for none",
+  },
+  env: {
+    type: "strings",
+    short: "e",
+    value: "NAME[=VALUE]",
+    section: process_,
+    help: "set an environment variable",
+  },
+  "env-file": {
+    type: "strings",
+    value: "FILE",
+    completion: "file",
+    section: process_,
+    help: "read environment variables from FILE",
+  },
+  "env-host": { type: "boolean", section: process_, help: "pass the whole environment on" },
+  unsetenv: { type: "strings", value: "NAME", section: process_, help: "leave an environment variable out" },
+  "unsetenv-all": {
+    type: "boolean",
+    section: process_,
+    help: "leave the default variables and the image's out",
+  },
+  "http-proxy": { type: "boolean", section: process_, help: "pass http_proxy and its like on" },
+  workdir: {
+    type: "string",
+    short: "w",
+    value: "DIR",
+    defaultText: "the image's",
+    section: process_,
+    help: "directory to run in, made where missing",
+  },
+  user: {
+    type: "string",
+    short: "u",
+    value: "USER[:GROUP]",
+    defaultText: "the image's",
+    section: process_,
+    help: "user to run as: a name of the image's /etc/passwd or a number",
+  },
+  "group-add": { type: "strings", value: "GROUP", section: process_, help: "add a supplementary group" },
+  umask: {
+    type: "string",
+    value: "MODE",
+    defaultText: "0022",
+    section: process_,
+    help: "file mode creation mask",
+  },
+  passwd: {
+    type: "boolean",
+    default: true,
+    section: process_,
+    help: "give a user whom the image does not know an entry in /etc/passwd",
+  },
+  init: { type: "boolean", section: process_, help: "run an init as pid 1 that passes signals on and reaps" },
+  "sig-proxy": { type: "boolean", default: true, section: process_, help: "pass signals on to the program" },
+  "stop-signal": {
+    type: "string",
+    value: "SIGNAL",
+    defaultText: "the image's, else SIGTERM",
+    section: process_,
+    help: "signal that stops the container",
+  },
+  "stop-timeout": {
+    type: "number",
+    value: "SECONDS",
+    defaultText: "10",
+    section: process_,
+    help: "time from the stop signal to SIGKILL",
+  },
+  timeout: {
+    type: "number",
+    value: "SECONDS",
+    defaultText: "0: none",
+    section: process_,
+    help: "kill the container when it has run for so long; the exit status is then 255",
+  },
+  tz: {
+    type: "string",
+    value: "ZONE",
+    defaultText: "the image's",
+    section: process_,
+    help: "time zone: a name as Europe/Berlin, or 'local' for the host's",
+  },
+  ulimit: {
+    type: "strings",
+    value: "NAME=SOFT[:HARD]",
+    section: process_,
+    help: "set a resource limit, -1 for none; 'host' keeps the caller's",
+  },
+  "oom-score-adj": { type: "string", value: "N", section: process_, help: "OOM preference, -1000 to 1000" },
+} as const satisfies OptionTable;
