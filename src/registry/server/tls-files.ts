@@ -1,7 +1,7 @@
 /** The certificate and key of a served registry: read, checked, and read again when whoever renews them has changed them. */
 import * as fs from "node:fs";
 import { errnoOf, VitrineError } from "../../base/mod.ts";
-import type { KeyPair } from "./registry.ts";
+import type { KeyPair } from "./http/listener.ts";
 
 export interface KeyFiles {
   readonly certificate: string;
