@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import type { IncomingMessage } from "node:http";
+import * as http from "node:http";
 import * as https from "node:https";
 import type { AddressInfo } from "node:net";
 import * as path from "node:path";
@@ -158,6 +159,42 @@ if (findProgram("openssl") === undefined) {
       assert.equal(known.status, 0, known.stderr + known.said);
       const file = await pullThrough("file", { url: url() }, { SSL_CERT_FILE: at("upstream.crt") });
       assert.equal(file.status, 0, file.stderr + file.said);
+    });
+
+    it("is not followed from TLS to where there is none", async () => {
+      const bytes = Buffer.from("a blob");
+      let asked = 0;
+      const plain = http.createServer((_, response) => {
+        asked++;
+        response.end(bytes);
+      });
+      await new Promise<void>((resolve) => plain.listen(0, "127.0.0.1", resolve));
+      const { port } = plain.address() as AddressInfo;
+      const key = { cert: fs.readFileSync(at("upstream.crt")), key: fs.readFileSync(at("upstream.key")) };
+      const first = https.createServer(key, (_, response) => {
+        response.writeHead(307, { Location: `http://127.0.0.1:${port}/blob` }).end();
+      });
+      await new Promise<void>((resolve) => first.listen(0, "127.0.0.1", resolve));
+      const mirror = {
+        url: `https://127.0.0.1:${(first.address() as AddressInfo).port}`,
+        certificates: at("own"),
+      };
+      fs.writeFileSync(at("downgrade.json"), JSON.stringify({ root: at("downgrade"), mirror }));
+      try {
+        await using registry = await serve(world, ["--config", at("downgrade.json")]);
+        const got = await fetch(`http://${registry.address}/v2/a/blobs/${digestOf(bytes)}`);
+        assert.equal(got.status, 502);
+        await until(
+          () => (/redirects from TLS to plain HTTP/.test(registry.printed()) ? true : undefined),
+          "the registry to tell",
+        );
+        assert.equal(asked, 0);
+      } finally {
+        for (const server of [first, plain]) {
+          server.close();
+          server.closeAllConnections();
+        }
+      }
     });
 
     it("that redirects blobs elsewhere does not send the password there", async () => {
