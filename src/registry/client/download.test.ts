@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { downloadFrom } from "./download.ts";
+import { type HttpResponse, ResponseHeaders } from "./http.ts";
 import {
   type Answer,
   type Asked,
@@ -9,6 +11,7 @@ import {
   startScripted,
   testImage,
 } from "./testing.ts";
+import { defaultTiming } from "./transport.ts";
 
 const layer = Buffer.from(Uint8Array.from({ length: 5000 }, (_, at) => (at * 7 + (at >> 8)) & 255));
 const image = testImage(layer);
@@ -60,6 +63,26 @@ describe("blobs", () => {
     const { code, asked } = await download((request) => ({ ...ranged(request), cutAt: 1 }));
     assert.equal(code, "download-broken");
     assert.equal(asked.length, 4);
+  });
+
+  it("without end stop after what was to come, also for who does not verify", async () => {
+    let given = 0;
+    async function* endless(): AsyncGenerator<Uint8Array, void> {
+      for (; given < 100; given++) yield layer;
+    }
+    const body = endless();
+    const response: HttpResponse = {
+      status: 200,
+      url: new URL("http://registry.example/"),
+      headers: new ResponseHeaders([]),
+      body,
+      discard: () => Promise.resolve(),
+    };
+    let bytes = 0;
+    const options = { timing: defaultTiming, request: async () => response, onNote: () => undefined };
+    for await (const chunk of downloadFrom(image.layer, 0, options)) bytes += chunk.length;
+    assert.ok(bytes <= 2 * layer.length, `${bytes} bytes`);
+    assert.ok(given <= 2);
   });
 
   it("of a wrong digest or length are refused", async () => {
