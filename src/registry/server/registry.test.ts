@@ -338,6 +338,36 @@ describe("the policy", () => {
       await assert.rejects(client.pushBlob("small", Buffer.alloc(200)), /403.*DENIED/s);
       await client.pushBlob("large", Buffer.alloc(2000));
     }));
+  it("a quota holds for what was sent while there still was room for each", () =>
+    withRegistry({ rules: [{ repositories: "q", quotaBytes: 10_000 }] }, async (client) => {
+      const sent = await Promise.all(
+        ["a", "b", "c", "d"].map(async (text) => {
+          const content = Buffer.alloc(4000, text);
+          const begun = await client.request("POST", "/v2/q/blobs/uploads/");
+          const patched = await client.request("PATCH", String(begun.headers.location), { body: content });
+          assert.equal(patched.status, 202);
+          return withQuery(String(patched.headers.location), `digest=${digestOf(content)}`);
+        }),
+      );
+      const statuses = await Promise.all(
+        sent.map(async (location) => (await client.request("PUT", location)).status),
+      );
+      assert.deepEqual(statuses.sort(), [201, 201, 403, 403]);
+    }));
+  it("a quota holds for mounts that come at once", () =>
+    withRegistry({ rules: [{ repositories: "q", quotaBytes: 10_000 }] }, async (client) => {
+      const digests = await Promise.all(
+        ["a", "b", "c", "d"].map((text) => client.pushBlob("from", Buffer.alloc(4000, text))),
+      );
+      const statuses = await Promise.all(
+        digests.map(async (digest) => {
+          const target = `/v2/q/blobs/uploads/?mount=${digest}&from=from`;
+          return (await client.request("POST", target)).status;
+        }),
+      );
+      assert.deepEqual(statuses.sort(), [201, 201, 403, 403]);
+    }));
+
   it("a quota counts what comes again once", () =>
     withRegistry({ rules: [{ repositories: "small", quotaBytes: 500 }] }, async (client) => {
       const { bytes, layer } = await client.pushImage("other", "1");

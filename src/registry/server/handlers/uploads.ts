@@ -74,11 +74,10 @@ async function mountBlob(
         ? (await repositories.blob(from, digest))?.size
         : undefined;
   if (size === undefined) return false;
-  if ((await repositories.blob(name, digest)) === undefined) await requireQuota(service, name, size);
   // Touched first: from here on a collection leaves the bytes for its grace age, and then the link holds them.
   const { blobs } = repositories.storage;
   if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
-  await repositories.together(name, () => repositories.linkBlob(name, digest, size));
+  await linkWithinQuota(service, name, digest, size);
   service.metrics.add("vitrine_registry_blobs_mounted_total");
   service.events.emit({
     type: "mount",
@@ -230,15 +229,7 @@ async function finish(service: Service, exchange: Exchange, upload: Upload, dige
   await upload.release();
   const { blobs } = repositories.storage;
   await repositories.exclusivelyBlob(digest, () => blobs.adopt(digest, upload.path));
-  if (service.policy.quotaOf(name) === undefined) {
-    await repositories.together(name, () => repositories.linkBlob(name, digest, size));
-  } else {
-    await repositories.exclusively(name, async () => {
-      const known = await repositories.blob(name, digest);
-      if (known === undefined) await requireQuota(service, name, size);
-      await repositories.linkBlob(name, digest, size);
-    });
-  }
+  await linkWithinQuota(service, name, digest, size);
   await upload.discard();
   service.metrics.add("vitrine_registry_blobs_pushed_total");
   service.events.emit({
@@ -250,6 +241,17 @@ async function finish(service: Service, exchange: Exchange, upload: Upload, dige
     ...(exchange.identity?.user !== undefined && { user: exchange.identity.user }),
   });
   answerStored(exchange, name, digest);
+}
+
+/** Makes bytes that are here a blob of the repository; with a quota one at a time, so that it holds. Error: 403 DENIED. */
+async function linkWithinQuota(service: Service, name: string, digest: Digest, size: number): Promise<void> {
+  const { repositories, policy } = service;
+  const link = (): Promise<void> => repositories.linkBlob(name, digest, size);
+  if (policy.quotaOf(name) === undefined) return repositories.together(name, link);
+  await repositories.exclusively(name, async () => {
+    if ((await repositories.blob(name, digest)) === undefined) await requireQuota(service, name, size);
+    await link();
+  });
 }
 
 function answerStored(exchange: Exchange, name: string, digest: Digest): void {
