@@ -7,13 +7,7 @@ export function diagnoseMount(failed: Failed<"mountFilesystem">): Finding {
   const { op, pointer, errno, detail } = failed;
   const place = pointer.startsWith("/root") ? "the root filesystem" : quoted(op.target.path);
   const what = `cannot mount ${op.fstype} on ${place}`;
-  const finding = (kind: ErrorKind, code: string, hint: string, because?: string): Finding => ({
-    what,
-    because,
-    kind,
-    code,
-    hint,
-  });
+  const finding = findingOf(what);
   if (isTypeMismatch(errno, detail)) {
     return finding(
       "invalid",
@@ -180,13 +174,7 @@ export function diagnoseShared({ op, errno, detail }: Failed<"bindOfProcess">): 
 
 export function diagnoseBind({ op, errno, detail }: Failed<"bindMount" | "bindIdMapped">): Finding {
   const what = `cannot bind ${quoted(op.source.path)} to ${quoted(op.target.path)}`;
-  const finding = (kind: ErrorKind, code: string, hint: string, because?: string): Finding => ({
-    what,
-    because,
-    kind,
-    code,
-    hint,
-  });
+  const finding = findingOf(what);
   if (detail.includes("MOUNT_ATTR_IDMAP")) {
     return finding(
       "unsupported",
@@ -228,3 +216,13 @@ export function diagnoseBind({ op, errno, detail }: Failed<"bindMount" | "bindId
       return finding("unavailable", "bind-failed", "check source and target of the mount");
   }
 }
+
+const findingOf =
+  (what: string) =>
+  (kind: ErrorKind, code: string, hint: string, because?: string): Finding => ({
+    what,
+    because,
+    kind,
+    code,
+    hint,
+  });

@@ -13,6 +13,15 @@ export interface CgroupWrite {
   readonly reason: Reason;
 }
 
+/** Notes one write. The empty controller of v2: files of every cgroup (`cgroup.*`). */
+export type WriteLimit = (
+  controller: string,
+  file: string,
+  data: string,
+  reason: Reason,
+  other?: CgroupWrite["other"],
+) => void;
+
 /** Controllers of v2 that containers can have. */
 export function controllersAvailable({
   host,

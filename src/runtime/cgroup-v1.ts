@@ -1,7 +1,7 @@
 /** resources of config.json as control files of cgroup v1. */
 import type { LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources } from "../oci/mod.ts";
 import { hasDeviceController, rulesOf, textOf } from "./cgroup-devices.ts";
-import { type CgroupWrite, limitReason, processes, resources } from "./cgroup-limits.ts";
+import { type CgroupWrite, limitReason, processes, resources, type WriteLimit } from "./cgroup-limits.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
 
 /** The container's directory in the hierarchy of a controller; throws where it is not mounted. */
@@ -10,7 +10,7 @@ export type DirectoryOf = (controller: string, pointer: string) => string;
 export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[] {
   const wanted = draft.input.config.linux?.resources ?? {};
   const writes: CgroupWrite[] = [];
-  const write: Write = (controller, file, data, reason, other) => {
+  const write: WriteLimit = (controller, file, data, reason, other) => {
     const directory = directoryOf(controller, reason.pointer);
     writes.push({ directory, file, data, ...(other === undefined ? {} : { other }), reason });
   };
@@ -31,15 +31,7 @@ export function writesOfV1(draft: Draft, directoryOf: DirectoryOf): CgroupWrite[
   return writes;
 }
 
-type Write = (
-  controller: string,
-  file: string,
-  data: string,
-  reason: Reason,
-  other?: CgroupWrite["other"],
-) => void;
-
-function writeOthers(wanted: LinuxResources, write: Write): void {
+function writeOthers(wanted: LinuxResources, write: WriteLimit): void {
   for (const [index, { pageSize, limit }] of (wanted.hugepageLimits ?? []).entries()) {
     const reason = {
       pointer: `${resources}/hugepageLimits/${index}`,
@@ -82,7 +74,7 @@ function writeOthers(wanted: LinuxResources, write: Write): void {
   }
 }
 
-function writeDevices(draft: Draft, write: Write): void {
+function writeDevices(draft: Draft, write: WriteLimit): void {
   if (!hasDeviceController(draft)) {
     return;
   }
@@ -104,7 +96,7 @@ function writeDevices(draft: Draft, write: Write): void {
   }
 }
 
-function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
+function writeMemory(draft: Draft, memory: LinuxMemory, write: WriteLimit): void {
   const reason = (field: string) => limitReason("memory", field, "memory");
   refuseKernelMemory(memory);
   if (memory.useHierarchy === false) {
@@ -157,7 +149,7 @@ export function refuseKernelMemory(memory: LinuxMemory): void {
   }
 }
 
-function writeCpu(cpu: LinuxCpu, write: Write): void {
+function writeCpu(cpu: LinuxCpu, write: WriteLimit): void {
   const reason = (field: string) => limitReason("cpu", field, "cpu");
   // The period before the quota, which is checked against it; a burst after the quota that bounds it.
   for (const [field, file] of [
@@ -185,7 +177,7 @@ function writeCpu(cpu: LinuxCpu, write: Write): void {
   }
 }
 
-function writeBlockIo(io: LinuxBlockIo, write: Write): void {
+function writeBlockIo(io: LinuxBlockIo, write: WriteLimit): void {
   const section = "config-linux.md#block-io";
   const at = (field: string): Reason => ({ pointer: `${resources}/blockIO/${field}`, section });
   refuseLeafWeight(io);
@@ -211,7 +203,7 @@ function writeBlockIo(io: LinuxBlockIo, write: Write): void {
 }
 
 /** CFQ, which had `blkio.weight`, is gone since 5.0; BFQ has its own file. */
-function writeWeight(write: Write, suffix: string, data: string, reason: Reason): void {
+function writeWeight(write: WriteLimit, suffix: string, data: string, reason: Reason): void {
   write("blkio", `blkio.weight${suffix}`, data, reason, { file: `blkio.bfq.weight${suffix}`, data });
 }
 

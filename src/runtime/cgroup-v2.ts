@@ -7,6 +7,7 @@ import {
   orMax,
   processes,
   resources,
+  type WriteLimit,
 } from "./cgroup-limits.ts";
 import { checkPageSize, rdmaLines, refuseKernelMemory, refuseLeafWeight, swapOf } from "./cgroup-v1.ts";
 import { type Draft, invalid, pointerSegment, type Reason, unsupported } from "./draft.ts";
@@ -17,20 +18,11 @@ export interface V2Writes {
   readonly controllers: ReadonlyMap<string, string>;
 }
 
-/** The empty controller: files of every cgroup (`cgroup.*`). */
-type Write = (
-  controller: string,
-  file: string,
-  data: string,
-  reason: Reason,
-  other?: CgroupWrite["other"],
-) => void;
-
 export function writesOfV2(draft: Draft, directory: string): V2Writes {
   const wanted = draft.input.config.linux?.resources ?? {};
   const writes: CgroupWrite[] = [];
   const controllers = new Map<string, string>();
-  const write: Write = (controller, file, data, reason, other) => {
+  const write: WriteLimit = (controller, file, data, reason, other) => {
     if (controller !== "" && !controllers.has(controller)) {
       controllers.set(controller, reason.pointer);
     }
@@ -53,7 +45,7 @@ export function writesOfV2(draft: Draft, directory: string): V2Writes {
   return { writes, controllers };
 }
 
-function writeMemory(draft: Draft, memory: LinuxMemory, write: Write): void {
+function writeMemory(draft: Draft, memory: LinuxMemory, write: WriteLimit): void {
   const reason = (field: string) => limitReason("memory", field, "memory");
   refuseKernelMemory(memory);
   for (const field of ["kernelTCP", "swappiness", "disableOOMKiller"] as const) {
@@ -105,7 +97,7 @@ export function swapAlone(swap: bigint, limit: bigint | undefined): string {
 /** The kernel's, in microseconds. */
 const defaultPeriod = 100_000n;
 
-function writeCpu(cpu: LinuxCpu, write: Write): void {
+function writeCpu(cpu: LinuxCpu, write: WriteLimit): void {
   const reason = (field: string) => limitReason("cpu", field, "cpu");
   for (const field of ["realtimeRuntime", "realtimePeriod"] as const) {
     if (cpu[field] !== undefined && cpu[field] !== 0n) {
@@ -152,7 +144,7 @@ export function weightOfShares(shares: bigint): number {
   return Math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34));
 }
 
-function writeIo(io: LinuxBlockIo, write: Write): void {
+function writeIo(io: LinuxBlockIo, write: WriteLimit): void {
   const section = "config-linux.md#block-io";
   const at = (field: string): Reason => ({ pointer: `${resources}/blockIO/${field}`, section });
   refuseLeafWeight(io);
@@ -177,7 +169,7 @@ function writeIo(io: LinuxBlockIo, write: Write): void {
 }
 
 /** The scheduler BFQ takes blkio's own weights; without it iocost does, which has another scale. */
-function writeWeight(write: Write, whose: string, weight: number, reason: Reason): void {
+function writeWeight(write: WriteLimit, whose: string, weight: number, reason: Reason): void {
   write("io", "io.bfq.weight", `${whose} ${weight}`, reason, {
     file: "io.weight",
     data: `${whose} ${ioWeight(weight)}`,
@@ -189,7 +181,7 @@ function ioWeight(weight: number): number {
   return 1 + Math.floor(((weight - 10) * 9999) / 990);
 }
 
-function writeOthers(wanted: LinuxResources, write: Write): void {
+function writeOthers(wanted: LinuxResources, write: WriteLimit): void {
   for (const [index, { pageSize, limit }] of (wanted.hugepageLimits ?? []).entries()) {
     const reason = {
       pointer: `${resources}/hugepageLimits/${index}`,
@@ -213,7 +205,7 @@ function writeOthers(wanted: LinuxResources, write: Write): void {
   }
 }
 
-function writeUnified(unified: Readonly<Record<string, string>>, write: Write, draft: Draft): void {
+function writeUnified(unified: Readonly<Record<string, string>>, write: WriteLimit, draft: Draft): void {
   const available = controllersAvailable(draft.input);
   for (const [file, value] of Object.entries(unified)) {
     const pointer = `${resources}/unified/${pointerSegment(file)}`;

@@ -1,6 +1,7 @@
 /** config.json + host facts → plan. The order is runc's; where it matters the step says why. */
 import { type Plan, S_IFIFO } from "../kernel/mod.ts";
-import { capabilityMasks, dropBoundingSet, setCapabilities } from "./capabilities.ts";
+import { becomeProgram } from "./become-program.ts";
+import { capabilityMasks } from "./capabilities.ts";
 import { arrangeCgroup, bearInCgroup, enterCgroup, planCgroup } from "./cgroup.ts";
 import { cleanUp, explainFailures, guardTerminal, hearReadiness, supervise } from "./cleanup.ts";
 import { tellOfRules } from "./coverage.ts";
@@ -13,16 +14,12 @@ import { mountAll } from "./mounts.ts";
 import { checkNamespaces, enterNamespaces, setUpNetwork, startInit } from "./namespaces.ts";
 import { moveNetDevices } from "./net-devices.ts";
 import {
-  becomeUser,
-  closeDescriptors,
-  enterDirectory,
   execute,
   isolateKeyring,
   labelProcess,
   makeWorkingDirectory,
   openStreams,
   resetAffinity,
-  setAttributes,
   setNames,
   setOomScore,
 } from "./process.ts";
@@ -35,7 +32,6 @@ import {
   pivot,
   unmountFromHost,
 } from "./rootfs.ts";
-import { installEarly, installLate } from "./seccomp.ts";
 import type { CompileInput } from "./types.ts";
 
 /**
@@ -92,14 +88,7 @@ export function compile(input: CompileInput): Plan {
   protectPaths(draft);
 
   resetAffinity(draft);
-  setAttributes(draft);
-  enterDirectory(draft);
-  closeDescriptors(draft);
-  installEarly(draft);
-  dropBoundingSet(draft, capabilities);
-  becomeUser(draft);
-  setCapabilities(draft, capabilities);
-  installLate(draft);
+  becomeProgram(draft, capabilities);
   awaitStart(draft);
   runStartHooks(draft);
   execute(draft);

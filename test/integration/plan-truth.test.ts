@@ -27,6 +27,7 @@ import {
   readPidFile,
 } from "../../src/runtime/mod.ts";
 import { checkPlan, type ProbeFacts, probeArguments } from "../support/plan-truth.ts";
+import { devMounts, sysMount } from "../support/standard-mounts.ts";
 import { cannotRun, helper, isRoot, leftBehind, nothing, removeTree, repository } from "./support.ts";
 
 const host = probeHost();
@@ -54,26 +55,9 @@ const process_: Process = {
 
 const standardMounts: readonly Mount[] = [
   { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-  {
-    destination: "/dev",
-    type: "tmpfs",
-    source: "tmpfs",
-    options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-  },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    source: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    source: "shm",
-    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=64k"],
-  },
+  ...devMounts("64k"),
   { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-  { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  sysMount(),
   {
     destination: "/sys/fs/cgroup",
     type: "cgroup",

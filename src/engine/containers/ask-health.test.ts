@@ -7,7 +7,8 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { processStartTime } from "../../base/mod.ts";
 import { askHealth } from "./ask-health.ts";
-import { type Container, containerDirectory, healthAskFile, healthFile, runDirectory } from "./record.ts";
+import { makeRecord } from "./fixtures.ts";
+import { containerDirectory, healthAskFile, healthFile, runDirectory } from "./record.ts";
 import { ownPidNamespace } from "./state.ts";
 
 test("a check that began after somebody asked is his, also where the clock was set back meanwhile", async (t) => {
@@ -15,25 +16,12 @@ test("a check that began after somebody asked is his, also where the clock was s
   t.after(() => fs.rmSync(base, { recursive: true, force: true }));
   const paths = { root: path.join(base, "root"), runroot: path.join(base, "run") };
   const startTime = processStartTime(process.pid) ?? "";
-  const container: Container = {
+  const container = makeRecord({
     id: "a".repeat(64),
     name: "asked",
-    image: "alpine",
-    imageId: "sha256:1",
-    manifestDigest: "sha256:2",
-    layers: [],
-    created: 1,
-    command: ["true"],
-    remove: false,
-    labels: {},
-    stopSignal: "SIGTERM",
-    stopTimeoutSeconds: 10,
     monitor: { pid: process.pid, startTime, pidNamespace: ownPidNamespace() },
-    ids: { kind: "none" },
-    cgroups: [],
     healthcheck: true,
-    files: { config: "", exit: "", pid: "" },
-  };
+  });
   fs.mkdirSync(containerDirectory(paths, container.id), { recursive: true });
   fs.mkdirSync(runDirectory(paths, container.id), { recursive: true });
   fs.writeFileSync(path.join(runDirectory(paths, container.id), "pid"), `${process.pid} ${startTime}\n`);

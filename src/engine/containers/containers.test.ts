@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { processStartTime, removeTree as removeAll } from "../../base/mod.ts";
 import { findContainer } from "./find.ts";
+import { makeRecord } from "./fixtures.ts";
 import { claimName, generateName, idOfName, releaseName } from "./names.ts";
 import {
   type Container,
@@ -43,25 +44,7 @@ const alive = () => ({
 
 function make(digit: string, more: Partial<Container> = {}): Container {
   const id = idOf(digit);
-  const container: Container = {
-    id,
-    name: `name-${digit}`,
-    image: "alpine",
-    imageId: "sha256:1",
-    manifestDigest: "sha256:2",
-    layers: [],
-    created: 1,
-    command: ["true"],
-    remove: false,
-    labels: {},
-    stopSignal: "SIGTERM",
-    stopTimeoutSeconds: 10,
-    monitor: dead,
-    ids: { kind: "none" },
-    cgroups: [],
-    files: { config: "", exit: "", pid: "" },
-    ...more,
-  };
+  const container = makeRecord({ id, name: `name-${digit}`, monitor: dead, ...more });
   createContainer(paths, container);
   fs.mkdirSync(runDirectory(paths, id), { recursive: true });
   return container;

@@ -8,23 +8,13 @@ import {
   type Process,
   type RuntimeConfig,
 } from "../../oci/mod.ts";
+import { becomeProgram } from "../become-program.ts";
 import { parseBitList } from "../bit-list.ts";
-import { capabilityMasks, dropBoundingSet, setCapabilities } from "../capabilities.ts";
+import { capabilityMasks } from "../capabilities.ts";
 import { explainFailures, guardTerminal, supervise } from "../cleanup.ts";
 import { Draft, type Reason } from "../draft.ts";
 import { cloneBit } from "../namespaces.ts";
-import {
-  becomeUser,
-  closeDescriptors,
-  enterDirectory,
-  execute,
-  labelProcess,
-  openStreams,
-  resetAffinity,
-  setAttributes,
-  setOomScore,
-} from "../process.ts";
-import { installEarly, installLate } from "../seccomp.ts";
+import { execute, labelProcess, openStreams, resetAffinity, setOomScore } from "../process.ts";
 import type { CgroupDecision, ContainerPlacement } from "../types.ts";
 import { processDirectoryOf } from "./join.ts";
 
@@ -129,14 +119,7 @@ export function compileExec(input: ExecInput): Plan {
     { pointer: "/process/user/umask", section: "config.md#posix-platform-user" },
   );
   labelProcess(draft);
-  setAttributes(draft);
-  enterDirectory(draft);
-  closeDescriptors(draft);
-  installEarly(draft);
-  dropBoundingSet(draft, capabilities);
-  becomeUser(draft);
-  setCapabilities(draft, capabilities);
-  installLate(draft);
+  becomeProgram(draft, capabilities);
   execute(draft);
   supervise(draft);
   for (const path of input.container.removeTrees) {

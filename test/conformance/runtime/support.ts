@@ -19,6 +19,7 @@ import {
   repository,
   slowness,
 } from "../../integration/support.ts";
+import { devMounts, sysMount } from "../../support/standard-mounts.ts";
 import { exceptions } from "./exceptions.ts";
 
 const own = path.join(repository, "dist/vitrine-runtime");
@@ -105,28 +106,7 @@ export function baseConfig(script: string): Config {
     },
     root: { path: "rootfs", readonly: false },
     hostname: "conform",
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc" },
-      {
-        destination: "/dev",
-        type: "tmpfs",
-        source: "tmpfs",
-        options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-      },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-      },
-      {
-        destination: "/dev/shm",
-        type: "tmpfs",
-        source: "shm",
-        options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-      },
-      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-    ],
+    mounts: [{ destination: "/proc", type: "proc", source: "proc" }, ...devMounts(), sysMount()],
     linux: {
       namespaces: ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type })),
       resources: { devices: [{ allow: false, access: "rwm" }] },
