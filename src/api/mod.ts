@@ -8,10 +8,9 @@ export {
   type PullWishes,
   pullByName,
   pullReference,
-  storedImage,
 } from "./machine/pull.ts";
 export { isUnanswered, type PullPolicy, pullingResolver, type Resolver } from "./machine/pull-missing.ts";
-export { embeddedName, resolveImage } from "./machine/resolve.ts";
+export { resolveImage } from "./machine/resolve.ts";
 export { runDeps } from "./machine/run-deps.ts";
 export { openMachineStore } from "./machine/storage.ts";
 export { requireKnownFormat, sweep, sweepNamed, sweepUnused, treeRemover } from "./machine/trees.ts";

@@ -54,7 +54,7 @@ export async function decompress(source: ByteStream, name?: string): Promise<Dec
 }
 
 /** What a stream is compressed with, and the whole stream again; `close` is for one that nobody will read. */
-export async function peekCompression(source: ByteStream): Promise<{
+async function peekCompression(source: ByteStream): Promise<{
   readonly compression: Compression;
   readonly stream: ByteStream;
   readonly close: () => Promise<unknown>;

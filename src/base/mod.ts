@@ -6,7 +6,7 @@ export { createHasher, type HashAlgorithm, type Hasher, hashHex } from "./hash.t
 export { type JsonOptions, type JsonValue, parseJson, type StringifyOptions, stringifyJson } from "./json.ts";
 export { limits } from "./limits.ts";
 export { type LockOptions, withLock } from "./lock.ts";
-export { type FileKind, fileKind, linesWith, type Noter, noting, ofContainer, pickLines } from "./noting.ts";
+export { type FileKind, fileKind, linesWith, type Noter, noting, ofContainer } from "./noting.ts";
 export * from "./output.ts";
 export { quoted } from "./quote.ts";
 export * from "./streams.ts";
@@ -15,5 +15,5 @@ export { TarFile } from "./tar/file.ts";
 export { typeflagOf } from "./tar/header.ts";
 export { type TarHandler, type TarOptions, TarParser } from "./tar/parser.ts";
 export { readTar, type TarMember } from "./tar/reader.ts";
-export { encodeHeader, type TarInput, writeTar } from "./tar/writer.ts";
+export { type TarInput, writeTar } from "./tar/writer.ts";
 export { decodeText, encodeText } from "./text.ts";

@@ -15,7 +15,7 @@ import type { Context } from "./framework/context.ts";
 import { compileTemplate } from "./template/mod.ts";
 
 /** Columns need a width even in a pipe. */
-export const pipeWidth = 120;
+const pipeWidth = 120;
 
 /** `format`: text, json or a Go template on the value that JSON shows. */
 export function printExplanation(

@@ -89,7 +89,7 @@ export const image: ImageConfig = {
   rootfs: { type: "layers", diff_ids: [] },
 };
 
-export const options: RunOptions = {
+const options: RunOptions = {
   image: "alpine",
   rootfs: false,
   command: [],

@@ -2,12 +2,12 @@
 
 export { askHealth } from "./containers/ask-health.ts";
 export type { AskedFor } from "./containers/asked.ts";
-export { changeContainer, leaveToMonitor, renameContainer } from "./containers/change.ts";
-export { awaitEnd, type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
+export { leaveToMonitor, renameContainer } from "./containers/change.ts";
+export { type EndDeps, notRunning, signalContainer, stopContainer } from "./containers/end.ts";
 export { findContainer } from "./containers/find.ts";
 export { type Health, type HealthResult, readHealth } from "./containers/health.ts";
 export { type LogEntry, LogReader, logTime } from "./containers/log.ts";
-export { generateName, idOfName, nameWords } from "./containers/names.ts";
+export { idOfName, nameWords } from "./containers/names.ts";
 export { pauseContainer, paused, unpauseContainer } from "./containers/pause.ts";
 export { containerProcesses } from "./containers/processes.ts";
 export {
@@ -21,7 +21,6 @@ export {
   listContainers,
   logFile,
   oomMark,
-  policyFile,
   runDirectory,
 } from "./containers/record.ts";
 export {
@@ -32,8 +31,6 @@ export {
   requireNoDependants,
 } from "./containers/remove.ts";
 export {
-  awaitMonitor,
-  awaitProcess,
   type ContainerState,
   comesBack,
   isPaused,
@@ -53,11 +50,11 @@ export { updateContainer, updateRestart } from "./containers/update.ts";
 export { updateHealth } from "./containers/update-health.ts";
 export { type CpuTime, cpuPercent, type Usage, UsageLook } from "./containers/usage.ts";
 export { awaitCondition, awaitExit, isEnd, type WaitCondition, waitConditions } from "./containers/wait.ts";
-export { type Default, defaults } from "./defaults.ts";
+export type { Default } from "./defaults.ts";
 export { EventReader, type RecordedEvent } from "./events/read.ts";
 export { type EngineEvent, eventFile, recordContainerEvent, recordEvent } from "./events/record.ts";
 export { type ExecOptions, prepareExec, readConfig } from "./exec-container.ts";
-export { encodeReasons, joinPlan } from "./failure-record.ts";
+export { joinPlan } from "./failure-record.ts";
 export { badValue, conflict, unsupportedFlag } from "./flags/bad-flag.ts";
 export { parseCapabilities } from "./flags/capabilities.ts";
 export {
@@ -84,7 +81,6 @@ export {
   parseSignal,
   parseSysctl,
   parseUlimit,
-  signalNumber,
 } from "./flags/process.ts";
 export {
   parseAddHost,
@@ -114,25 +110,17 @@ export {
   refuseRestartOfRemoved,
 } from "./flags/supervision.ts";
 export { parseTimezone } from "./flags/timezone.ts";
-export { chooseIds, type IdChoice, widestIds } from "./id-maps.ts";
+export { chooseIds, type IdChoice } from "./id-maps.ts";
 export type { Launch, Manner } from "./launch.ts";
 export type * from "./options.ts";
-export {
-  type EngineDeps,
-  idsForRun,
-  planRun,
-  type RootSource,
-  type RunPlan,
-  type SeccompService,
-} from "./plan-run.ts";
-export { newId, type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
+export type { EngineDeps, RootSource, RunPlan, SeccompService } from "./plan-run.ts";
+export { type PreparedRun, prepareRun, previewRun, type RunDeps } from "./prepare-run.ts";
 export { readLaunch } from "./read-launch.ts";
 export { makeSeccompService } from "./seccomp.ts";
 export type { KeptMount } from "./spec/user-mounts.ts";
-export { makeSpecification, type Specification } from "./spec.ts";
+export type { Specification } from "./spec.ts";
 export { type PreparedStart, prepareStart } from "./start-container.ts";
 export { createVolume, type VolumeRequest } from "./volumes/create.ts";
-export { checkVolumeOptions } from "./volumes/options.ts";
 export {
   findVolume,
   isVolumeName,
@@ -142,14 +130,7 @@ export {
   volumeData,
   volumeNames,
 } from "./volumes/record.ts";
-export {
-  pruneVolumes,
-  removeVolume,
-  sweepVolumes,
-  usedVolumes,
-  usesVolume,
-  volumeUsers,
-} from "./volumes/remove.ts";
+export { pruneVolumes, removeVolume, sweepVolumes, usedVolumes, volumeUsers } from "./volumes/remove.ts";
 export { volumeSize } from "./volumes/size.ts";
 
 /** For `why`. */
@@ -168,7 +149,6 @@ export const loadVolumeArchives = () => import("./volumes/archive.ts");
 export const loadFiles = () => import("./files/files.ts");
 /** What `top` tells of processes. */
 export const loadDescriptors = () => import("./containers/descriptors.ts");
-export { policyText } from "./supervision.ts";
 
 /** For `system check`. */
 export const loadCheck = () => import("./containers/check.ts");

@@ -66,7 +66,7 @@ export interface PreparedRun {
 }
 
 /** A new container's id: 64 hex digits, the first twelve of which are not all decimal ones. */
-export function newId(): string {
+function newId(): string {
   for (;;) {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
     // A host name of digits alone would be read as a number by some programs.

@@ -158,7 +158,7 @@ function seenText({ fstype, flags, superFlags }: Seen): string {
 }
 
 /** By mount point, the uppermost at each. */
-export function parseMountinfo(text: string): ReadonlyMap<string, Seen> {
+function parseMountinfo(text: string): ReadonlyMap<string, Seen> {
   const found = new Map<string, Seen>();
   for (const line of text.split("\n")) {
     const [head = "", tail = ""] = line.split(" - ");

@@ -20,7 +20,7 @@ export { type OpenOptions, openArchive } from "./open.ts";
 export * from "./platform.ts";
 export * from "./reference.ts";
 export { encodeArchive, renamed, type SaveOptions, writeArchiveFile, writeLayoutDirectory } from "./save.ts";
-export { choosePlatform, limitedToPlatform, onlyPlatform, platformsOf, withRoot } from "./select.ts";
+export { choosePlatform, limitedToPlatform, onlyPlatform, withRoot } from "./select.ts";
 export * from "./source.ts";
 export * from "./transport.ts";
 export { type VariantCompression, withCompressions } from "./variants.ts";

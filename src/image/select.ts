@@ -52,7 +52,7 @@ async function choose(
 }
 
 /** The platforms that an index names, attestations left out. */
-export function platformsOf({ index }: ParsedIndex): readonly Platform[] {
+function platformsOf({ index }: ParsedIndex): readonly Platform[] {
   return index.manifests.flatMap(({ platform }) =>
     platform === undefined || platform.os === "unknown" ? [] : [platform],
   );

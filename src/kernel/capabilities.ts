@@ -47,7 +47,7 @@ export const capabilityNames = [
 export type CapabilityName = (typeof capabilityNames)[number];
 
 /** The highest capability that this table knows. */
-export const CAP_LAST_CAP = capabilityNames.length - 1;
+const CAP_LAST_CAP = capabilityNames.length - 1;
 
 /** The bit of one capability: `capabilityBit("CAP_KILL")` is 1n << 5n. undefined: no such name (case counts). */
 export function capabilityBit(name: string): bigint | undefined {

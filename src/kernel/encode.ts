@@ -13,11 +13,11 @@ import { stages, toleratedErrnos } from "./plan.ts";
 /** `VPLN`, little endian. */
 const magic = 0x4e4c5056;
 const version = 1;
-export const planHeaderBytes = 16;
+const planHeaderBytes = 16;
 export const frameHeaderBytes = 12;
 /** The helper refuses longer frames in stage `apply`, and longer plans (`native/wire.h` holds the same numbers). */
 export const frameBytesMax = 4 * 1024 * 1024;
-export const planBytesMax = 16 * 1024 * 1024;
+const planBytesMax = 16 * 1024 * 1024;
 
 /** An op as the wire carries it: without the reasons a plan has. */
 export interface WireOp {

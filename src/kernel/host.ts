@@ -46,7 +46,7 @@ export interface HostSelf {
 }
 
 /** Paths that default masks and read-only rules name; `HostFacts.presentPaths` says which of them exist. */
-export const maskCandidates: readonly string[] = [
+const maskCandidates: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
   "/proc/bus",
@@ -424,7 +424,7 @@ export const systemReader: HostReader = {
   },
 };
 
-export function systemSelf(): HostSelf {
+function systemSelf(): HostSelf {
   return {
     release: release(),
     machine: machine(),

@@ -22,16 +22,7 @@ export {
 } from "./dbus/systemd.ts";
 export * from "./encode.ts";
 export * from "./helper.ts";
-export {
-  type HostReader,
-  type HostSelf,
-  kernelAtLeast,
-  maskCandidates,
-  parseKernelRelease,
-  probeHost,
-  systemReader,
-  systemSelf,
-} from "./host.ts";
+export { type HostReader, type HostSelf, kernelAtLeast, probeHost } from "./host.ts";
 export { cgroupLeaf } from "./host-cgroup.ts";
 export type * from "./host-facts.ts";
 export type { Inflation } from "./inflation.ts";
@@ -68,7 +59,7 @@ export {
   resolveProfile,
 } from "./seccomp/docker-format.ts";
 export type * from "./seccomp/profile.ts";
-export { type FilterSummary, outcomeName, summarizeFilter } from "./seccomp/summary.ts";
+export { type FilterSummary, summarizeFilter } from "./seccomp/summary.ts";
 export { nativeSystemCalls } from "./seccomp/syscalls.ts";
 export { type TrialOptions, type TrialResult, tryUser, type UserTrials } from "./trials.ts";
 export { isHostsOwn, isOverlayMark } from "./xattrs.ts";

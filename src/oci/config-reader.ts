@@ -2,7 +2,7 @@
 import { type Complaint, type DocumentKind, Field } from "./field.ts";
 import type { LinuxIdMapping, NamespaceType } from "./runtime-config.ts";
 
-export const runtimeConfigKind: DocumentKind = {
+const runtimeConfigKind: DocumentKind = {
   name: "config.json",
   code: "runtime-config-invalid",
   errorKind: "invalid",

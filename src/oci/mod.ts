@@ -7,7 +7,6 @@ export { type Complaint, compact, type DocumentKind, Field } from "./field.ts";
 export * from "./image-types.ts";
 export * from "./media-types.ts";
 export { parseImageConfig, parseLayoutHeader, requireSameLayers } from "./parse-config.ts";
-export { parseDescriptor } from "./parse-descriptor.ts";
 export {
   type DocumentLimits,
   parseIndex,
@@ -18,5 +17,4 @@ export {
 export * from "./runtime-config.ts";
 export * from "./runtime-state.ts";
 export { parseRuntimeConfig, type ValidatedConfig, validateRuntimeConfig } from "./validate-runtime.ts";
-export { parseSeccompProfile } from "./validate-seccomp.ts";
 export { sysctlNamespace, sysctlPath } from "./validate-sysctl.ts";

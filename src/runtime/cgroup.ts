@@ -166,7 +166,7 @@ function startScope(draft: Draft): void {
 }
 
 /** The op that asks about init, whose pid the helper writes into the request. */
-export function askSystemd({ command }: Pick<SystemdPlace, "command">, request: Uint8Array): Op {
+function askSystemd({ command }: Pick<SystemdPlace, "command">, request: Uint8Array): Op {
   return {
     op: "runProgram",
     path: command[0] ?? "",

@@ -145,7 +145,7 @@ export class Draft {
 }
 
 /** Who asked for what stands at `pointer`: the entry with the longest prefix, whole segments only. */
-export function originOf(origins: Origins, pointer: string): Origin {
+function originOf(origins: Origins, pointer: string): Origin {
   let prefix = pointer;
   for (;;) {
     const found = origins.get(prefix);

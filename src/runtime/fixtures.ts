@@ -95,7 +95,7 @@ export const process: Process = {
   noNewPrivileges: true,
 };
 
-export const mounts: readonly Mount[] = [
+const mounts: readonly Mount[] = [
   { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
   {
     destination: "/dev",
@@ -145,7 +145,7 @@ const linux: Linux = {
   seccomp: { defaultAction: "SCMP_ACT_ALLOW" },
 };
 
-export const rootConfig: RuntimeConfig = {
+const rootConfig: RuntimeConfig = {
   ociVersion: "1.3.0",
   process,
   root: { path: "/run/vitrine/containers/abc/root" },
@@ -160,7 +160,7 @@ const identityMap = (hostID: number) => [
 ];
 
 /** As the engine makes it for user 1000: a user namespace, no cgroup. */
-export const userConfig: RuntimeConfig = {
+const userConfig: RuntimeConfig = {
   ...rootConfig,
   linux: {
     ...linux,
@@ -173,13 +173,13 @@ export const userConfig: RuntimeConfig = {
 };
 
 /** Two instructions: return SECCOMP_RET_ALLOW. */
-export const allowFilter: SeccompFilter = {
+const allowFilter: SeccompFilter = {
   program: new Uint8Array([6, 0, 0, 0, 0, 0, 255, 127]),
   flags: 0,
   warnings: [],
 };
 
-export const placement: ContainerPlacement = {
+const placement: ContainerPlacement = {
   id: "abc",
   bundle: "/var/lib/vitrine/containers/abc",
   stateDirectory: "/run/vitrine/containers/abc",

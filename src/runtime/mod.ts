@@ -18,15 +18,13 @@ export {
   writeStreams,
 } from "./checkpoint/externals.ts";
 export { compileRestore } from "./checkpoint/plan.ts";
-export { compile, compileStart } from "./compile.ts";
-export { originOf } from "./draft.ts";
+export { compile } from "./compile.ts";
 export { gatherCgroup, gatherSourceKinds, gatherSystemd, mountPointOf } from "./gather.ts";
 export { resctrlMountPoint, schemataFile } from "./intel-rdt.ts";
 export {
   type CompiledBundle,
   type CreateOptions,
   compileBundle,
-  readBundle,
   writeContainer,
 } from "./lifecycle/create.ts";
 export { completeEnvironment } from "./lifecycle/environment.ts";
@@ -38,7 +36,6 @@ export {
   type LifecycleRecord,
   type LifecycleState,
   type LifecycleStatus,
-  readRecord,
   readState,
   requireId,
   stateOutput,
@@ -55,7 +52,7 @@ export {
 } from "./live/stats.ts";
 export { applyUpdate, mergeResources, planUpdate } from "./live/update.ts";
 export { type CgroupUsage, readCpuTime, readUsage } from "./live/usage.ts";
-export { type MountOptions, parseMountOptions, propagationWord } from "./mount-options.ts";
+export { type MountOptions, parseMountOptions } from "./mount-options.ts";
 export { encodeReasons, joinPlan } from "./reasons.ts";
 export {
   type ContainerProcessState,
@@ -64,7 +61,6 @@ export {
   type RunningProcess,
   readExitFile,
   readPidFile,
-  readProcessState,
 } from "./state.ts";
 export {
   isScopePath,

@@ -30,7 +30,7 @@ export function writeSysctls(draft: Draft): void {
 }
 
 /** `net.ipv4.conf.eth0/100.rp_filter` and `net/ipv4/conf/eth0.100/rp_filter` (sysctl(8)) are one file. */
-export function sysctlPath(key: string): string {
+function sysctlPath(key: string): string {
   const dot = key.indexOf(".");
   const slash = key.indexOf("/");
   if (slash >= 0 && (dot < 0 || slash < dot)) {

@@ -52,7 +52,7 @@ const cloneNewNamespace = 0x00020000n;
 const msPrivate = 1 << 18;
 
 /** Undefined when an overlay with whiteouts can be mounted here, else why not: `apply-failed`, its cause with an errno. */
-export function tryOverlay(context: StoreContext): VitrineError | undefined {
+function tryOverlay(context: StoreContext): VitrineError | undefined {
   const directory = path.join(context.temporary, temporaryName("probe"));
   const at = (name: string): string => path.join(directory, name);
   return guarded(context, () => {

@@ -42,7 +42,7 @@ export function treesOf(context: StoreContext, diffIDs: readonly Digest[]): read
 
 const none: ReadonlySet<string> = new Set();
 
-export function partOf({ directory, row }: UnpackedLayer): Part {
+function partOf({ directory, row }: UnpackedLayer): Part {
   const opaque = row.opaques === 0 ? none : new Set(readOpaque(directory));
   return { directory: path.join(directory, "fs"), inside: "", opaque };
 }

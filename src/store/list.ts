@@ -72,7 +72,7 @@ function platformsUnder(context: StoreContext, root: Descriptor): readonly Platf
 }
 
 /** Milliseconds since the epoch, 0 where nothing usable is said. */
-export function timeOf(text: string | undefined): number {
+function timeOf(text: string | undefined): number {
   const time = text === undefined ? Number.NaN : Date.parse(text);
   return Number.isFinite(time) ? time : 0;
 }

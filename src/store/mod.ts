@@ -5,4 +5,4 @@ export type { ArtifactStore, StoredArtifact } from "./artifacts.ts";
 export { probeOverlay } from "./driver.ts";
 export { openStore } from "./store.ts";
 export type * from "./types.ts";
-export { prepareStore, unflushedDirectory } from "./version.ts";
+export { prepareStore } from "./version.ts";

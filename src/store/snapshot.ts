@@ -9,7 +9,7 @@ import { copyTreeOwned, giveToRoot, onHost } from "./trees.ts";
 import type { Snapshot, StoredImage } from "./types.ts";
 
 /** OVL_MAX_STACK of the kernel: lower directories of one overlay. */
-export const maxOverlayLayers = 500;
+const maxOverlayLayers = 500;
 
 export function isUnpacked(context: StoreContext, image: StoredImage): boolean {
   const diffIDs = image.layers.map(({ diffID }) => diffID);

@@ -30,7 +30,7 @@ export function removeByHelper(context: StoreContext, tree: string): void {
 }
 
 /** Id 0 of the map, on the host; undefined where it is not mapped. */
-export function hostRoot({ ids }: StoreContext): { readonly uid: number; readonly gid: number } | undefined {
+function hostRoot({ ids }: StoreContext): { readonly uid: number; readonly gid: number } | undefined {
   if (ids.kind === "none") return { uid: 0, gid: 0 };
   const uid = onHost(ids.uids, 0);
   const gid = onHost(ids.gids, 0);

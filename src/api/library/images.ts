@@ -153,7 +153,7 @@ function platformOf(text: string | undefined): Platform | undefined {
 }
 
 /** Runs `body` with a client and lets its connections go. */
-export async function withClient<T>(
+async function withClient<T>(
   machine: Machine,
   { username, password = "", tlsVerify, authFile }: RegistrySettings,
   body: (client: RegistryClient) => Promise<T>,

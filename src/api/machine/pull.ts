@@ -149,7 +149,7 @@ async function presentImage(
   return { digest, ids: [stored.id] };
 }
 
-export function storedImage(store: Store, name: string, platform?: Platform): StoredImage | undefined {
+function storedImage(store: Store, name: string, platform?: Platform): StoredImage | undefined {
   try {
     return store.resolve(name, platform);
   } catch (error) {

@@ -153,7 +153,7 @@ function readChecksum(bytes: Buffer, at: number, place: Place): number {
 }
 
 /** Text up to a NUL or the field's end. */
-export function readText(bytes: Buffer, at: number, length: number): string {
+function readText(bytes: Buffer, at: number, length: number): string {
   let end = at;
   let ascii = true;
   for (; end < at + length; end++) {

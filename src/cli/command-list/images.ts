@@ -65,21 +65,21 @@ export const inspect: CommandEntry = {
   load: () => import("../commands/inspect.ts"),
 };
 
-export const tree: CommandEntry = {
+const tree: CommandEntry = {
   name: "tree",
   group: "Images",
   summary: "Show an image's layers and which are shared",
   load: () => import("../commands/tree.ts"),
 };
 
-export const prune: CommandEntry = {
+const prune: CommandEntry = {
   name: "prune",
   group: "Images",
   summary: "Remove images that nothing uses",
   load: () => import("../commands/prune.ts"),
 };
 
-export const exists: CommandEntry = {
+const exists: CommandEntry = {
   name: "exists",
   group: "Images",
   summary: "Tell by the exit status whether an image is there",

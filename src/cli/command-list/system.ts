@@ -30,7 +30,7 @@ export const info: CommandEntry = {
   load: () => import("../commands/info.ts"),
 };
 
-export const df: CommandEntry = {
+const df: CommandEntry = {
   name: "df",
   group: "System",
   summary: "Show disk usage",

@@ -114,7 +114,7 @@ export function optionName(long: string, definition: OptionDefinition): string {
   return `${short}--${long}${definition.implied === undefined ? ` ${value}` : `[=${value}]`}`;
 }
 
-export function valueName(definition: OptionDefinition): string | undefined {
+function valueName(definition: OptionDefinition): string | undefined {
   if (definition.type === "boolean") return undefined;
   return definition.value ?? (definition.type === "number" ? "int" : "string");
 }

@@ -1,1 +1,1 @@
-export { embeddedName, resolveImage } from "../../api/mod.ts";
+export { resolveImage } from "../../api/mod.ts";

@@ -4,7 +4,7 @@ import type { Note } from "./notes.ts";
 import { type Part, type SlotFinder, slotCodes } from "./slots.ts";
 
 export const recordBytesMost = 512 * 1024;
-export const headerBytes = 256;
+const headerBytes = 256;
 /** In the header: what this start had in the slots that a caller may choose. */
 const namesAt = 32;
 /** `VLRC`, little endian. */

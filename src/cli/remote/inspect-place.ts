@@ -10,7 +10,7 @@ import { storedRoot } from "./stored-root.ts";
 import { withWorld } from "./world.ts";
 
 /** Errors: those of the source; `platform-not-found`, `not-an-image`. */
-export async function describeImage(source: ImageSource, platform?: Platform): Promise<StoredImage> {
+async function describeImage(source: ImageSource, platform?: Platform): Promise<StoredImage> {
   const manifestDescriptor = await choosePlatform(source, platform ?? hostPlatform(), {
     strict: platform !== undefined,
   });

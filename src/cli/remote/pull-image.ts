@@ -16,7 +16,7 @@ import { Interrupted, interruptible } from "../framework/interrupt.ts";
 import { BlobBoard } from "./blob-board.ts";
 import { watchedSource } from "./watched.ts";
 
-export { type Pulled, storedImage } from "../../api/mod.ts";
+export type { Pulled } from "../../api/mod.ts";
 
 export interface WatchedPullWishes extends PullWishes {
   readonly quiet: boolean;

@@ -2,7 +2,7 @@
 import type { VerbInvocation } from "./verb.ts";
 
 /** Started from its sources, node or bun is the program and the script its first argument. */
-export function selfCommand(): readonly string[] {
+function selfCommand(): readonly string[] {
   const script = process.argv[1] ?? "";
   return script.endsWith(".ts") && !script.startsWith("/$bunfs")
     ? [process.execPath, script]

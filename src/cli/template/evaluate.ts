@@ -37,7 +37,7 @@ function plainPart(node: Block[number]): { readonly text: string } | { readonly 
 }
 
 /** `shown` is applied to every printed value, not to the template's own text. */
-export function evaluate(block: Block, data: TemplateData, shown: (text: string) => string): string {
+function evaluate(block: Block, data: TemplateData, shown: (text: string) => string): string {
   const state = new Evaluation(data, shown);
   state.run(block, data);
   return state.output.join("");

@@ -131,7 +131,7 @@ export function letGo(container: Container): void {
 export const patienceMilliseconds = 60_000;
 
 /** Error: `container-not-ending`. */
-export function awaitEnd(container: Container, { paths, helperPath }: EndDeps): void {
+function awaitEnd(container: Container, { paths, helperPath }: EndDeps): void {
   if (!awaitMonitor(paths, container, helperPath, patienceMilliseconds)) throw notEnding(paths, container);
 }
 

@@ -42,7 +42,7 @@ export function createVolume(
   }
 }
 
-export function randomVolumeName(): string {
+function randomVolumeName(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
 }
 

@@ -29,7 +29,7 @@ export function volumeUsers(paths: EnginePaths, name: string): readonly Containe
   return listContainers(paths).filter((container) => usesVolume(container, name));
 }
 
-export function usesVolume({ mounts = [] }: Container, name: string): boolean {
+function usesVolume({ mounts = [] }: Container, name: string): boolean {
   return mounts.some((mount) => mount.kind === "volume" && mount.name === name);
 }
 

@@ -3,7 +3,7 @@ import { capabilityNames } from "../../kernel/mod.ts";
 import type { LinuxCapabilities, LinuxSeccomp, Mount, RuntimeConfig } from "../../oci/mod.ts";
 import { capabilityCost, costs } from "./costs.ts";
 
-export const restrictionKinds = [
+const restrictionKinds = [
   "capability",
   "no-new-privileges",
   "seccomp",

@@ -40,7 +40,7 @@ const fields = [
 const littleEndian = "l".charCodeAt(0);
 const headerBytes = 16;
 /** The specification's limit is 128 MiB; systemd's answers are a few KiB. */
-export const messageBytesMax = 16 * 1024 * 1024;
+const messageBytesMax = 16 * 1024 * 1024;
 const depthMax = 32;
 
 const alignments: Readonly<Record<string, number>> = {

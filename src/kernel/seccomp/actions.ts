@@ -2,7 +2,7 @@
 
 import { quoted, VitrineError } from "../../base/mod.ts";
 
-export const EPERM = 1;
+const EPERM = 1;
 export const ENOSYS = 38;
 
 export const ret = {

@@ -40,7 +40,7 @@ export function summarizeFilter(program: Uint8Array): FilterSummary | undefined 
 }
 
 /** `ERRNO(EPERM)`, `ALLOW`, `KILL_PROCESS` of a SECCOMP_RET_* value. */
-export function outcomeName(value: number): string {
+function outcomeName(value: number): string {
   const action = actionOf(value);
   const name = names.find(([each]) => each === action)?.[1] ?? `0x${action.toString(16)}`;
   const data = value & 0xffff;

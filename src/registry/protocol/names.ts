@@ -7,7 +7,7 @@ const repositoryGrammar = new RegExp(`^${component}(?:/${component})*$`);
 const tagGrammar = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
 /** As most clients have it for host and name together (spec.md, implementers' note). */
-export const longestRepositoryName = 255;
+const longestRepositoryName = 255;
 
 /** `library/alpine`. No component can be `..` or begin with `_` or a dot. */
 export function isRepositoryName(text: string): boolean {

@@ -1,15 +1,12 @@
 /** The server's side of the distribution spec. */
 
-export { type AccessOptions, AuthenticatedAccess } from "./access/authenticate.ts";
-export { openAccess } from "./access/open.ts";
+export type { AccessOptions } from "./access/authenticate.ts";
 export type { AccessRule } from "./access/rules.ts";
 export type { Access, Action, Identity } from "./access/types.ts";
 export { isUpstreamUrl, parseServeConfig, type ServeConfig } from "./config.ts";
-export { RegistryError } from "./errors.ts";
 export type { Exchange } from "./http/exchange.ts";
-export { accessLogLine } from "./observe/access-log.ts";
 export type { EventSink, RegistryEvent } from "./observe/events.ts";
-export { startWebhooks, type Webhook, type Webhooks } from "./observe/webhooks.ts";
+export type { Webhook, Webhooks } from "./observe/webhooks.ts";
 export { makePages, type PageOptions } from "./pages/pages.ts";
 export { Policy, type PolicyOptions, type RepositoryRule, type Retention } from "./policy.ts";
 export { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";

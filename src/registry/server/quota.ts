@@ -4,7 +4,7 @@ import type { Repositories } from "./repositories/repositories.ts";
 import type { Service } from "./service.ts";
 
 /** Bytes of the blobs and manifests of a repository, each counted once. */
-export async function repositoryBytes(repositories: Repositories, name: string): Promise<number> {
+async function repositoryBytes(repositories: Repositories, name: string): Promise<number> {
   let bytes = 0;
   for (const digest of await repositories.blobs(name)) {
     bytes += (await repositories.blob(name, digest))?.size ?? 0;

@@ -83,7 +83,7 @@ export interface CompiledBundle {
 }
 
 /** The bundle's config.json. Errors: `bundle-config-missing` and those of `parseRuntimeConfig`. */
-export function readBundle(
+function readBundle(
   bundle: string,
   file = `${bundle}/config.json`,
 ): { config: RuntimeConfig; warnings: readonly string[] } {

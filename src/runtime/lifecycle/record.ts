@@ -99,7 +99,7 @@ export function readState(root: string, id: string): LifecycleState {
 }
 
 /** undefined: there is no container in that directory. */
-export function readRecord(directory: string): LifecycleRecord | undefined {
+function readRecord(directory: string): LifecycleRecord | undefined {
   const path = files(directory).record;
   let text: string;
   try {
