@@ -142,7 +142,7 @@ test("bounded stops what expands too much", async () => {
 test("files are read whole and in ranges", async () => {
   await withDirectory(async (dir) => {
     const file = path.join(dir, "data");
-    const bytes = Buffer.from(randomBytes(seededRandom(4), 2 * chunkBytes + 77));
+    const bytes = Buffer.from(randomBytes(seededRandom(4), 4 * chunkBytes + 77));
     fs.writeFileSync(file, bytes);
     assert.ok((await gather(readFileStream(file))).equals(bytes));
     const range = { start: 1000, length: chunkBytes + 5 };
@@ -150,6 +150,16 @@ test("files are read whole and in ranges", async () => {
       (await gather(readFileStream(file, range))).equals(bytes.subarray(1000, 1000 + chunkBytes + 5)),
     );
     assert.equal((await gather(readFileStream(file, { start: 5, length: 0 }))).length, 0);
+    const copies: Buffer[] = [];
+    const rooms = new Set<ArrayBufferLike>();
+    for await (const chunk of readFileStream(file, { passing: true })) {
+      // The next one is read meanwhile, elsewhere.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      copies.push(Buffer.from(chunk));
+      rooms.add(chunk.buffer);
+    }
+    assert.ok(Buffer.concat(copies).equals(bytes));
+    assert.ok(rooms.size <= 2 && copies.length >= rooms.size);
     await assert.rejects(
       gather(readFileStream(file, { start: bytes.length - 1, length: 2 })),
       hasCode("content-truncated"),

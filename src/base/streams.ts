@@ -186,8 +186,14 @@ export interface FileRange {
 /** Two are in memory for each file that is read. */
 const readBytes = 512 * 1024;
 
-/** A file, or a range of it, in chunks of half a MiB; the next chunk is read while the last one is used. */
-export async function* readFileStream(path: string, range: FileRange = {}): AsyncGenerator<Uint8Array, void> {
+/**
+ * A file, or a range of it, in chunks of half a MiB; the next chunk is read while the last one is used. `passing`: a chunk is good until the
+ * next is asked for, in memory that is used again; new memory costs as much as the reading.
+ */
+export async function* readFileStream(
+  path: string,
+  range: FileRange & { readonly passing?: boolean } = {},
+): AsyncGenerator<Uint8Array, void> {
   const file = await fs.open(path, "r");
   try {
     yield* readHandleStream(file, range, path);
@@ -199,14 +205,20 @@ export async function* readFileStream(path: string, range: FileRange = {}): Asyn
 /** The same of an open file, which stays open. `name` is for errors. */
 export async function* readHandleStream(
   file: fs.FileHandle,
-  range: FileRange,
+  range: FileRange & { readonly passing?: boolean },
   name: string,
 ): AsyncGenerator<Uint8Array, void> {
+  /** Of two, one is read into while the other is used. */
+  const rooms: Buffer[] = [];
+  let turn = 0;
   let position = range.start ?? 0;
   let remaining = range.length ?? Number.POSITIVE_INFINITY;
   const readNext = async (): Promise<Uint8Array> => {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, remaining));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    turn = 1 - turn;
+    const used = range.passing === true ? rooms[turn] : undefined;
+    const buffer = used ?? Buffer.allocUnsafeSlow(Math.min(readBytes, remaining));
+    rooms[turn] = buffer;
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, remaining), position);
     position += bytesRead;
     remaining -= bytesRead;
     return buffer.subarray(0, bytesRead);

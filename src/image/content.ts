@@ -34,7 +34,12 @@ export function sourceOf(content: RawContent, root: Descriptor, names: readonly 
     names,
     has: (descriptor) => content.has(descriptor.digest),
     openBlob,
-    blobFile: ({ digest }) => content.file?.(digest),
+    blobFile(descriptor) {
+      const path = content.file?.(descriptor.digest);
+      if (path === undefined) return undefined;
+      const check = () => verified(readFileStream(path, { passing: true }), expectedContent(descriptor));
+      return { path, check };
+    },
     readDocument: async (descriptor) => {
       checkDocumentSize(descriptor);
       return collect(openBlob(descriptor), limits.configBytes, descriptor.digest);

@@ -17,16 +17,19 @@ export interface ImageSource {
   readDocument(descriptor: Descriptor): Promise<Uint8Array>;
   /** Error: `blob-missing`, at the first read. */
   openBlob(descriptor: Descriptor): ByteStream;
-  /**
-   * The file that holds these bytes and no others, if there is one, unverified: for whoever lets the kernel read it while he reads
-   * `openBlob` to know whether they are right.
-   */
-  blobFile?(descriptor: Descriptor): string | undefined;
+  /** The file that holds these bytes and no others, if there is one, for whoever lets the kernel read it. */
+  blobFile?(descriptor: Descriptor): BlobFile | undefined;
   /**
    * The bytes from `start` on, unverified, where a source can begin in the middle (a registry): for whoever has the bytes before
    * and verifies the whole.
    */
   openUnverifiedBlobFrom?(descriptor: Descriptor, start: number): ByteStream;
+}
+
+export interface BlobFile {
+  readonly path: string;
+  /** Reads it, and throws at the end where it is not what it should be. Of the chunks only the lengths are to be used. */
+  readonly check: () => ByteStream;
 }
 
 /** An archive or layout with any number of images. `close` releases its file and removes what was spooled. */

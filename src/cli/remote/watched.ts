@@ -18,7 +18,10 @@ export function watchedSource(
     has: (descriptor) => source.has(descriptor),
     readDocument: (descriptor) => source.readDocument(descriptor),
     openBlob: (blob) => watch(blob, source.openBlob(blob)),
-    blobFile: (blob) => source.blobFile?.(blob),
+    blobFile(blob) {
+      const file = source.blobFile?.(blob);
+      return file && { ...file, check: () => watch(blob, file.check()) };
+    },
     ...(from !== undefined && {
       openUnverifiedBlobFrom: (blob, start) => {
         onBytes(blob, start);

@@ -26,7 +26,10 @@ fs.writeFileSync(file, bytes);
 /** As a layout's: verified where it is read. */
 const blobOf = (place: string) => ({
   descriptor,
-  file: place,
+  file: {
+    path: place,
+    check: () => verified(readFileStream(place, { passing: true }), expectedContent(descriptor)),
+  },
   open: () => verified(readFileStream(place), expectedContent(descriptor)),
 });
 
@@ -113,22 +116,33 @@ describe("a blob in a file, to a registry of this machine", () => {
     });
   }
 
+  it("is closed by going on where the answer to that is lost", async () => {
+    let puts = 0;
+    const keeper = await startKeeper(({ method }) =>
+      hands && method === "PUT" && puts++ === 0 ? { raw: "" } : undefined,
+    );
+    await using _server = keeper.server;
+    assert.equal((await put(keeper)).outcome, "no error");
+    assert.ok(keeper.kept.length === 1 && keeper.kept[0]!.equals(bytes));
+    assert.deepEqual(
+      uploads(keeper.server.asked),
+      hands ? ["POST", "PATCH", "PUT", "GET", "PUT"] : ["POST", "PUT"],
+    );
+  });
+
   it("is not waited for without end", async () => {
     const keeper = await startKeeper(({ method }) => (method === "PATCH" ? { silent: true } : undefined));
     await using _server = keeper.server;
-    const body = { ...blobOf(file), digest: descriptor.digest, size: descriptor.size };
     const url = new URL(`http://${keeper.server.host}/v2/app/blobs/uploads/1`);
-    assert.equal(canSendFile(body, url), hands);
-    if (hands) assert.equal(await sendFile(body, url, {}, 50), undefined);
+    assert.equal(canSendFile(descriptor, url), hands);
+    if (hands) assert.equal(await sendFile(blobOf(file).file, url, {}, 50), undefined);
   });
 
   it("goes this way only to this machine, without TLS, and where it is worth it", () => {
-    const body = { ...blobOf(file), digest: descriptor.digest, size: descriptor.size };
     for (const place of ["https://localhost:5000/", "http://registry.invalid/", "http://10.0.0.1:5000/"]) {
-      assert.equal(canSendFile(body, new URL(place)), false, place);
+      assert.equal(canSendFile(descriptor, new URL(place)), false, place);
     }
     const here = new URL("http://localhost:5000/");
-    assert.equal(canSendFile({ ...body, size: 1000 }, here), false);
-    assert.equal(canSendFile({ ...body, file: undefined }, here), false);
+    assert.equal(canSendFile({ ...descriptor, size: 1000 }, here), false);
   });
 });

@@ -3,8 +3,9 @@
  * plain HTTP) while its bytes are read here to be verified, and nothing is copied through JavaScript. It saves more than half of
  * what sending costs otherwise. Over TLS, and further away, something else is what takes the time.
  */
-import { type ByteStream, noting } from "../../base/mod.ts";
-import type { Digest } from "../../oci/mod.ts";
+import { noting } from "../../base/mod.ts";
+import type { BlobFile } from "../../image/mod.ts";
+import type { Descriptor } from "../../oci/mod.ts";
 import { isLoopback } from "./proxy.ts";
 
 /** Smaller ones are not worth a second way. */
@@ -15,38 +16,23 @@ interface Runtime {
   readonly file: (path: string) => Blob;
 }
 
-export interface FileBody {
-  readonly digest: Digest;
-  readonly size: number;
-  /** Holds the bytes, as far as is known; undefined where they lie in no file of their own. */
-  readonly file: string | undefined;
-  /** The same bytes; throws at its end where they are not those of the digest. */
-  readonly open: () => ByteStream;
-}
-
 export interface Answer {
   readonly status: number;
-  readonly url: URL;
   readonly header: (name: string) => string | undefined;
 }
 
-/** Whether `sendFile` can send that there. */
-export function canSendFile({ file, size }: FileBody, url: URL): boolean {
-  return (
-    file !== undefined &&
-    size >= leastBytes &&
-    url.protocol === "http:" &&
-    isLoopback(url.hostname) &&
-    runtime() !== undefined
-  );
+/** Whether `sendFile` can send a blob there. */
+export function canSendFile({ size }: Descriptor, url: URL): boolean {
+  const near = url.protocol === "http:" && isLoopback(url.hostname);
+  return near && size >= leastBytes && runtime() !== undefined;
 }
 
 /**
  * PATCHes all of it. Undefined: the registry did not take it, and it is to be sent as ever; nothing is said of why. `patience`: milliseconds for
- * the registry to answer once all was read. Errors: those of the stream alone.
+ * the registry to answer once all was read. Errors: those of `check` alone.
  */
 export async function sendFile(
-  body: FileBody,
+  file: BlobFile,
   url: URL,
   headers: Readonly<Record<string, string>>,
   patience: number,
@@ -56,13 +42,12 @@ export async function sendFile(
   const sent = fetch(url, {
     method: "PATCH",
     headers,
-    body: runtime()!.file(body.file!),
+    body: runtime()!.file(file.path),
     redirect: "manual",
     signal: ending.signal,
   }).then(
     (response): Answer => ({
       status: response.status,
-      url,
       header: (name) => response.headers.get(name) ?? undefined,
     }),
     () => undefined,
@@ -73,7 +58,7 @@ export async function sendFile(
   });
   let timer: NodeJS.Timeout | undefined;
   try {
-    for await (const _ of body.open()) {
+    for await (const _ of file.check()) {
       if (refused) return undefined;
     }
     timer = setTimeout(() => ending.abort(), patience);

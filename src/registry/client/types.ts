@@ -1,6 +1,6 @@
 /** What the registry client is given and what it gives; the bodies are beside. */
 import type { ByteStream } from "../../base/mod.ts";
-import type { ImageReference, ImageSource } from "../../image/mod.ts";
+import type { BlobFile, ImageReference, ImageSource } from "../../image/mod.ts";
 import type { Descriptor, Digest, ParsedIndex, ParsedManifest } from "../../oci/mod.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -105,8 +105,8 @@ export interface OutgoingBlob {
   readonly descriptor: Descriptor;
   /** Called once for each try. */
   readonly open: () => ByteStream;
-  /** The file that holds the same bytes, if one does: what `open` gives verifies them. */
-  readonly file?: string | undefined;
+  /** The file that holds the same bytes, if one does. */
+  readonly file?: BlobFile | undefined;
   /** Repositories of the same registry that may have it. */
   readonly mountFrom?: readonly string[];
   /** Bytes of one PATCH; without it the blob goes in one request, and in chunks only where the registry wants it. */

@@ -1,10 +1,11 @@
 /** Blobs to a registry (spec.md#pushing-blobs): not at all where it has them, mounted, in one request, or in chunks. */
-import { type ByteStream, VitrineError } from "../../base/mod.ts";
+import { type ByteStream, observed, VitrineError } from "../../base/mod.ts";
+import type { BlobFile } from "../../image/mod.ts";
 import { type Digest, splitDigest } from "../../oci/mod.ts";
 import { type AccessScope, headerNames, parseUploadedRange, paths } from "../protocol/mod.ts";
 import { isTransient, responseError } from "./failures.ts";
 import { type HttpResponse, patience } from "./http.ts";
-import { canSendFile, type FileBody, sendFile } from "./send-file.ts";
+import { canSendFile, sendFile } from "./send-file.ts";
 import type { Session } from "./session.ts";
 import type { BlobOutcome, OutgoingBlob, Timing } from "./types.ts";
 
@@ -39,8 +40,8 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
   let upload: Upload = begun;
   let chunkBytes = blob.chunkBytes;
   let reached = 0;
-  if (chunkBytes === undefined && canSendFile(fileBody(blob), upload.url)) {
-    const sent = await handOver(target, blob, upload);
+  if (blob.file !== undefined && chunkBytes === undefined && canSendFile(blob.descriptor, upload.url)) {
+    const sent = await handOver(target, blob, blob.file, upload);
     if (sent === "uploaded") return "uploaded";
     upload = sent;
   }
@@ -84,46 +85,43 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
 async function handOver(
   target: UploadTarget,
   blob: OutgoingBlob,
+  file: BlobFile,
   upload: Upload,
 ): Promise<Upload | "uploaded"> {
-  const { size } = blob.descriptor;
-  let told = 0;
-  const body = {
-    ...fileBody(blob),
-    open: async function* () {
-      for await (const chunk of blob.open()) {
-        told += chunk.length;
-        blob.onProgress?.(chunk.length);
-        yield chunk;
-      }
-    },
+  const { digest, size } = blob.descriptor;
+  const headers = {
+    ...contentType,
+    "content-range": `0-${size - 1}`,
+    ...(await target.session.headersFor(upload.url, scopesOf(target))),
   };
+  let told = 0;
+  const check = () =>
+    observed(file.check(), ({ length }) => {
+      told += length;
+      blob.onProgress?.(length);
+    });
+  const sent = await sendFile({ ...file, check }, upload.url, headers, target.timing.idle * patience).catch(
+    async (error: unknown) => {
+      await cancel(target, upload);
+      throw error;
+    },
+  );
+  const held = parseUploadedRange(sent?.header("range") ?? "");
+  const location = sent?.header("location");
+  if (location === undefined || (held !== undefined && held !== size)) {
+    blob.onProgress?.(-told);
+    target.onNote(`${target.session.registry} did not take ${digest} in one piece: sending it anew`);
+    return restart(target, blob, upload);
+  }
+  const url = target.session.locate(location, upload.url);
   try {
-    const headers = {
-      ...contentType,
-      "content-range": `0-${size - 1}`,
-      ...(await target.session.headersFor(upload.url, scopesOf(target))),
-    };
-    const answer = await sendFile(body, upload.url, headers, target.timing.idle * patience);
-    const held = parseUploadedRange(answer?.header("range") ?? "");
-    const location = answer?.header("location");
-    if (answer !== undefined && location !== undefined && (held === undefined || held === size)) {
-      await close(target, blob, target.session.locate(location, answer.url));
-      return "uploaded";
-    }
+    await close(target, blob, url);
+    return "uploaded";
   } catch (error) {
-    await cancel(target, upload);
+    if (isTransient(error)) return resume(target, blob, { ...upload, url });
+    await cancel(target, { ...upload, url });
     throw error;
   }
-  blob.onProgress?.(-told);
-  target.onNote(
-    `${target.session.registry} did not take ${blob.descriptor.digest} in one piece: sending it anew`,
-  );
-  return restart(target, blob, upload);
-}
-
-function fileBody({ descriptor: { digest, size }, file, open }: OutgoingBlob): FileBody {
-  return { digest, size, file, open };
 }
 
 /** A quarter each time. */
