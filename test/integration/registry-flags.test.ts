@@ -372,6 +372,36 @@ describe("sync", () => {
   });
 });
 
+describe("sync by a list", () => {
+  it("goes past what is not there where it may, and gives what is named by digest no tag", () => {
+    const digest = ok(["push", "-q", "probe:1", `${open.address}/listed/app:1`]);
+    const list = path.join(world.directory, "list.yaml");
+    fs.writeFileSync(
+      list,
+      `"${open.address}":\n  images:\n    listed/none: []\n    listed/app: ["1", "${digest}"]\n`,
+    );
+    fails(["sync", "-q", list, `docker://${open.address}/to`], /has no .*listed\/none/);
+    const digestfile = path.join(world.directory, "synced");
+    const going = ["sync", "-q", "--keep-going", "--digestfile", digestfile];
+    const done = world.run([...going, list, `docker://${open.address}/to`]);
+    assert.equal(done.status, 1, "the exit status tells");
+    assert.match(done.stderr, /listed\/none: .*has no/);
+    assert.equal(
+      fs.readFileSync(digestfile, "utf8"),
+      `${digest} docker://${open.address}/to/app:1\n${digest} docker://${open.address}/to/app@${digest}\n`,
+    );
+    assert.equal(ok(["tags", `${open.address}/to/app`]), "1", "sha256-… is the tag of referrers");
+    const directory = path.join(world.directory, "by-list");
+    assert.equal(world.run([...going, list, `dir:${directory}`]).status, 1);
+    assert.deepEqual(fs.readdirSync(directory).sort(), ["app:1", `app@${digest}`]);
+    ok(["sync", "-q", "--src", "dir", directory, `docker://${open.address}/again`]);
+    assert.equal(ok(["tags", `${open.address}/again/app`]), "1");
+    ok(["manifest", "inspect", `docker://${open.address}/again/app@${digest}`]);
+    const named = ["tags", "--format", "{{.Name}} is {{.Tag}}", `${open.address}/again/app`];
+    assert.equal(ok(named), `${open.address}/again/app is 1`);
+  });
+});
+
 describe("the registry's commands", () => {
   it("do not take a wrong directory for an empty registry, nor a key for another's", () => {
     const nowhere = path.join(world.directory, "nowhere");

@@ -73,21 +73,25 @@ export const command = defineCommand({
     const target = parseTarget(options.dest === undefined ? destination : ofKind(options.dest, destination));
     let failed = 0;
     const lines: string[] = [];
-    const each = async (label: string, place: Place, copy: () => Promise<Digest | undefined>) => {
+    const attempt = async <T>(label: string, job: () => Promise<T>): Promise<T | undefined> => {
       try {
-        const digest = await copy();
-        if (digest !== undefined) lines.push(`${digest} ${nameOf(place)}\n`);
+        return await job();
       } catch (error) {
         if (!options["keep-going"]) throw error;
         failed += 1;
         context.err(`${printable(label)}: ${failureOf(error, false).text}`);
+        return undefined;
       }
+    };
+    const each = async (label: string, place: Place, copy: () => Promise<Digest | undefined>) => {
+      const digest = await attempt(label, copy);
+      if (digest !== undefined) lines.push(`${digest} ${nameOf(place)}\n`);
     };
     const [from, to] = [flagsOfSide("src", options, given), flagsOfSide("dest", options, given)];
     const copyAll = async (writer: RegistryClient): Promise<void> => {
       if (options.src === "dir") {
         for (const { directory, name } of imagesBelow(text, options.scoped)) {
-          const place = placeNamed(target, name, options["append-suffix"]);
+          const place = placeNamed(target, name, options);
           await each(directory, place, () => copyDirectory(directory, writer, context, place, options));
         }
         return;
@@ -97,11 +101,17 @@ export const command = defineCommand({
       await withReader(own, context, from, writer, async (reader) => {
         for (const entry of list) {
           await withSource(entry, reader, context, async (source) => {
-            for (const reference of await referencesOf(entry, source)) {
-              const place = placeBelow(target, reference, options.scoped, options["append-suffix"]);
-              await each(formatReference(reference), place, () =>
-                copyOne(source, writer, context, reference, place, options),
+            for (const wanted of entry.repositories) {
+              const { domain, path: name } = parseReference(`${entry.registry}/${wanted.path}`);
+              const references = await attempt(`${domain}/${name}`, () =>
+                referencesOf({ domain, path: name }, wanted, source),
               );
+              for (const reference of references ?? []) {
+                const place = placeBelow(target, reference, options);
+                await each(formatReference(reference), place, () =>
+                  copyOne(source, writer, context, reference, place, options),
+                );
+              }
             }
           });
         }
@@ -150,23 +160,47 @@ function parseTarget(text: string): Target {
 }
 
 /** As skopeo: the last component of the name below the destination, or with --scoped all of it. */
-function placeBelow(target: Target, reference: ImageReference, scoped: boolean, suffix: string = ""): Place {
+function placeBelow(
+  target: Target,
+  reference: ImageReference,
+  { scoped, format, "append-suffix": suffix = "" }: CopyFlags,
+): Place {
   // A directory may have a colon in its name, a repository and oci: may not.
   const host = target.kind === "dir" ? reference.domain : reference.domain.replace(":", "_");
   const name = scoped ? `${host}/${reference.path}` : reference.path.split("/").at(-1)!;
-  const label = `${reference.tag ?? reference.digest!.replace(":", "-")}${suffix}`;
+  const { digest } = reference;
   if (target.kind === "docker") {
     const { domain, path: prefix } = parseReference(`${target.prefix}/${name}`);
-    return { transport: "docker", reference: { domain, path: prefix, tag: label.slice(0, 128) } };
+    return {
+      transport: "docker",
+      reference: { domain, path: prefix, ...labelOf(reference, suffix, format) },
+    };
   }
   const directory = path.join(target.directory, name);
-  return target.kind === "dir"
-    ? { transport: "dir", path: `${directory}:${label}` }
-    : { transport: "oci", path: directory, name: label };
+  if (target.kind === "dir") {
+    const label = digest === undefined ? `:${reference.tag}${suffix}` : `@${digest}`;
+    return { transport: "dir", path: `${directory}${label}` };
+  }
+  const label = digest?.replace(":", "-") ?? `${reference.tag}${suffix}`;
+  return { transport: "oci", path: directory, name: label };
 }
 
-/** The place of `NAME[:TAG]`, as a directory of an earlier sync is called. Error: `sync-target-invalid`. */
-function placeNamed(target: Target, name: string, suffix: string = ""): Place {
+/** What was named by its digest has no tag; another format gives it another digest. */
+function labelOf(
+  { tag, digest }: ImageReference,
+  suffix: string,
+  format: string | undefined,
+): Pick<ImageReference, "tag" | "digest"> {
+  if (digest !== undefined) return format === undefined ? { digest } : {};
+  return { tag: `${tag ?? "latest"}${suffix}`.slice(0, 128) };
+}
+
+/** The place of `NAME[:TAG]` or `NAME@DIGEST`, as a directory of an earlier sync is called. Error: `sync-target-invalid`. */
+function placeNamed(
+  target: Target,
+  name: string,
+  { format, "append-suffix": suffix = "" }: Pick<CopyFlags, "format" | "append-suffix">,
+): Place {
   if (target.kind !== "docker") {
     throw new VitrineError("invalid", "a directory is copied to a registry", {
       code: "sync-target-invalid",
@@ -175,8 +209,9 @@ function placeNamed(target: Target, name: string, suffix: string = ""): Place {
     });
   }
   const clean = name.replace(/^([^/]+):([0-9]+)\//, "$1_$2/");
-  const { domain, path: prefix, tag = "latest" } = parseReference(`${target.prefix}/${clean}`);
-  return { transport: "docker", reference: { domain, path: prefix, tag: `${tag}${suffix}` } };
+  const reference = parseReference(`${target.prefix}/${clean}`);
+  const { domain, path: prefix } = reference;
+  return { transport: "docker", reference: { domain, path: prefix, ...labelOf(reference, suffix, format) } };
 }
 
 /** As skopeo writes it into --digestfile. */
@@ -232,19 +267,20 @@ async function withSource(
   }
 }
 
-async function referencesOf(entry: SyncRegistry, client: RegistryClient): Promise<readonly ImageReference[]> {
-  const references: ImageReference[] = [];
-  for (const wanted of entry.repositories) {
-    const { domain, path: name } = parseReference(`${entry.registry}/${wanted.path}`);
-    const tags = new Set(wanted.tags);
-    if (wanted.choose !== undefined) {
-      const repository = await client.repository({ domain, path: name });
-      for (const tag of wanted.choose(await repository.tags())) tags.add(tag);
-    }
-    references.push(...[...tags].sort(compareTags).map((tag) => ({ domain, path: name, tag })));
-    references.push(...wanted.digests.map((digest) => parseReference(`${domain}/${name}@${digest}`)));
+async function referencesOf(
+  place: Pick<ImageReference, "domain" | "path">,
+  wanted: SyncRegistry["repositories"][number],
+  client: RegistryClient,
+): Promise<readonly ImageReference[]> {
+  const tags = new Set(wanted.tags);
+  if (wanted.choose !== undefined) {
+    const repository = await client.repository(place);
+    for (const tag of wanted.choose(await repository.tags())) tags.add(tag);
   }
-  return references;
+  return [
+    ...[...tags].sort(compareTags).map((tag) => ({ ...place, tag })),
+    ...wanted.digests.map((digest) => parseReference(`${place.domain}/${place.path}@${digest}`)),
+  ];
 }
 
 async function copyOne(
@@ -281,6 +317,8 @@ async function copyOne(
 
 interface CopyFlags {
   readonly all: boolean;
+  readonly scoped: boolean;
+  readonly "append-suffix": string | undefined;
   readonly "dry-run": boolean;
   readonly quiet: boolean;
   readonly format: string | undefined;

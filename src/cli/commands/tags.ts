@@ -21,7 +21,11 @@ export const command = defineCommand({
       default: "version",
       help: "version, name, or registry (as the registry has them)",
     },
-    format: { type: "string", value: "FORMAT", choices: ["json"], help: "json" },
+    format: {
+      type: "string",
+      value: "FORMAT",
+      help: "'json', or a Go template with .Name (the repository) and .Tag",
+    },
     ...registryOptions,
   },
   positionals: [{ name: "REPOSITORY" }, { name: "PATTERN", optional: true, variadic: true }],
@@ -49,6 +53,14 @@ export const command = defineCommand({
       if (options.format === "json") {
         const Repository = `${reference!.domain}/${reference!.path}`;
         context.out(`${jsonText({ Repository, Tags: shown }, 4)}\n`);
+      } else if (options.format !== undefined) {
+        const rows = shown.map((Tag) => ({ Name: `${reference!.domain}/${reference!.path}`, Tag }));
+        const { renderRows } = await import("../template/mod.ts");
+        const table = { headings: {}, standard: "{{.Name}}\t{{.Tag}}" };
+        const { format } = options;
+        context.out(
+          renderRows(rows, table, { format, heading: true, forTerminal: context.stdoutIsTerminal }),
+        );
       } else context.out(shown.map((tag) => `${printable(tag)}\n`).join(""));
       return 0;
     });

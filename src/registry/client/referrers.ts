@@ -95,20 +95,56 @@ export async function addReferrer(repository: Repository, manifest: OutgoingMani
     artifactType,
     annotations: document.annotations,
   });
-  const list = (await taggedList(repository, document.subject.digest)) ?? [];
-  if (list.some(({ digest }) => digest === entry.digest)) return;
-  await putList(repository, document.subject.digest, [...list, entry]);
+  await changeList(repository, document.subject.digest, (list) =>
+    list.some(({ digest }) => digest === entry.digest) ? undefined : [...list, entry],
+  );
 }
 
 /** After a manifest was deleted: it leaves the list, where there is one. */
 export async function removeReferrer(repository: Repository, subject: Digest, digest: Digest): Promise<void> {
-  const list = await taggedList(repository, subject).catch(() => undefined);
-  if (list === undefined || !list.some((entry) => entry.digest === digest)) return;
-  await putList(
-    repository,
-    subject,
-    list.filter((entry) => entry.digest !== digest),
-  );
+  const known = await taggedList(repository, subject).catch(() => undefined);
+  if (known === undefined) return;
+  await changeList(repository, subject, (list) => {
+    const rest = list.filter((entry) => entry.digest !== digest);
+    return rest.length === list.length ? undefined : rest;
+  });
+}
+
+const mostTries = 40;
+/** So often in a row a change must still be there. */
+const mostLooks = 2;
+const leastPause = 30;
+
+/**
+ * Who changes the list at the same time overwrites ours with what he read before: registries have no lock for it. So everybody looks
+ * again, later than another needs for his change, whether his own lasted, and makes it once more where it did not. `change`: undefined
+ * where there is nothing to do. Error: `referrers-contended`.
+ */
+async function changeList(
+  repository: Repository,
+  subject: Digest,
+  change: (list: readonly Descriptor[]) => readonly Descriptor[] | undefined,
+): Promise<void> {
+  let looks = 0;
+  for (let attempt = 1; attempt <= mostTries; attempt++) {
+    const began = performance.now();
+    const changed = change((await taggedList(repository, subject)) ?? []);
+    if (changed !== undefined) {
+      await putList(repository, subject, changed);
+      looks = 0;
+    } else {
+      looks += 1;
+      if (attempt === 1 || looks > mostLooks - 1) return;
+    }
+    const pause =
+      Math.max(leastPause, performance.now() - began) * (changed === undefined ? 2 : 1 + attempt / 2);
+    await new Promise((resolve) => setTimeout(resolve, pause * (1 + Math.random())));
+  }
+  throw new VitrineError("unavailable", `others change the list of referrers of ${subject} all the time`, {
+    code: "referrers-contended",
+    operand: subject,
+    hint: "try again later: the artifact itself is there",
+  });
 }
 
 async function putList(
