@@ -33,6 +33,11 @@ export function isTerminal(fd: number): boolean {
   return process.getBuiltinModule("node:tty").isatty(fd);
 }
 
+/** A terminal that can take back what stands there. */
+export function canRedraw(fd: number): boolean {
+  return process.env["TERM"] !== "dumb" && isTerminal(fd);
+}
+
 /** Control (Cc), format and bidi (Cf), surrogates (Cs), line and paragraph separators (Zl, Zp). */
 const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const unprintableInLines = /(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
@@ -129,7 +134,7 @@ export class Progress {
 
   constructor(options: ProgressOptions) {
     this.options = options;
-    this.enabled = options.enabled ?? isTerminal(options.fd);
+    this.enabled = options.enabled ?? canRedraw(options.fd);
     this.now = options.now ?? (() => performance.now());
   }
 

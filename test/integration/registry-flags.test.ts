@@ -402,6 +402,21 @@ describe("sync by a list", () => {
   });
 });
 
+describe("registry catalog", () => {
+  it("lists the repositories of any registry that tells", () => {
+    ok(["push", "-q", "probe:1", `${open.address}/some/where:1`]);
+    const all = ok(["registry", "catalog", open.address]).split("\n");
+    assert.ok(all.includes("some/where") && all.length > 1, all.join());
+    const one = ["registry", "ls", "--full-ref", `docker://${open.address}`, "some/*"];
+    assert.equal(ok(one), `${open.address}/some/where`);
+    assert.deepEqual(JSON.parse(ok(["registry", "ls", "--format", "json", open.address, "some/*"])), {
+      Registry: open.address,
+      Repositories: ["some/where"],
+    });
+    fails(["registry", "catalog", guarded.address], /wants to know who you are/);
+  });
+});
+
 describe("the registry's commands", () => {
   it("do not take a wrong directory for an empty registry, nor a key for another's", () => {
     const nowhere = path.join(world.directory, "nowhere");

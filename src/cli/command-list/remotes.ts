@@ -182,13 +182,20 @@ export const artifactCommands: CommandEntry = {
 export const registryCommands: CommandEntry = {
   name: "registry",
   group: "Management",
-  summary: "Serve images to others",
+  summary: "Serve images to others, look into registries",
   subcommands: [
     {
       name: "serve",
       group: "Management",
       summary: "Serve a registry",
       load: () => import("../commands/registry-serve.ts"),
+    },
+    {
+      name: "catalog",
+      aliases: ["ls"],
+      group: "Management",
+      summary: "List the repositories of a registry",
+      load: () => import("../commands/registry-catalog.ts"),
     },
     {
       name: "check",

@@ -3,6 +3,7 @@ import { jsonText } from "../format/json.ts";
 import { defineCommand } from "../framework/command.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
 import { compareTags, tagPattern } from "../remote/tag-list.ts";
+import { renderRows } from "../template/mod.ts";
 
 export const command = defineCommand({
   description: `Lists the tags of a repository in a registry, in the order of versions: 1.9 before 1.10, 1.10-rc1 before 1.10.`,
@@ -55,7 +56,6 @@ export const command = defineCommand({
         context.out(`${jsonText({ Repository, Tags: shown }, 4)}\n`);
       } else if (options.format !== undefined) {
         const rows = shown.map((Tag) => ({ Name: `${reference!.domain}/${reference!.path}`, Tag }));
-        const { renderRows } = await import("../template/mod.ts");
         const table = { headings: {}, standard: "{{.Name}}\t{{.Tag}}" };
         const { format } = options;
         context.out(

@@ -1,5 +1,5 @@
 /** Blobs on their way: a line with a bar for each on a terminal, one line when each is done where output is piped. */
-import { formatBytes, isTerminal, writeAll } from "../../base/mod.ts";
+import { canRedraw, formatBytes, writeAll } from "../../base/mod.ts";
 import type { Descriptor } from "../../oci/mod.ts";
 import { shortId } from "../images/names.ts";
 
@@ -72,7 +72,7 @@ export class BlobBoard {
   }
 
   private draw(atOnce: boolean): void {
-    this.terminal ??= isTerminal(this.fd);
+    this.terminal ??= canRedraw(this.fd);
     if (!this.terminal) return;
     const now = this.now();
     if (!atOnce && now - this.drawnAt < redrawMilliseconds) return;
