@@ -263,6 +263,55 @@ test("a body in chunks is whole, whichever way its end comes", {
   assert.ok(beside > 0);
 });
 
+test("who waits to be told so is told to go on, and his body passes beside the process", {
+  skip: unable,
+  timeout: 300_000,
+}, async () => {
+  const { registry, carried } = await start();
+  await using _registry = registry;
+  const client = new TestClient(registry.url);
+  const content = randomFillSync(Buffer.alloc(12 * 1024 * 1024 + 5));
+  for (const [kind, framing, framed] of [
+    ["in", `Content-Length: ${content.length}`, content],
+    ["chunks", "Transfer-Encoding: chunked", inChunks(content, 32 * 1024)],
+  ] as const) {
+    // Of chunks the runtime may read all before it is known where they are.
+    for (let tries = 0; tries < 3 || (carried()[kind] === 0 && tries < 20); tries++) {
+      const at = new URL(await begin(client), registry.url).pathname;
+      const head = `PATCH ${at} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n${framing}\r\n\r\n`;
+      const answer = await sendWhenTold(registry.port, head, framed, tries === 0);
+      assert.match(answer, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 202 /);
+      const put = await client.request("PUT", `${at}?digest=${digestOf(content)}`);
+      assert.equal(put.status, 201, put.text());
+    }
+    assert.ok(carried()[kind] > 0, kind);
+  }
+});
+
+/** The body at once where it is `hasty`, else after the interim answer; both answers' heads. */
+async function sendWhenTold(port: number, head: string, framed: Uint8Array, hasty: boolean): Promise<string> {
+  const socket = net.connect(port, "127.0.0.1");
+  let text = "";
+  let waits = !hasty;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.on("data", (data: Buffer) => {
+    text += data.toString("latin1");
+    const heads = text.split("\r\n\r\n").length - 1;
+    if (waits && heads > 0) {
+      waits = false;
+      socket.write(framed);
+    }
+    if (heads > 1) resolve();
+  });
+  socket.on("error", () => undefined);
+  socket.once("close", () => resolve());
+  socket.write(head);
+  if (hasty) socket.write(framed);
+  await promise;
+  socket.destroy();
+  return text;
+}
+
 test("chunks that are none, too many or cut off end as such, and the upload goes on", {
   skip: unable,
   timeout: 300_000,

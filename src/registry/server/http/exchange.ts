@@ -42,13 +42,17 @@ export class Exchange {
   private readonly search: string;
   readonly guard: BodyGuard;
   private taken = false;
+  /** The client sends its body when it is told to (RFC 9110 section 10.1.1), or is tired of waiting. */
+  private awaited: boolean;
   private parameters: URLSearchParams | undefined;
   private extra: Record<string, string> | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, guard: BodyGuard) {
+  /** `awaited`: the request's `Expect: 100-continue` was not answered yet. */
+  constructor(request: IncomingMessage, response: ServerResponse, guard: BodyGuard, awaited = false) {
     this.request = request;
     this.response = response;
     this.guard = guard;
+    this.awaited = awaited;
     // Now: at the end of the request the socket may not know any more.
     this.remote = request.socket?.remoteAddress ?? "";
     this.method = request.method ?? "GET";
@@ -113,6 +117,7 @@ export class Exchange {
     }, progressMilliseconds);
     this.working = false;
     try {
+      this.welcomeBody();
       waiting = true;
       // Who leaves early, because it is too much, still wants the client to read why: `drain` sees to the rest.
       for await (const chunk of this.request.iterator({ destroyOnReturn: false })) {
@@ -142,6 +147,7 @@ export class Exchange {
     request.socket.pause();
     // Asked for more, it would let the runtime read on.
     request._read = () => undefined;
+    this.welcomeBody();
     // What came together with the headers is on its way to `request`.
     for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
     const early: Uint8Array[] = [];
@@ -159,6 +165,7 @@ export class Exchange {
     // Asked for more, it would let the runtime read on.
     this.request._read = () => undefined;
     this.request.socket?.pause();
+    this.welcomeBody();
   }
 
   /** After `pauseBody`: the runtime reads as it likes, for `body`. */
@@ -250,8 +257,10 @@ export class Exchange {
       // The runtime waits for a body that it will not see.
       const { socket } = this.request;
       this.response.once("close", () => socket?.destroy());
-    } else if (this.bodyIsUnread()) {
+    } else if (this.awaited) {
+      // It will not be sent: what comes next on this connection could be it or another request.
       all["Connection"] = "close";
+    } else if (this.bodyIsUnread()) {
       this.drain();
     }
     this.response.writeHead(status, all);
@@ -279,11 +288,20 @@ export class Exchange {
     this.send(error.status, { ...error.headers, "Content-Type": "application/json" }, body);
   }
 
+  private welcomeBody(): void {
+    if (!this.awaited) return;
+    this.awaited = false;
+    this.response.writeContinue();
+  }
+
   private bodyIsUnread(): boolean {
     return this.hasBody && !this.request.complete && !this.request.destroyed;
   }
 
-  /** Reads a little more of a body that nobody wants, then closes the connection. */
+  /**
+   * Reads what is left of a body that nobody wants, as long as that is little, else closes the connection. The answer does not say
+   * `Connection: close`: with that the runtime closes at once, and who still sends finds a reset instead of the answer.
+   */
   private drain(): void {
     const { request } = this;
     let left = drainBytes;

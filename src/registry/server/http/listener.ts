@@ -105,7 +105,7 @@ export class Listener {
     const { limits } = this.#options;
     const options = serverOptions(limits);
     const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
-      this.#onRequest(request, response);
+      this.#onRequest(request, response, false);
     const server: Server =
       tls === undefined
         ? createServer(options, onRequest)
@@ -113,6 +113,8 @@ export class Listener {
             { ...options, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" },
             onRequest,
           );
+    // Whoever is refused is so before he sends his body.
+    server.on("checkContinue", (request, response) => this.#onRequest(request, response, true));
     server.maxConnections = limits.connections;
     server.on("connection", (socket: Socket) => {
       this.#sockets.set(socket, undefined);
@@ -126,9 +128,10 @@ export class Listener {
     return server;
   }
 
-  #onRequest(request: IncomingMessage, response: ServerResponse): void {
+  /** `awaited`: see `Exchange`. */
+  #onRequest(request: IncomingMessage, response: ServerResponse, awaited: boolean): void {
     const { limits, answer, onEnd } = this.#options;
-    const exchange = new Exchange(request, response, limits);
+    const exchange = new Exchange(request, response, limits, awaited);
     if (this.#stopping) exchange.setHeader("Connection", "close");
     this.#sockets.set(request.socket, exchange);
     response.once("close", () => {

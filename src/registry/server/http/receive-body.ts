@@ -1,4 +1,5 @@
 /** The body of an upload from the connection to the file, beside this process. */
+import * as fs from "node:fs/promises";
 import { getSystemErrorName } from "node:util";
 import type { Place } from "../convey/carrier.ts";
 import type { Order } from "../convey/wire.ts";
@@ -10,6 +11,9 @@ import { bodyFailure, type Exchange } from "./exchange.ts";
 
 /** Less is not worth a connection of its own. */
 const carriedBytes = 1024 * 1024;
+/** So much, and for so long, of a body that nobody wants. */
+const mostDropped = 64 * 1024 * 1024;
+const dropMilliseconds = 5000;
 /** ETIMEDOUT, EPROTO, EMSGSIZE. */
 const timedOut = 110;
 const noChunks = 71;
@@ -29,7 +33,7 @@ export async function receiveCarried(
   const { contentLength: length } = exchange;
   const { socket, headers } = exchange.request;
   const chunked = headers["transfer-encoding"]?.toLowerCase() === "chunked" && length === undefined;
-  if (carrier === undefined || !upload.carriable || headers["expect"] !== undefined) return false;
+  if (carrier === undefined || !upload.carriable) return false;
   if (!chunked && (length === undefined || length < carriedBytes || upload.size + length > maxBytes))
     return false;
   if (!chunked && headers["transfer-encoding"] !== undefined) return false;
@@ -38,8 +42,8 @@ export async function receiveCarried(
   if (chunked) return await carryChunks(exchange, upload, maxBytes, place);
   const before = upload.size;
   const early = await exchange.takeBody();
-  await upload.append(streamOf(early), maxBytes);
   const left = length! - exchange.receivedBytes;
+  await appendEarly(upload, early, maxBytes, place, { kind: "in", count: left });
   if (left > 0) await carry(exchange, upload, place, before, { kind: "in", count: left });
   return true;
 }
@@ -59,10 +63,30 @@ async function carryChunks(
     return true;
   }
   exchange.leaveBody();
-  await upload.append(streamOf(early), maxBytes);
+  await appendEarly(upload, early, maxBytes, place, { kind: "chunks", count: mostDropped, chunk: left });
   const count = maxBytes - upload.size;
   await carry(exchange, upload, place, before, { kind: "chunks", count, chunk: left });
   return true;
+}
+
+/** What the runtime has read. Where that fails, `rest` is read for nobody before: who sends it all shall see why, and no reset. */
+async function appendEarly(
+  upload: Upload,
+  early: readonly Uint8Array[],
+  maxBytes: number,
+  place: Place,
+  rest: Pick<Order, "kind" | "count" | "chunk">,
+): Promise<void> {
+  try {
+    await upload.append(streamOf(early), maxBytes);
+  } catch (error) {
+    const count = Math.min(rest.count, mostDropped);
+    if (count === 0) throw error;
+    await using nowhere = await fs.open("/dev/null", "w");
+    const patience = { windowMilliseconds: dropMilliseconds, leastBytes: mostDropped };
+    await place.carry(nowhere.fd, { ...rest, count, position: 0, ...patience });
+    throw error;
+  }
 }
 
 async function carry(
