@@ -169,6 +169,7 @@ export async function openConfiguredS3(
 function collector(registry: Registry, options: ServeOptions): () => Promise<CollectReport> {
   const { repositories, policy, events, metrics, now } = registry.service;
   let running: Promise<CollectReport> | undefined;
+  let warned = false;
   return () => {
     if (options.layout !== undefined) return Promise.reject(layoutNotCollected(options.layout.directory));
     running ??= collectGarbage({
@@ -180,6 +181,10 @@ function collector(registry: Registry, options: ServeOptions): () => Promise<Col
     })
       .then((report) => {
         metrics.add("vitrine_registry_collected_bytes_total", report.bytes);
+        if (report.unguarded && !warned) {
+          warned = true;
+          options.onProblem(unguarded);
+        }
         for (const { repository, message } of report.damaged) {
           options.onProblem(`garbage collection left ${repository} alone: ${message}`);
         }
@@ -191,6 +196,10 @@ function collector(registry: Registry, options: ServeOptions): () => Promise<Col
     return running;
   };
 }
+
+const unguarded =
+  "the object store knows no conditional writes, so nothing keeps two registries from collecting garbage at once: " +
+  "let one of those on this bucket collect (everyHours: 0 for the others), or say that there is one (s3: {exclusive: true})";
 
 function layoutNotCollected(directory: string): VitrineError {
   return new VitrineError("unsupported", `${directory} is served as it stands: its owner collects it`, {
@@ -205,7 +214,11 @@ function schedule(options: ServeOptions, collect: () => Promise<CollectReport>):
   if (hours === 0) return { [Symbol.dispose]: () => undefined };
   const timer = setInterval(
     () => {
-      collect().catch((error: unknown) => options.onProblem(`garbage collection: ${messageOf(error)}`));
+      collect().catch((error: unknown) => {
+        // Another one does it.
+        if (error instanceof VitrineError && error.code === "collect-leased") return;
+        options.onProblem(`garbage collection: ${messageOf(error)}`);
+      });
     },
     Math.min(hours * hourMilliseconds, longestTimer),
   );

@@ -101,7 +101,9 @@ async function findBlob(
 ): Promise<FoundBlob> {
   const { repositories, upstream } = service;
   const record = await repositories.blob(name, digest);
-  if (record !== undefined) return record;
+  // Who asks whether it is here may be about to push what names it.
+  const relied = exchange.method === "HEAD" && record !== undefined && !service.policy.readOnly;
+  if (record !== undefined && (!relied || (await repositories.promise(name, digest, record)))) return record;
   if (exchange.method === "HEAD") {
     const known = await upstream?.blobSize(name, digest);
     if (known !== undefined) return known;

@@ -129,15 +129,17 @@ export async function putManifest(
   }
   const subject = await repositories.exclusively(name, async () => {
     for (const tag of tags) await requireMovable(service, name, tag, digest);
-    const accepted = await acceptManifest(repositories, name, bytes, exchange.header("content-type"), {
-      maxBytes: limits.manifestBytes,
-      missingContent: policy.missingContent,
-    });
+    const accept = () =>
+      acceptManifest(repositories, name, bytes, exchange.header("content-type"), {
+        maxBytes: limits.manifestBytes,
+        missingContent: policy.missingContent,
+      });
+    const accepted = await accept();
     // One that is here takes no more room, whatever tags it gets.
     if ((await repositories.manifest(name, digest)) === undefined) {
       await requireQuota(service, name, bytes.length);
     }
-    await repositories.putManifest(name, digest, accepted, tags);
+    await repositories.putManifest(name, digest, accepted, tags, async () => void (await accept()));
     service.events.emit({
       type: "push",
       what: "manifest",

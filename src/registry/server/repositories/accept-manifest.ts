@@ -10,7 +10,7 @@ import {
 } from "../../../oci/mod.ts";
 import { withoutParameters } from "../../protocol/headers.ts";
 import { RegistryError } from "../errors.ts";
-import type { AcceptedManifest, Repositories } from "./repositories.ts";
+import { type AcceptedManifest, inParallel, type Repositories } from "./repositories.ts";
 
 export interface AcceptOptions {
   readonly maxBytes: number;
@@ -129,16 +129,22 @@ async function missingContent(
     for (const { digest } of parsed.index.manifests) {
       // An index may name a blob as well (artifacts do): both are content of the repository.
       if (await repositories.manifest(name, digest)) continue;
-      if (!(await repositories.blob(name, digest))) missing.push(digest);
+      if (!(await hasBlob(repositories, name, digest))) missing.push(digest);
     }
     return missing;
   }
-  const missing: string[] = [];
   const { config, layers } = parsed.manifest;
-  for (const { digest } of [config, ...layers.filter(mustBeHere)]) {
-    if (!(await repositories.blob(name, digest))) missing.push(digest);
-  }
-  return [...new Set(missing)];
+  const named = new Set([config, ...layers.filter(mustBeHere)].map(({ digest }) => digest));
+  const missing: string[] = [];
+  await inParallel([...named], async (digest) => {
+    if (!(await hasBlob(repositories, name, digest))) missing.push(digest);
+  });
+  return missing;
+}
+
+async function hasBlob(repositories: Repositories, name: string, digest: Digest): Promise<boolean> {
+  const record = await repositories.blob(name, digest);
+  return record !== undefined && (await repositories.rely(name, digest, record));
 }
 
 /** Nondistributable layers come from their own urls. */

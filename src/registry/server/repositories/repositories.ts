@@ -54,6 +54,8 @@ const manifestCacheBytes = 32 * 1024 * 1024;
 /** Of what clients asked for lately; a collection leaves it alone. */
 const mostRecent = 200_000;
 const parallelReads = 16;
+/** A link is made young again when it is so old: much less than any grace age. */
+const renewMilliseconds = 15 * 60_000;
 
 export class Repositories {
   readonly storage: RegistryStorage;
@@ -203,30 +205,83 @@ export class Repositories {
     return this.seen.get(digest) ?? 0;
   }
 
-  /** Stores a manifest and points the tags to it. */
+  /**
+   * For a push that relies on a blob which the repository has: where another process may collect garbage, that one does not know
+   * who was asked for what, so the link says it. Only for those who hold `exclusively`. False: the bytes are gone.
+   */
+  async rely(name: string, digest: Digest, { linked, size }: BlobRecord): Promise<boolean> {
+    const { sharing, blobs } = this.storage;
+    if (sharing === undefined || this.now() - linked < renewMilliseconds) return true;
+    if (!(await this.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
+    await this.linkBlob(name, digest, size);
+    return true;
+  }
+
+  /** The same for those who do not hold it. */
+  async promise(name: string, digest: Digest, record: BlobRecord): Promise<boolean> {
+    if (this.storage.sharing === undefined || this.now() - record.linked < renewMilliseconds) return true;
+    return this.exclusively(name, async () => {
+      const current = await this.blob(name, digest);
+      return current !== undefined && this.rely(name, digest, current);
+    });
+  }
+
+  /** After writes to a repository: `mend` writes again what somebody who collects garbage removed at the same moment. */
+  private async settle(name: string, mend: () => Promise<void>): Promise<void> {
+    while (await this.storage.sharing?.settle(`repositories/${name}`)) await mend();
+  }
+
+  /**
+   * Stores a manifest and points the tags to it. `recheck` throws when what the manifest names was removed in the meantime, which
+   * others can do where there are others.
+   */
   async putManifest(
     name: string,
     digest: Digest,
     accepted: AcceptedManifest,
     tags: readonly string[],
+    recheck?: () => Promise<void>,
   ): Promise<void> {
     const { bytes, mediaType, subject } = accepted;
     const size = bytes.length;
     const pushed = this.now();
     await this.exclusivelyBlob(digest, () => this.storage.blobs.put(digest, bytes));
     this.bytes.set(digest, bytes, size);
-    if (subject !== undefined) {
-      await this.write(name, referrerKey(name, subject, digest), {
-        mediaType,
-        digest,
-        size,
-        artifactType: accepted.artifactType,
-        annotations: accepted.annotations,
-      });
+    const shared = this.storage.sharing !== undefined;
+    const isNew = shared && (await this.manifest(name, digest)) === undefined;
+    const putRecord = async (): Promise<void> => {
+      if (subject !== undefined) {
+        await this.write(name, referrerKey(name, subject, digest), {
+          mediaType,
+          digest,
+          size,
+          artifactType: accepted.artifactType,
+          annotations: accepted.annotations,
+        });
+      }
+      await this.write(name, manifestKey(name, digest), { mediaType, size, pushed, subject });
+    };
+    const mendRecord = async (): Promise<void> => {
+      if ((await this.manifest(name, digest)) === undefined) await putRecord();
+    };
+    await putRecord();
+    if (shared) {
+      await this.settle(name, mendRecord);
+      try {
+        await recheck?.();
+      } catch (error) {
+        if (isNew) await this.deleteManifest(name, digest);
+        throw error;
+      }
     }
-    await this.write(name, manifestKey(name, digest), { mediaType, size, pushed, subject });
-    for (const tag of tags) {
-      await this.write(name, tagKey(name, tag), { digest, mediaType, size, pushed } satisfies TagRecord);
+    const putTag = (tag: string): Promise<void> =>
+      this.write(name, tagKey(name, tag), { digest, mediaType, size, pushed } satisfies TagRecord);
+    for (const tag of tags) await putTag(tag);
+    if (tags.length > 0) {
+      await this.settle(name, async () => {
+        await mendRecord();
+        for (const tag of tags) if ((await this.tag(name, tag)) === undefined) await putTag(tag);
+      });
     }
     if (tags.length > 0) this.storage.tagsChanged?.(name);
   }
@@ -254,9 +309,14 @@ export class Repositories {
   }
 
   /** Lets the repository serve a blob that is in the storage. */
-  linkBlob(name: string, digest: Digest, size: number): Promise<void> {
+  async linkBlob(name: string, digest: Digest, size: number): Promise<void> {
     this.noteSeen(digest);
-    return this.write(name, blobKey(name, digest), { size, linked: this.now() } satisfies BlobRecord);
+    const put = (): Promise<void> =>
+      this.write(name, blobKey(name, digest), { size, linked: this.now() } satisfies BlobRecord);
+    await put();
+    await this.settle(name, async () => {
+      if ((await this.blob(name, digest)) === undefined) await put();
+    });
   }
 
   /** Forgets a referrer whose manifest is gone: what a crash in the middle of a push or a delete leaves. */
@@ -341,7 +401,7 @@ function corrupt(digest: Digest, what: string): VitrineError {
 }
 
 /** Maps with a few at a time: a repository can have many tags. */
-async function inParallel<T, R>(items: readonly T[], body: (item: T) => Promise<R>): Promise<R[]> {
+export async function inParallel<T, R>(items: readonly T[], body: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = new Array(items.length);
   let next = 0;
   const worker = async (): Promise<void> => {

@@ -53,6 +53,27 @@ export interface Documents {
   list(prefix: string): Promise<readonly string[]>;
 }
 
+/** What lets one process remove things from a storage while others write to it. */
+export interface Sharing {
+  /** For the one who collects. Error: `collect-leased` while another one does. */
+  lease(): Promise<CollectLease>;
+  /**
+   * To be asked after a write below `scope`, which is `repositories/NAME`: false at once where nobody removes anything there,
+   * otherwise true when that is over. Then look whether what you wrote is still there, and ask again. Blobs see to it themselves.
+   */
+  settle(scope: string): Promise<boolean>;
+}
+
+export interface CollectLease extends AsyncDisposable {
+  /** False: the storage cannot tell who was first; somebody else must see to it that one alone collects. */
+  readonly exclusive: boolean;
+  /**
+   * Tells those who write below `scope` (`repositories/NAME`, or a digest) that `body` may remove things there. What to
+   * remove is to be found out in `body`. Error: `collect-lease-lost` where it is too late to remove anything safely.
+   */
+  announce<T>(scope: string, body: () => Promise<T>): Promise<T>;
+}
+
 export interface RegistryStorage extends AsyncDisposable {
   /** Throws when what it keeps is not to be had; without it, a document is asked for instead. */
   probe?(): Promise<void>;
@@ -62,6 +83,8 @@ export interface RegistryStorage extends AsyncDisposable {
   readonly uploadDirectory: string;
   /** Whether nobody else can change it while it is open, so that what was read may be remembered. */
   readonly exclusive: boolean;
+  /** Where it is not. */
+  readonly sharing?: Sharing;
   /** Where it is, for people. */
   readonly name: string;
   /** Called after tags of a repository changed: engines that keep a view of all tags bring it up to date in time. */

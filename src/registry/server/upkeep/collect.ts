@@ -10,6 +10,7 @@ import type { EventSink } from "../observe/events.ts";
 import { type Policy, type Retention, tagPattern } from "../policy.ts";
 import { referencesOf } from "../repositories/accept-manifest.ts";
 import type { Repositories } from "../repositories/repositories.ts";
+import type { CollectLease } from "../storage/types.ts";
 
 export interface CollectOptions {
   readonly repositories: Repositories;
@@ -32,13 +33,16 @@ export interface CollectReport {
   readonly bytes: number;
   /** Repositories that were left alone, since what their manifests name could not be read. */
   readonly damaged: readonly { readonly repository: string; readonly message: string }[];
+  /** Several processes share the storage, and it cannot tell which of them was the first to collect. */
+  readonly unguarded: boolean;
 }
 
 const defaultGrace = 24 * 3600 * 1000;
 const dayMilliseconds = 24 * 3600 * 1000;
 
 export async function collectGarbage(options: CollectOptions): Promise<CollectReport> {
-  const run = new Collection(options);
+  await using lease = options.dryRun ? undefined : await options.repositories.storage.sharing?.lease();
+  const run = new Collection(options, lease);
   for (const name of await options.repositories.names()) {
     try {
       await run.collectRepository(name);
@@ -52,6 +56,7 @@ export async function collectGarbage(options: CollectOptions): Promise<CollectRe
 
 class Collection {
   private readonly options: CollectOptions;
+  private readonly lease: CollectLease | undefined;
   private readonly repositories: Repositories;
   private readonly before: number;
   private readonly dry: boolean;
@@ -64,8 +69,9 @@ class Collection {
   /** What a dry run would have removed, so that what depends on it counts too. */
   private readonly pretended = new Set<string>();
 
-  constructor(options: CollectOptions) {
+  constructor(options: CollectOptions, lease: CollectLease | undefined) {
     this.options = options;
+    this.lease = lease;
     this.repositories = options.repositories;
     this.dry = options.dryRun ?? false;
     this.before = options.now() - (options.graceMilliseconds ?? defaultGrace);
@@ -73,7 +79,7 @@ class Collection {
 
   report(): CollectReport {
     const { tags, manifests, links, blobs, bytes, damaged } = this;
-    return { tags, manifests, links, blobs, bytes, damaged };
+    return { tags, manifests, links, blobs, bytes, damaged, unguarded: this.lease?.exclusive === false };
   }
 
   /**
@@ -88,7 +94,7 @@ class Collection {
   async collectRepository(name: string): Promise<void> {
     const retention = this.options.policy.ruleFor(name)?.retention;
     if (retention !== undefined) {
-      await this.repositories.exclusively(name, async () => {
+      await this.alone(name, async () => {
         await this.retainTags(name, retention);
         if (retention.untaggedDays !== undefined) await this.removeUntagged(name, retention.untaggedDays);
       });
@@ -96,11 +102,18 @@ class Collection {
     // The long part without the lock; under it only what was pushed meanwhile is read.
     const references = new Map<Digest, readonly Digest[]>();
     await this.mark(name, references);
-    await this.repositories.exclusively(name, async () => {
+    await this.alone(name, async () => {
       await this.mark(name, references);
       await this.unlink(name, references);
       if (!this.dry) await this.repositories.removeDanglingReferrers(name);
     });
+  }
+
+  /** Among those of this process, and of others that share the storage. */
+  private alone(name: string, body: () => Promise<void>): Promise<void> {
+    return this.repositories.exclusively(name, () =>
+      this.lease === undefined ? body() : this.lease.announce(`repositories/${name}`, body),
+    );
   }
 
   private async retainTags(name: string, retention: Retention): Promise<void> {
@@ -204,11 +217,14 @@ class Collection {
     if (!this.dry) await blobs.removeUnfinished?.(this.before);
     for await (const { digest, modified, size } of blobs.list()) {
       if (named.has(digest) || modified > this.before) continue;
-      const removed = await this.repositories.exclusivelyBlob(digest, async () => {
+      const remove = async (): Promise<boolean> => {
         const stat = await blobs.stat(digest);
         if (stat === undefined || stat.modified > this.before) return false;
         return this.dry || blobs.delete(digest);
-      });
+      };
+      const removed = await this.repositories.exclusivelyBlob(digest, () =>
+        this.lease === undefined ? remove() : this.lease.announce(digest, remove),
+      );
       if (!removed) continue;
       this.blobs += 1;
       this.bytes += size;

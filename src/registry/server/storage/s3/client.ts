@@ -122,9 +122,11 @@ export class S3Client {
     }
   }
 
-  async put(key: string, body: Uint8Array): Promise<void> {
+  /** Returns the store's time of it. */
+  async put(key: string, body: Uint8Array): Promise<number> {
     const answer = await this.connection.request({ method: "PUT", key, body, headers: this.kept });
     require2xx(answer, key);
+    return this.timeOf(answer);
   }
 
   /**
@@ -135,7 +137,7 @@ export class S3Client {
     key: string,
     body: Uint8Array,
     condition: Condition,
-  ): Promise<{ readonly tag: string } | "refused" | "unsupported"> {
+  ): Promise<{ readonly tag: string; readonly answered: number } | "refused" | "unsupported"> {
     const answer = await this.connection.request({
       method: "PUT",
       key,
@@ -148,7 +150,7 @@ export class S3Client {
     if (answer.status === 501) return "unsupported";
     if (answer.status === 412 || answer.status === 409 || answer.status === 404) return "refused";
     require2xx(answer, key);
-    return { tag: String(answer.headers["etag"]) };
+    return { tag: String(answer.headers["etag"]), answered: this.timeOf(answer) };
   }
 
   /** `expires`: see `Call`. Then false where the store found it too late. */
@@ -160,6 +162,11 @@ export class S3Client {
     if (expires !== undefined && answer.status === 403) return false;
     if (answer.status !== 404) require2xx(answer, key);
     return true;
+  }
+
+  private timeOf(answer: S3Answer): number {
+    const time = Date.parse(answer.headers.date ?? "");
+    return Number.isNaN(time) ? this.now() : time;
   }
 
   /** A URL by which anybody may read it for so long. */

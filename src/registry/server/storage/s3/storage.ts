@@ -4,6 +4,7 @@
  * PREFIX/blobs/ALG/HEX            content
  * PREFIX/touched/ALG/HEX          empty; its age is the content's, where it is younger (a copy onto itself would end at 5 GB)
  * PREFIX/repositories/NAME/…      the documents
+ * PREFIX/collecting, removing/…   see `sharing.ts`
  * ```
  * Uploads gather in a local directory and go to the store when they are verified, in parts: nothing unverified is ever in
  * the bucket, and an upload goes on only at the instance that began it.
@@ -13,6 +14,7 @@ import { type Digest, isDigest } from "../../../../oci/mod.ts";
 import { checkKey } from "../keys.ts";
 import type { BlobReader, BlobStat, BlobStore, Documents, RegistryStorage } from "../types.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
+import { leaseLost, S3Sharing, type SharingTimes } from "./sharing.ts";
 
 export interface S3StorageOptions extends S3ClientOptions {
   /** Before every key, e.g. `registry`; default nothing. */
@@ -21,6 +23,8 @@ export interface S3StorageOptions extends S3ClientOptions {
   readonly uploadDirectory: string;
   /** Nobody else writes to this prefix: then what was read is remembered. Default false. */
   readonly exclusive?: boolean;
+  /** Of those who share it. */
+  readonly times?: SharingTimes;
 }
 
 /** S3 has at least 5 MiB a part and 10,000 parts. */
@@ -37,12 +41,14 @@ export async function openS3Storage(options: S3StorageOptions): Promise<Registry
   const prefix = options.prefix === undefined || options.prefix === "" ? "" : `${checkKey(options.prefix)}/`;
   // Says at once what is wrong with credentials or bucket.
   for await (const _ of client.list(`${prefix}health/`)) break;
+  const sharing = options.exclusive === true ? undefined : new S3Sharing(client, prefix, options.times);
   return {
     name: `${options.endpoint}/${options.bucket}/${prefix}`,
     exclusive: options.exclusive ?? false,
     uploadDirectory: options.uploadDirectory,
-    blobs: new S3Blobs(client, prefix),
-    documents: new S3Documents(client, prefix),
+    ...(sharing && { sharing }),
+    blobs: new S3Blobs(client, prefix, sharing),
+    documents: new S3Documents(client, prefix, sharing),
     [Symbol.asyncDispose]: async () => client.close(),
   };
 }
@@ -50,24 +56,28 @@ export async function openS3Storage(options: S3StorageOptions): Promise<Registry
 class S3Documents implements Documents {
   private readonly client: S3Client;
   private readonly prefix: string;
+  private readonly sharing: S3Sharing | undefined;
 
-  constructor(client: S3Client, prefix: string) {
+  constructor(client: S3Client, prefix: string, sharing: S3Sharing | undefined) {
     this.client = client;
     this.prefix = prefix;
+    this.sharing = sharing;
   }
 
   get(key: string): Promise<Uint8Array | undefined> {
     return this.client.get(this.prefix + checkKey(key));
   }
 
-  put(key: string, bytes: Uint8Array): Promise<void> {
-    return this.client.put(this.prefix + checkKey(key), bytes);
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    await this.client.put(this.prefix + checkKey(key), bytes);
   }
 
   async delete(key: string): Promise<boolean> {
     const name = this.prefix + checkKey(key);
     if ((await this.client.head(name)) === undefined) return false;
-    await this.client.delete(name);
+    // What is below a repository begins with `_`.
+    const fence = this.sharing?.fenceOf(key.replace(/\/_.*$/, ""));
+    if (!(await this.client.delete(name, fence))) throw leaseLost(key);
     return true;
   }
 
@@ -84,11 +94,14 @@ class S3Documents implements Documents {
 class S3Blobs implements BlobStore {
   private readonly client: S3Client;
   private readonly prefix: string;
+  private readonly sharing: S3Sharing | undefined;
   private readonly parts = new Turns(mostPartsAtOnce);
+  private readonly buffers: Buffer[] = [];
 
-  constructor(client: S3Client, prefix: string) {
+  constructor(client: S3Client, prefix: string, sharing: S3Sharing | undefined) {
     this.client = client;
     this.prefix = prefix;
+    this.sharing = sharing;
   }
 
   async stat(digest: Digest): Promise<BlobStat | undefined> {
@@ -113,7 +126,8 @@ class S3Blobs implements BlobStore {
   }
 
   put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    return this.client.put(this.keyOf(digest), bytes);
+    const key = this.keyOf(digest);
+    return this.store(digest, async () => void (await this.client.put(key, bytes)));
   }
 
   async adopt(digest: Digest, file: string): Promise<void> {
@@ -121,12 +135,26 @@ class S3Blobs implements BlobStore {
     const handle = await fs.open(file, "r");
     try {
       const { size } = await handle.stat();
-      if (size <= smallestPart) await this.client.put(key, await handle.readFile());
-      else await this.putParts(key, handle, size);
+      await this.store(digest, async () => {
+        if (size > smallestPart) await this.putParts(key, handle, size);
+        else {
+          const bytes = Buffer.alloc(size);
+          await readExactly(handle, bytes, size, 0);
+          await this.client.put(key, bytes);
+        }
+      });
     } finally {
       await handle.close();
     }
     await fs.unlink(file);
+  }
+
+  /** Again where somebody has just removed it. */
+  private async store(digest: Digest, write: () => Promise<void>): Promise<void> {
+    await write();
+    while (await this.sharing?.settle(digest)) {
+      if ((await this.client.head(this.keyOf(digest))) === undefined) await write();
+    }
   }
 
   private async putParts(key: string, file: fs.FileHandle, size: number): Promise<void> {
@@ -141,9 +169,13 @@ class S3Blobs implements BlobStore {
         if (next >= count) return;
         const index = next++;
         const length = Math.min(partBytes, size - index * partBytes);
-        const buffer = Buffer.allocUnsafeSlow(length);
-        await readExactly(file, buffer, length, index * partBytes);
-        tags[index] = await this.client.putPart(key, upload, index + 1, buffer);
+        const buffer = this.takeBuffer(partBytes);
+        try {
+          await readExactly(file, buffer, length, index * partBytes);
+          tags[index] = await this.client.putPart(key, upload, index + 1, buffer.subarray(0, length));
+        } finally {
+          if (partBytes === smallestPart) this.buffers.push(buffer);
+        }
       }
     };
     const senders = Array.from({ length: Math.min(partsAtOnce, count) }, sender);
@@ -159,17 +191,26 @@ class S3Blobs implements BlobStore {
     }
   }
 
+  /** The collector would let them pile up. */
+  private takeBuffer(bytes: number): Buffer {
+    return (bytes === smallestPart ? this.buffers.pop() : undefined) ?? Buffer.allocUnsafeSlow(bytes);
+  }
+
   async touch(digest: Digest): Promise<boolean> {
     if ((await this.client.head(this.keyOf(digest))) === undefined) return false;
     await this.client.put(this.touchedKeyOf(digest), new Uint8Array(0));
+    while (await this.sharing?.settle(digest)) {
+      if ((await this.client.head(this.keyOf(digest))) === undefined) return false;
+    }
     return true;
   }
 
   async delete(digest: Digest): Promise<boolean> {
     const key = this.keyOf(digest);
     if ((await this.client.head(key)) === undefined) return false;
-    await this.client.delete(key);
-    await this.client.delete(this.touchedKeyOf(digest));
+    const fence = this.sharing?.fenceOf(digest);
+    if (!(await this.client.delete(key, fence))) throw leaseLost(key);
+    await this.client.delete(this.touchedKeyOf(digest), fence);
     return true;
   }
 

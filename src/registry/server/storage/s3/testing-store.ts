@@ -52,7 +52,8 @@ export class TestingStore implements AsyncDisposable {
   readonly credentials: { readonly accessKey: string; readonly secretKey: string };
   fault: StoreOptions["fault"];
   conditions: boolean | "ignored";
-  private readonly skew: number;
+  /** Its clock is so much ahead. */
+  skew: number;
   private readonly server: Server;
   private ids = 0;
 
