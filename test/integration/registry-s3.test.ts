@@ -3,6 +3,7 @@
  * interface, which this test starts.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as os from "node:os";
@@ -21,7 +22,7 @@ import { TestClient } from "../../src/registry/server/testing.ts";
 import { serve } from "../support/served.ts";
 import { startSwift, swiftPrograms } from "../support/swift.ts";
 import { until } from "./run-support.ts";
-import { cannotRun, findProgram, makeWorld } from "./support.ts";
+import { cannotRun, findProgram, fixtures, makeWorld } from "./support.ts";
 
 const named = process.env["S3_ENDPOINT"];
 const missing = swiftPrograms.filter((name) => findProgram(name) === undefined);
@@ -129,9 +130,76 @@ if (named === undefined && missing.length > 0) {
       const collected = world.run(["registry", "gc", "--config", config, "--grace-hours", "0"]);
       assert.match(collected.stdout, /^0 tags, 0 manifests, 1 unused blobs of repositories; 1 blobs freed/);
       const refused = world.run(["registry", "check", "--config", config], {
-        env: { AWS_ACCESS_KEY_ID: undefined },
+        env: { AWS_ACCESS_KEY_ID: undefined, AWS_EC2_METADATA_DISABLED: "true" },
       });
       assert.match(refused.stderr, /AWS_ACCESS_KEY_ID/);
+    });
+    it("sends clients to the store for blobs, without what they showed the registry", async (t) => {
+      prefixes += 1;
+      await using world = makeWorld("s3-redirect");
+      const place = (name: string): string => path.join(world.directory, name);
+      fs.writeFileSync(
+        place("registry.json"),
+        JSON.stringify({
+          s3: { endpoint, bucket, prefix: options().prefix, redirect: true },
+          auth: { htpasswd: place("users") },
+        }),
+      );
+      // `secret`
+      fs.writeFileSync(
+        place("users"),
+        "alice:$2b$05$4kVXxJryfGRabyTQ5TIZjeWdeKCeN.ql6TrUKyTfbZ5R1T6uWwqj6\n",
+      );
+      fs.writeFileSync(
+        place("keys"),
+        `[default]\naws_access_key_id = ${credentials.accessKey}\naws_secret_access_key = ${credentials.secretKey}\n`,
+      );
+      world.env["AWS_SHARED_CREDENTIALS_FILE"] = place("keys");
+      await using registry = await serve(world, ["--config", place("registry.json")]);
+      const { address } = registry;
+      const run = (...args: readonly string[]): void => {
+        const done = world.run(args);
+        assert.equal(done.status, 0, `${args.join(" ")}: ${done.stderr}`);
+      };
+      run("login", "--username", "alice", "--password", "secret", address);
+      const source = `docker-archive:${path.join(fixtures, "probe.tar")}`;
+      run("copy", source, `docker://${address}/a/probe:1`);
+      run("copy", `docker://${address}/a/probe:1`, `oci:${place("ours")}:1`);
+      const blobs = fs.readdirSync(place("ours/blobs/sha256")).sort();
+      const sizes = blobs.map((name) => fs.statSync(place(`ours/blobs/sha256/${name}`)).size);
+      assert.ok(Math.max(...sizes) >= 64 * 1024, String(sizes));
+      const authorization = `Basic ${Buffer.from("alice:secret").toString("base64")}`;
+      const largest = blobs[sizes.indexOf(Math.max(...sizes))];
+      const url = `http://${address}/v2/a/probe/blobs/sha256:${largest}`;
+      const sent = await fetch(url, { headers: { authorization }, redirect: "manual" });
+      assert.equal(sent.status, 307);
+      assert.ok(
+        sent.headers.get("location")?.startsWith(`${endpoint}/`),
+        String(sent.headers.get("location")),
+      );
+      const skopeo = findProgram("skopeo");
+      if (skopeo === undefined) {
+        cannotRun(t, "skopeo missing");
+        return;
+      }
+      const theirs = spawnSync(
+        skopeo,
+        [
+          "copy",
+          "--preserve-digests",
+          "--src-tls-verify=false",
+          "--src-creds=alice:secret",
+          `docker://${address}/a/probe:1`,
+          `oci:${place("theirs")}:1`,
+        ],
+        {
+          encoding: "utf8",
+          timeout: 120_000,
+          env: { ...process.env, HOME: world.directory, XDG_RUNTIME_DIR: world.directory },
+        },
+      );
+      assert.equal(theirs.status, 0, theirs.stderr);
+      assert.deepEqual(fs.readdirSync(place("theirs/blobs/sha256")).sort(), blobs);
     });
     it("says what is wrong with bucket and address", async () => {
       await assert.rejects(openS3Storage({ ...options(), bucket: "absent" }), { code: "s3-failed" });

@@ -4,13 +4,7 @@ import type { ServeConfig, ServedRegistry } from "../../registry/mod.ts";
 import { isUpstreamUrl, serveRegistry } from "../../registry/mod.ts";
 import { defineCommand } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
-import {
-  describeCollection,
-  readConfig,
-  registryRoot,
-  s3Credentials,
-  storageOptions,
-} from "../remote/registry-storage.ts";
+import { describeCollection, readConfig, registryRoot, storageOptions } from "../remote/registry-storage.ts";
 
 export const command = defineCommand({
   description: `Serves a registry until it is interrupted; running requests may end. What is pushed is kept in an OCI image layout
@@ -88,7 +82,6 @@ was renewed is taken by itself.`,
       helperPath: context.helperPath(),
       ...(store && { layout: store }),
       environment: context.environment,
-      s3Credentials: s3Credentials(context.environment),
       onProblem: (message) => context.log("error", printable(message)),
     });
     const { registry, collect } = served;

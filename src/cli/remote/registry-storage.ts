@@ -49,21 +49,12 @@ export async function openStorage(
 ): Promise<FilesystemStorage | RegistryStorage> {
   const root = named ?? config.root;
   if (config.s3 === undefined) return openFilesystemStorage(existingRegistryRoot(context, root));
-  const credentials = s3Credentials(context.environment);
-  return openConfiguredS3(config.s3, credentials, registryRoot(context, root));
+  return openConfiguredS3(config.s3, context.environment, registryRoot(context, root));
 }
 
 /** The file of --config; nothing without. */
 export async function readConfig(file: string | undefined): Promise<ServeConfig> {
   return file === undefined ? {} : parseServeConfig(fs.readFileSync(file, "utf8"), file);
-}
-
-/** The names that every tool for S3 reads. */
-export function s3Credentials(environment: Context["environment"]) {
-  const accessKey = environment["AWS_ACCESS_KEY_ID"];
-  const secretKey = environment["AWS_SECRET_ACCESS_KEY"];
-  if (accessKey === undefined || secretKey === undefined) return undefined;
-  return { accessKey, secretKey, sessionToken: environment["AWS_SESSION_TOKEN"] };
 }
 
 export function describeCollection(report: CollectReport): string {

@@ -38,6 +38,10 @@ export interface ServeConfig extends PolicyOptions {
     readonly prefix?: string;
     readonly pathStyle?: boolean;
     readonly exclusive?: boolean;
+    /** Blobs are read from the store itself: GETs are answered with a URL of it that was signed. */
+    readonly redirect?: boolean;
+    /** Where clients reach the store, when not at `endpoint`. */
+    readonly publicEndpoint?: string;
     /** How the store encrypts what it keeps; without, as the bucket says. */
     readonly encryption?: S3Encryption;
   };
@@ -129,6 +133,8 @@ function readConfig(root: Field): ServeConfig {
         prefix: maybe(readPrefix),
         pathStyle: flag,
         exclusive: flag,
+        redirect: flag,
+        publicEndpoint: maybe(readUrl),
         encryption: maybe((inner) =>
           object<S3Encryption>(inner, {
             algorithm: (algorithm) => algorithm.oneOf(["AES256", "aws:kms"]),

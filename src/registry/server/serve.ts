@@ -10,7 +10,7 @@ import { startWebhooks, type WebhookOptions, type Webhooks } from "./observe/web
 import { makePages } from "./pages/pages.ts";
 import { type Registry, startRegistry } from "./registry.ts";
 import { holdRoot, openFilesystemStorage } from "./storage/filesystem.ts";
-import type { S3Credentials } from "./storage/s3/signature.ts";
+import type { Environment } from "./storage/s3/credentials.ts";
 import type { RegistryStorage } from "./storage/types.ts";
 import { followKeyPair, readKeyPair } from "./tls-files.ts";
 import { type CollectReport, collectGarbage } from "./upkeep/collect.ts";
@@ -20,15 +20,15 @@ const hourMilliseconds = 3600 * 1000;
 /** Node's timers take no more. */
 const longestTimer = 2 ** 31 - 1;
 const webhookPatience = 5000;
+/** As other registries have it: time for a slow client to come with the URL, not to read all. */
+const redirectSeconds = 20 * 60;
 
 export interface ServeOptions extends ServeConfig {
   readonly root: string;
   /** Serves this OCI image layout as it stands, read-only, instead of `root`. */
   readonly layout?: { readonly directory: string; readonly temporaryDirectory: string };
-  /** For `mirror`: see `UpstreamOptions`. */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
-  /** For `s3`. */
-  readonly s3Credentials?: S3Credentials;
+  /** For `mirror`: see `UpstreamOptions`; for `s3`: see `storage/s3/credentials.ts`. */
+  readonly environment?: Environment;
   /** See `RegistryOptions`. */
   readonly helperPath?: string;
   /** Something went wrong that only the operator can mend. */
@@ -138,32 +138,38 @@ async function openWebhooks(
 }
 
 async function openStorage(options: ServeOptions): Promise<RegistryStorage> {
-  const { layout, s3, s3Credentials: credentials } = options;
+  const { layout, s3 } = options;
   if (layout !== undefined) {
     const { openLayoutStorage } = await import("./storage/layout.ts");
     return openLayoutStorage(layout.directory, layout.temporaryDirectory);
   }
   return s3 === undefined
     ? openFilesystemStorage(options.root)
-    : openConfiguredS3(s3, credentials, options.root);
+    : openConfiguredS3(s3, options.environment ?? {}, options.root);
 }
 
-/** The object store of a config; uploads under way are kept in `root`. Errors: `s3-credentials-missing`; those of `openS3Storage`. */
+/**
+ * The object store of a config; uploads under way are kept in `root`. Errors: `s3-credentials-missing`, `s3-credentials-unusable`;
+ * those of `openS3Storage`.
+ */
 export async function openConfiguredS3(
   s3: NonNullable<ServeConfig["s3"]>,
-  credentials: S3Credentials | undefined,
+  environment: Environment,
   root: string,
 ): Promise<RegistryStorage> {
-  if (credentials === undefined) {
-    throw new VitrineError("invalid", "the object store's credentials are missing", {
-      code: "s3-credentials-missing",
-      operand: s3.endpoint,
-      hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    });
-  }
   makePrivateDirectory(root);
   const { openS3Storage } = await import("./storage/s3/storage.ts");
-  return openS3Storage({ ...s3, credentials, uploadDirectory: path.join(root, "uploads") });
+  const { findCredentials } = await import("./storage/s3/credentials.ts");
+  const region = s3.region ?? environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] ?? "us-east-1";
+  const credentials = findCredentials(environment, region);
+  const { redirect, ...store } = s3;
+  return openS3Storage({
+    ...store,
+    ...(redirect === true && { redirectSeconds }),
+    region,
+    credentials,
+    uploadDirectory: path.join(root, "uploads"),
+  });
 }
 
 function collector(registry: Registry, options: ServeOptions): () => Promise<CollectReport> {

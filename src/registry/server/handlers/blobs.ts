@@ -14,6 +14,9 @@ import { readDigest } from "./requests.ts";
 const cacheForever = "public, max-age=31536000, immutable";
 const cacheForeverPrivate = "private, max-age=31536000, immutable";
 
+/** Of less, a second request would cost more than it saves. */
+const redirectedBytes = 64 * 1024;
+
 export async function getBlob(
   service: Service,
   exchange: Exchange,
@@ -59,6 +62,16 @@ async function answer(
   }
   if (exchange.method === "HEAD") {
     exchange.send(200, { ...headers, "Content-Length": size });
+    return;
+  }
+  const { locate } = service.repositories.storage.blobs;
+  if (arriving === undefined && locate !== undefined && size >= redirectedBytes) {
+    // Not to be kept: the URL ends.
+    exchange.send(307, {
+      Location: await locate(digest),
+      "Cache-Control": "no-store",
+      [headerNames.contentDigest]: digest,
+    });
     return;
   }
   // A range of something else than what the client has (If-Range) is answered with all of it.

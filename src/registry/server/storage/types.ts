@@ -29,6 +29,8 @@ export interface BlobReader extends BlobStat {
 export interface BlobStore {
   stat(digest: Digest): Promise<BlobStat | undefined>;
   open(digest: Digest): Promise<BlobReader | undefined>;
+  /** A URL by which a client may read it for a while; undefined where clients shall ask this process. */
+  locate?(digest: Digest): Promise<string>;
   /** Stores small verified content; durable when it resolves. Storing what is there renews its time. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
   /** Takes over a verified file of the upload area; durable when it resolves, and the file is gone. */

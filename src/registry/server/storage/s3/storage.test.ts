@@ -4,7 +4,10 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { describe, it } from "node:test";
-import { digestOf } from "../../../../oci/mod.ts";
+import { digestOf, mediaTypes } from "../../../../oci/mod.ts";
+import { startRegistry } from "../../registry.ts";
+import { TestClient } from "../../testing.ts";
+import { checkStorage } from "../../upkeep/check.ts";
 import { storageSuite } from "../suite.ts";
 import { openS3Storage, type S3StorageOptions } from "./storage.ts";
 import { type Fault, type StoreOptions, type StoreRequest, TestingStore } from "./testing-store.ts";
@@ -175,5 +178,92 @@ describe("an object store", () => {
     store.uploads.set("other", { key: "others/x", begun: 1000, parts: new Map() });
     assert.equal(await storage.blobs.removeUnfinished!(Date.now() - 60_000), 1);
     assert.deepEqual([...store.uploads.keys()], ["new", "other"]);
+  });
+});
+
+describe("a registry on an object store that clients may read from", () => {
+  it("sends them there for blobs, but small ones, and for nothing else", async () => {
+    await using opened = await open({ redirectSeconds: 60 });
+    await using registry = await startRegistry({ storage: opened.storage });
+    const client = new TestClient(registry.url);
+    const { digest, config } = await client.pushImage("a", "1");
+    await client.pushBlob("a", large);
+    const sent = await client.get(`/v2/a/blobs/${largeDigest}`);
+    assert.equal(sent.status, 307);
+    assert.equal(sent.headers["cache-control"], "no-store");
+    const location = String(sent.headers["location"]);
+    const got = await fetch(location, { headers: { Range: "bytes=5-8" } });
+    assert.deepEqual([got.status, await got.text()], [206, large.toString("utf8", 5, 9)]);
+    assert.equal(digestOf(await (await fetch(location)).bytes()), largeDigest);
+    opened.store.skew += 61_000;
+    assert.equal((await fetch(location)).status, 403);
+    const head = await client.request("HEAD", `/v2/a/blobs/${largeDigest}`);
+    assert.deepEqual([head.status, head.headers["content-length"]], [200, String(large.length)]);
+    assert.equal((await client.get(`/v2/a/blobs/${config}`)).status, 200);
+    assert.equal((await client.get(`/v2/a/manifests/${digest}`)).status, 200);
+    assert.equal((await client.get(`/v2/b/blobs/${largeDigest}`)).status, 404);
+  });
+  it("names the address that they know", async () => {
+    await using opened = await open({ redirectSeconds: 60, publicEndpoint: "https://images.example:8443" });
+    const url = new URL(await opened.storage.blobs.locate!(largeDigest));
+    assert.equal(url.origin, "https://images.example:8443");
+  });
+});
+
+describe("a registry that moves", () => {
+  it("from a directory to a bucket and back has everything there, by the same names", async () => {
+    await using opened = await open();
+    const from = path.join(opened.directory, "from");
+    const to = path.join(opened.directory, "to");
+    let untagged = "";
+    let subject = "";
+    {
+      await using registry = await startRegistry({ root: from });
+      const client = new TestClient(registry.url);
+      const image = await client.pushImage("team/a", "1");
+      subject = image.digest;
+      const annotations = { of: "no tag" };
+      const referrer = {
+        ...JSON.parse(image.bytes.toString()),
+        annotations,
+        subject: { mediaType: mediaTypes.manifest, digest: subject, size: image.bytes.length },
+      };
+      untagged = digestOf(Buffer.from(JSON.stringify(referrer)));
+      assert.equal((await client.pushManifest("team/a", untagged, referrer)).status, 201);
+    }
+    for (const place of ["blobs", "repositories"]) {
+      for (const file of fs.readdirSync(path.join(from, place), { recursive: true, encoding: "utf8" })) {
+        const source = path.join(from, place, file);
+        if (!fs.statSync(source).isFile()) continue;
+        const body = fs.readFileSync(source);
+        opened.store.objects.set(`${place}/${file}`, { body, tag: '"x"', modified: Date.now(), headers: {} });
+      }
+    }
+    const checkMoved = async (registry: Awaited<ReturnType<typeof startRegistry>>): Promise<void> => {
+      const client = new TestClient(registry.url);
+      assert.equal((await client.get("/v2/team/a/manifests/1")).headers["docker-content-digest"], subject);
+      const referrers = (await client.get(`/v2/team/a/referrers/${subject}`)).json() as {
+        readonly manifests: readonly { readonly digest: string }[];
+      };
+      assert.deepEqual(
+        referrers.manifests.map(({ digest }) => digest),
+        [untagged],
+      );
+      const report = await checkStorage(registry.service.repositories.storage);
+      assert.deepEqual([report.problems, report.incomplete], [[], []]);
+      assert.deepEqual([report.tags, report.manifests, report.blobs], [1, 2, 4]);
+    };
+    {
+      await using registry = await startRegistry({ storage: opened.storage });
+      await checkMoved(registry);
+    }
+    for (const [key, { body }] of opened.store.objects) {
+      const file = path.join(to, key);
+      fs.mkdirSync(path.dirname(file), { recursive: true });
+      fs.writeFileSync(file, body);
+    }
+    fs.chmodSync(to, 0o700);
+    await using registry = await startRegistry({ root: to });
+    await checkMoved(registry);
   });
 });

@@ -23,6 +23,8 @@ export interface S3StorageOptions extends S3ClientOptions {
   readonly uploadDirectory: string;
   /** Nobody else writes to this prefix: then what was read is remembered. Default false. */
   readonly exclusive?: boolean;
+  /** Clients get blobs from the store itself, by URLs that are good for so long. */
+  readonly redirectSeconds?: number;
   /** Of those who share it. */
   readonly times?: SharingTimes;
 }
@@ -47,7 +49,7 @@ export async function openS3Storage(options: S3StorageOptions): Promise<Registry
     exclusive: options.exclusive ?? false,
     uploadDirectory: options.uploadDirectory,
     ...(sharing && { sharing }),
-    blobs: new S3Blobs(client, prefix, sharing),
+    blobs: new S3Blobs(client, prefix, sharing, options.redirectSeconds),
     documents: new S3Documents(client, prefix, sharing),
     [Symbol.asyncDispose]: async () => client.close(),
   };
@@ -98,10 +100,20 @@ class S3Blobs implements BlobStore {
   private readonly parts = new Turns(mostPartsAtOnce);
   private readonly buffers: Buffer[] = [];
 
-  constructor(client: S3Client, prefix: string, sharing: S3Sharing | undefined) {
+  readonly locate?: (digest: Digest) => Promise<string>;
+
+  constructor(
+    client: S3Client,
+    prefix: string,
+    sharing: S3Sharing | undefined,
+    redirectSeconds: number | undefined,
+  ) {
     this.client = client;
     this.prefix = prefix;
     this.sharing = sharing;
+    if (redirectSeconds !== undefined) {
+      this.locate = (digest) => client.readableUrl(this.keyOf(digest), redirectSeconds);
+    }
   }
 
   async stat(digest: Digest): Promise<BlobStat | undefined> {
