@@ -59,112 +59,129 @@ type Word =
   | { readonly kind: "atime"; readonly mode: bigint };
 
 export function parseMountOptions(words: readonly string[]): MountOptions {
-  const attributes: Building = { set: 0n, clear: 0n };
-  const recursiveAttributes: Building = { set: 0n, clear: 0n };
-  const propagation: number[] = [];
-  let superblock: string[] = [];
-  const data: string[] = [];
-  let attributesGiven = false;
-  let bind: MountOptions["bind"] = "no";
-  let idmap: MountOptions["idmap"] = "no";
-  let idmapRanges = "";
-  let copySymlink = false;
-  let tmpcopyup = false;
-  let remount = false;
-  let iversion = false;
-  for (const word of words) {
-    const attribute = attributeWord(word);
-    if (attribute !== undefined) {
-      attributesGiven = true;
-      if (takesBack(word)) forgetAccessTimes(attributes, word);
-      else apply(attributes, attribute);
-      continue;
-    }
-    // `ro` is to `rro` as every attribute word is to its recursive one.
-    const recursive = word.startsWith("r") ? attributeWord(word.slice(1)) : undefined;
-    if (recursive !== undefined) {
-      apply(recursiveAttributes, recursive);
-      continue;
-    }
-    const propagationBits = propagationWord(word);
-    if (propagationBits !== undefined) {
-      propagation.push(propagationBits);
-      continue;
-    }
-    const ranges = /^(r?idmap)=(.*)$/s.exec(word);
-    if (ranges !== null) {
-      idmap = ranges[1] === "idmap" ? "idmap" : "ridmap";
-      idmapRanges = ranges[2] ?? "";
-      continue;
-    }
-    switch (word) {
-      case "bind":
-        bind = bind === "rbind" ? bind : "bind";
-        break;
-      case "rbind":
-        bind = "rbind";
-        break;
-      case "idmap":
-        idmap = "idmap";
-        break;
-      case "ridmap":
-        idmap = "ridmap";
-        break;
-      case "copy-symlink":
-        copySymlink = true;
-        break;
-      case "tmpcopyup":
-        tmpcopyup = true;
-        break;
-      case "remount":
-        remount = true;
-        break;
-      case "sync":
-      case "dirsync":
-      case "lazytime":
-      case "mand":
-        superblock = [...without(superblock, word), word];
-        break;
-      case "async":
-        superblock = without(superblock, "sync");
-        break;
-      case "nolazytime":
-        superblock = without(superblock, "lazytime");
-        break;
-      case "nomand":
-        superblock = without(superblock, "mand");
-        break;
-      case "iversion":
-        iversion = true;
-        break;
-      case "noiversion":
-        iversion = false;
-        break;
-      // What they ask for is the default, or (silent, loud) only how much the kernel logs.
-      case "defaults":
-      case "silent":
-      case "loud":
-      case "":
-        break;
-      default:
-        data.push(word);
-    }
-  }
-  return {
-    bind,
-    attributes,
-    recursiveAttributes,
-    attributesGiven,
-    propagation,
-    idmap,
-    idmapRanges,
-    copySymlink,
-    tmpcopyup,
-    remount,
-    superblock,
-    iversion,
-    data,
+  const options: BuildingOptions = {
+    bind: "no",
+    attributes: { set: 0n, clear: 0n },
+    recursiveAttributes: { set: 0n, clear: 0n },
+    attributesGiven: false,
+    propagation: [],
+    idmap: "no",
+    idmapRanges: "",
+    copySymlink: false,
+    tmpcopyup: false,
+    remount: false,
+    superblock: [],
+    iversion: false,
+    data: [],
   };
+  for (const word of words) {
+    const known =
+      takeAttribute(options, word) ||
+      takePropagation(options, word) ||
+      takeIdMap(options, word) ||
+      takeSuperblockFlag(options, word) ||
+      takeOther(options, word);
+    if (!known) options.data.push(word);
+  }
+  return options;
+}
+
+interface BuildingOptions extends MountOptions {
+  bind: MountOptions["bind"];
+  readonly attributes: Building;
+  readonly recursiveAttributes: Building;
+  attributesGiven: boolean;
+  readonly propagation: number[];
+  idmap: MountOptions["idmap"];
+  idmapRanges: string;
+  copySymlink: boolean;
+  tmpcopyup: boolean;
+  remount: boolean;
+  superblock: readonly string[];
+  iversion: boolean;
+  readonly data: string[];
+}
+
+// Each takes the words that it knows: whether this is one of them.
+
+function takeAttribute(options: BuildingOptions, word: string): boolean {
+  const attribute = attributeWord(word);
+  if (attribute !== undefined) {
+    options.attributesGiven = true;
+    if (takesBack(word)) forgetAccessTimes(options.attributes, word);
+    else apply(options.attributes, attribute);
+    return true;
+  }
+  // `ro` is to `rro` as every attribute word is to its recursive one.
+  const recursive = word.startsWith("r") ? attributeWord(word.slice(1)) : undefined;
+  if (recursive !== undefined) apply(options.recursiveAttributes, recursive);
+  return recursive !== undefined;
+}
+
+function takePropagation(options: BuildingOptions, word: string): boolean {
+  const bits = propagationWord(word);
+  if (bits !== undefined) options.propagation.push(bits);
+  return bits !== undefined;
+}
+
+function takeIdMap(options: BuildingOptions, word: string): boolean {
+  const match = /^(r?idmap)(?:=(.*))?$/s.exec(word);
+  if (match === null) return false;
+  options.idmap = match[1] === "idmap" ? "idmap" : "ridmap";
+  if (match[2] !== undefined) options.idmapRanges = match[2];
+  return true;
+}
+
+function takeSuperblockFlag(options: BuildingOptions, word: string): boolean {
+  switch (word) {
+    case "sync":
+    case "dirsync":
+    case "lazytime":
+    case "mand":
+      options.superblock = [...without(options.superblock, word), word];
+      return true;
+    case "async":
+      options.superblock = without(options.superblock, "sync");
+      return true;
+    case "nolazytime":
+    case "nomand":
+      options.superblock = without(options.superblock, word.slice("no".length));
+      return true;
+    default:
+      return false;
+  }
+}
+
+function takeOther(options: BuildingOptions, word: string): boolean {
+  switch (word) {
+    case "bind":
+      if (options.bind !== "rbind") options.bind = "bind";
+      return true;
+    case "rbind":
+      options.bind = "rbind";
+      return true;
+    case "copy-symlink":
+      options.copySymlink = true;
+      return true;
+    case "tmpcopyup":
+      options.tmpcopyup = true;
+      return true;
+    case "remount":
+      options.remount = true;
+      return true;
+    case "iversion":
+    case "noiversion":
+      options.iversion = word === "iversion";
+      return true;
+    // What they ask for is the default, or (silent, loud) only how much the kernel logs.
+    case "defaults":
+    case "silent":
+    case "loud":
+    case "":
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** MS_* bits of a propagation word (config.md, linux.rootfsPropagation), else undefined. */

@@ -11,8 +11,8 @@ import {
   compileFilters,
   type FilterKeys,
   type FilterTest,
-  hasPair,
   invalidFilter,
+  labelKeys,
   patternOf,
   requireOneOf,
   untilOf,
@@ -44,14 +44,7 @@ const containerKeys = (paths: EnginePaths, now: number): FilterKeys<Item> => ({
     const pattern = patternOf(value.replace(/^\^?\//, "^"), filter);
     return ({ name }) => pattern.test(name);
   },
-  label:
-    (value) =>
-    ({ labels }) =>
-      hasPair(labels, value),
-  "label!":
-    (value) =>
-    ({ labels }) =>
-      !hasPair(labels, value),
+  ...labelKeys,
   status: (value, filter) => {
     requireOneOf(value, filter, "a status", states);
     return (_, state) => stateName(state) === (value === "stopped" ? "exited" : value);

@@ -20,62 +20,31 @@ export async function dispatch(
   let debug = environment["VITRINE_LOG_LEVEL"] === "debug";
   let command: Command | undefined;
   try {
-    // Most lines have no global option: then nothing is parsed twice.
-    let line: ParsedLine | undefined;
-    if (args[0]?.startsWith("-")) {
-      line = parseLine(args, {
-        options: globalOptions,
-        stopAtFirstPositional: true,
-        helpCommand: "vitrine --help",
-      });
-      debug ||= line.options["debug"] === true || line.options["log-level"] === "debug";
-    }
+    const line = globalLine(args);
+    debug ||= line?.options["debug"] === true || line?.options["log-level"] === "debug";
     const words = line?.positionals ?? args;
     const globals = resolveGlobals(line, environment);
     const context = makeContext(globals, environment, restart);
-    if (line?.options["version"] === true) {
-      context.out(`vitrine version ${version}\n`);
+    const told = line?.options["version"] === true ? `vitrine version ${version}\n` : undefined;
+    const chosen = told === undefined && line?.help !== true && words.length > 0 ? choose(words) : undefined;
+    if (chosen?.entry.load === undefined) {
+      context.out(told ?? (await helpOf(chosen, words)));
       return 0;
-    }
-    if (line?.help === true || words.length === 0) {
-      const help = await import("./help.ts");
-      context.out(help.renderOverview());
-      return 0;
-    }
-
-    const chosen = choose(words);
-    if (chosen.entry.load === undefined) {
-      const help = await import("./help.ts");
-      const rest = words.slice(chosen.path.length);
-      if (rest[0] === "--help" || rest[0] === "-h" || rest[0] === "help") {
-        context.out(help.renderGroup(chosen.entry));
-        return 0;
-      }
-      throw missingSubcommand(chosen.entry, rest[0]);
     }
     command = (await chosen.entry.load()).command;
-    const commandArgs = words.slice(chosen.path.length);
-    const helpCommand = `vitrine ${chosen.path.join(" ")} --help`;
-    const parsed = command.raw
-      ? { options: {}, given: new Set<string>(), positionals: commandArgs, help: false }
-      : parseLine(commandArgs, {
-          options: command.options,
-          stopAtFirstPositional: command.stopAtFirstPositional === true,
-          helpCommand,
-          globals: globalOptions,
-        });
+    const parsed = parseCommandLine(command, chosen, words);
     if (parsed.help) {
       const help = await import("./help.ts");
       context.out(help.renderCommand(chosen.path, chosen.entry, command));
       return 0;
     }
-    requirePositionals(command, parsed.positionals, chosen.path, helpCommand);
+    requirePositionals(command, parsed.positionals, chosen.path, helpCommandOf(chosen));
     if (mayBeUnsettled(globals.root, environment, context.uid)) await context.store();
     const status = await command.run({
       options: parsed.options as never,
       given: parsed.given,
       positionals: parsed.positionals,
-      arguments: commandArgs,
+      arguments: words.slice(chosen.path.length),
       path: chosen.path,
       context,
     });
@@ -85,6 +54,40 @@ export async function dispatch(
     report(failure);
     return failure.status;
   }
+}
+
+/** Most lines have no global option: then nothing is parsed twice. */
+function globalLine(args: readonly string[]): ParsedLine | undefined {
+  if (args[0]?.startsWith("-") !== true) return undefined;
+  return parseLine(args, {
+    options: globalOptions,
+    stopAtFirstPositional: true,
+    helpCommand: "vitrine --help",
+  });
+}
+
+/** Of vitrine, or of a group. Errors: `missing-command`, `unknown-command`, where no help was asked for. */
+async function helpOf(group: Chosen | undefined, words: readonly string[]): Promise<string> {
+  const help = await import("./help.ts");
+  if (group === undefined) return help.renderOverview();
+  const word = words[group.path.length];
+  if (word === "--help" || word === "-h" || word === "help") return help.renderGroup(group.entry);
+  throw missingSubcommand(group.entry, word);
+}
+
+function parseCommandLine(command: Command, chosen: Chosen, words: readonly string[]): ParsedLine {
+  const args = words.slice(chosen.path.length);
+  if (command.raw) return { options: {}, given: new Set<string>(), positionals: args, help: false };
+  return parseLine(args, {
+    options: command.options,
+    stopAtFirstPositional: command.stopAtFirstPositional === true,
+    helpCommand: helpCommandOf(chosen),
+    globals: globalOptions,
+  });
+}
+
+function helpCommandOf({ path }: Chosen): string {
+  return `vitrine ${path.join(" ")} --help`;
 }
 
 interface Chosen {

@@ -44,6 +44,16 @@ export function invalidFilter(filter: string, hint: string): VitrineError {
   });
 }
 
+/** Keys of everything that has labels. */
+export const labelKeys = {
+  label: (value: string) => (item: Labeled) => hasPair(item.labels, value),
+  "label!": (value: string) => (item: Labeled) => !hasPair(item.labels, value),
+};
+
+interface Labeled {
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 /** `KEY` or `KEY=VALUE` */
 export function splitPair(text: string): { readonly key: string; readonly value?: string } {
   const equals = text.indexOf("=");

@@ -5,7 +5,7 @@ import {
   compileFilters,
   type FilterKeys,
   type FilterTest,
-  hasPair,
+  labelKeys,
   truthOf,
   untilOf,
 } from "../framework/filters.ts";
@@ -30,14 +30,7 @@ const imageKeys = (store: Store, now: number): FilterKeys<[ImageRow]> => {
       (value) =>
       ({ name }) =>
         name !== undefined && matchesReference(value, name),
-    label:
-      (value) =>
-      ({ labels }) =>
-        hasPair(labels, value),
-    "label!":
-      (value) =>
-      ({ labels }) =>
-        !hasPair(labels, value),
+    ...labelKeys,
     before: (value) => {
       const { created } = rowOf(store, value);
       return (row) => row.created < created;

@@ -5,6 +5,7 @@ import {
   type FilterKeys,
   type FilterTest,
   hasPair,
+  labelKeys,
   patternOf,
   truthOf,
   untilOf,
@@ -28,14 +29,7 @@ const volumeKeys = (paths: EnginePaths, now: number): FilterKeys<[Volume]> => ({
     (value) =>
     ({ driver }) =>
       driver === value,
-  label:
-    (value) =>
-    ({ labels }) =>
-      hasPair(labels, value),
-  "label!":
-    (value) =>
-    ({ labels }) =>
-      !hasPair(labels, value),
+  ...labelKeys,
   opt:
     (value) =>
     ({ options }) =>
