@@ -19,7 +19,15 @@ import type { HttpResponse, Method } from "./http.ts";
 import { fetchLists, listOfTexts } from "./lists.ts";
 import { addReferrer, listReferrers, removeReferrer } from "./referrers.ts";
 import type { Session } from "./session.ts";
-import type { FetchedManifest, ManifestTarget, OutgoingManifest, Repository, Timing } from "./types.ts";
+import type {
+  BlobOutcome,
+  FetchedManifest,
+  ManifestTarget,
+  OutgoingBlob,
+  OutgoingManifest,
+  Repository,
+  Timing,
+} from "./types.ts";
 import { uploadBlob } from "./upload.ts";
 
 export interface RepositoryOptions {
@@ -35,46 +43,48 @@ export interface RepositoryOptions {
 const tagsAtOnce = 10;
 
 export function openRepository(options: RepositoryOptions): Repository {
-  const { session, name, namespace } = options;
-  const scopes = (...actions: string[]): readonly AccessScope[] => [{ type: "repository", name, actions }];
-  const pull = scopes("pull");
-  const write = scopes("pull", "push");
-  const remove = scopes("delete", "pull", "push");
+  return new RemoteRepository(options);
+}
 
-  const get = (
-    method: Method,
-    path: string,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<HttpResponse> => {
-    const target = namespace === undefined ? path : `${path}?${new URLSearchParams({ ns: namespace })}`;
-    return session.send({ method, target, headers, scopes: pull });
-  };
+class RemoteRepository implements Repository {
+  readonly #options: RepositoryOptions;
+  readonly #session: Session;
+  readonly registry: string;
+  readonly name: string;
 
-  const operand = (reference: string): string =>
-    `${session.registry}/${name}${isDigest(reference) ? "@" : ":"}${reference}`;
+  constructor(options: RepositoryOptions) {
+    this.#options = options;
+    this.#session = options.session;
+    this.registry = options.session.registry;
+    this.name = options.name;
+  }
 
-  const getManifest = async (reference: string): Promise<FetchedManifest> => {
-    const response = await get("GET", paths.manifest(name, reference), { accept: acceptedManifests });
+  async getManifest(reference: string): Promise<FetchedManifest> {
+    const response = await this.#get("GET", paths.manifest(this.name, reference), {
+      accept: acceptedManifests,
+    });
     if (response.status !== 200) {
-      const error = await responseError(response, operand(reference), "manifest-unknown");
+      const error = await responseError(response, this.#operand(reference), "manifest-unknown");
       if (error.code !== "manifest-unknown" || isDigest(reference)) throw error;
       throw new VitrineError(error.kind, error.message, {
         code: error.code,
         operand: error.operand,
-        hint: `vitrine tags ${session.registry}/${name} lists what there is`,
+        hint: `vitrine tags ${this.registry}/${this.name} lists what there is`,
         cause: error.cause,
       });
     }
-    const bytes = await readDocument(response, operand(reference));
+    const bytes = await readDocument(response, this.#operand(reference));
     const digest = digestFor(reference, response, bytes);
     // Parameters do not count (spec.md#pulling-manifests); what a proxy made of the type is no reason to fail.
     const stated = withoutParameters(response.headers.get("content-type") ?? "");
-    const parsed = parseAnswer(bytes, stated, session.registry, operand(reference));
+    const parsed = parseAnswer(bytes, stated, this.registry, this.#operand(reference));
     return { descriptor: { mediaType: parsed.mediaType, digest, size: bytes.length }, parsed };
-  };
+  }
 
-  const headManifest = async (reference: string): Promise<Descriptor | undefined> => {
-    const response = await get("HEAD", paths.manifest(name, reference), { accept: acceptedManifests });
+  async headManifest(reference: string): Promise<Descriptor | undefined> {
+    const response = await this.#get("HEAD", paths.manifest(this.name, reference), {
+      accept: acceptedManifests,
+    });
     await response.discard();
     if (response.status === 404) return undefined;
     const size = lengthOf(response);
@@ -85,25 +95,122 @@ export function openRepository(options: RepositoryOptions): Repository {
     }
     // No digest, or no HEAD at all: the whole tells.
     try {
-      return (await getManifest(reference)).descriptor;
+      return (await this.getManifest(reference)).descriptor;
     } catch (error) {
       if (error instanceof VitrineError && error.code === "manifest-unknown") return undefined;
       throw error;
     }
-  };
+  }
 
-  const put = async (manifest: OutgoingManifest, reference: string): Promise<HttpResponse> => {
+  async putManifest(manifest: OutgoingManifest, { tags }: ManifestTarget): Promise<void> {
+    const answers: HttpResponse[] = [];
+    let left = tags;
+    // A tag alone is filed under sha256 whatever digest the manifest was known by.
+    const otherAlgorithm = !manifest.digest.startsWith("sha256:");
+    if (tags.length > 0 && tags.length <= tagsAtOnce && (tags.length > 1 || otherAlgorithm)) {
+      try {
+        const answer = await this.#putTagged(manifest, tags);
+        answers.push(answer);
+        left = tags.filter((tag) => !tagsTaken(answer).includes(tag));
+      } catch (error) {
+        // Registries that know sha256 alone take the tag all the same.
+        if (!otherAlgorithm || !(error instanceof VitrineError) || error.kind !== "invalid") throw error;
+      }
+    }
+    if (tags.length === 0) answers.push(await this.#put(manifest, manifest.digest));
+    for (const tag of left) answers.push(await this.#put(manifest, tag));
+    const isReferrerKnown = answers.some(({ headers }) => headers.get(headerNames.subject) !== undefined);
+    if (!isReferrerKnown) await addReferrer(this, manifest);
+  }
+
+  async deleteManifest(reference: string): Promise<void> {
+    const subject = isDigest(reference) ? await subjectOf(this, reference) : undefined;
+    await this.#deleteAt(paths.manifest(this.name, reference), this.#operand(reference), "manifest-unknown");
+    if (subject !== undefined && isDigest(reference)) await removeReferrer(this, subject, reference);
+  }
+
+  async headBlob(digest: Digest): Promise<number | undefined> {
+    const response = await this.#get("HEAD", paths.blob(this.name, digest));
+    await response.discard();
+    if (response.status === 200) return lengthOf(response) ?? -1;
+    if (response.status === 404) return undefined;
+    throw await responseError(response, this.#operand(digest), "blob-unknown");
+  }
+
+  openBlob(descriptor: Descriptor): ByteStream {
+    return verified(this.openUnverifiedBlobFrom(descriptor, 0), expectedContent(descriptor));
+  }
+
+  openUnverifiedBlobFrom(descriptor: Descriptor, start: number): ByteStream {
+    const { timing, onNote } = this.#options;
+    const path = paths.blob(this.name, descriptor.digest);
+    return downloadFrom(descriptor, start, {
+      timing,
+      onNote,
+      request: (at) => this.#get("GET", path, at === 0 ? {} : { range: `bytes=${at}-` }),
+    });
+  }
+
+  async putBlob(blob: OutgoingBlob): Promise<BlobOutcome> {
+    const { timing, onNote } = this.#options;
+    const { digest } = blob.descriptor;
+    const present = await this.#session.send({
+      method: "HEAD",
+      target: paths.blob(this.name, digest),
+      scopes: this.#scopes("pull", "push"),
+    });
+    await present.discard();
+    if (present.status === 200) return "present";
+    if (present.status === 401 || present.status === 403) {
+      throw await responseError(present, `${this.registry}/${this.name}`);
+    }
+    return uploadBlob({ session: this.#session, name: this.name, timing, onNote }, blob);
+  }
+
+  deleteBlob(digest: Digest): Promise<void> {
+    return this.#deleteAt(paths.blob(this.name, digest), digest, "blob-unknown");
+  }
+
+  async tags(): Promise<readonly string[]> {
+    const operand = `${this.registry}/${this.name}`;
+    const pages = fetchLists(this.#session, paths.tags(this.name), this.#scopes("pull"), operand);
+    const tags: string[] = [];
+    for await (const page of pages) tags.push(...listOfTexts(page, "tags"));
+    return [...new Set(tags)];
+  }
+
+  referrers(digest: Digest, artifactType?: string): Promise<readonly Descriptor[]> {
+    return listReferrers(this, this.#session, this.#scopes("pull"), digest, artifactType);
+  }
+
+  // --- one request each ---
+
+  #scopes(...actions: readonly string[]): readonly AccessScope[] {
+    return [{ type: "repository", name: this.name, actions }];
+  }
+
+  #operand(reference: string): string {
+    return `${this.registry}/${this.name}${isDigest(reference) ? "@" : ":"}${reference}`;
+  }
+
+  #get(method: Method, path: string, headers: Readonly<Record<string, string>> = {}): Promise<HttpResponse> {
+    const { namespace } = this.#options;
+    const target = namespace === undefined ? path : `${path}?${new URLSearchParams({ ns: namespace })}`;
+    return this.#session.send({ method, target, headers, scopes: this.#scopes("pull") });
+  }
+
+  async #put(manifest: OutgoingManifest, reference: string): Promise<HttpResponse> {
     const { bytes, mediaType } = manifest;
-    const response = await session.send({
+    const response = await this.#session.send({
       method: "PUT",
-      target: paths.manifest(name, reference),
+      target: paths.manifest(this.name, reference),
       headers: { "content-type": mediaType },
       body: { length: bytes.length, open: () => once(bytes) },
-      scopes: write,
+      scopes: this.#scopes("pull", "push"),
       repeatable: true,
     });
     if (response.status !== 201 && response.status !== 200 && response.status !== 202) {
-      throw await responseError(response, operand(reference.split("?")[0]!));
+      throw await responseError(response, this.#operand(reference.split("?")[0]!));
     }
     await response.discard();
     const said = response.headers.get(headerNames.contentDigest);
@@ -112,114 +219,44 @@ export function openRepository(options: RepositoryOptions): Repository {
       said !== manifest.digest &&
       said.split(":")[0] === manifest.digest.split(":")[0]
     ) {
-      throw new VitrineError("corrupt", `${session.registry} kept ${said} in place of ${manifest.digest}`, {
+      throw new VitrineError("corrupt", `${this.registry} kept ${said} in place of ${manifest.digest}`, {
         code: "upload-digest-refused",
-        operand: operand(reference),
+        operand: this.#operand(reference),
       });
     }
     return response;
-  };
+  }
 
-  /** Several tags in one request, where the registry says that it took them. Returns those it did not. */
-  const putTagged = async (
-    manifest: OutgoingManifest,
-    tags: readonly string[],
-  ): Promise<readonly string[]> => {
+  /** Several tags in one request; `tagsTaken` tells which of them the registry took. */
+  #putTagged(manifest: OutgoingManifest, tags: readonly string[]): Promise<HttpResponse> {
     const query = tags.map((tag) => `tag=${encodeURIComponent(tag)}`).join("&");
-    const response = await put(manifest, `${manifest.digest}?${query}`);
-    noteSubject(response);
-    const taken = response.headers
-      .all(headerNames.tag)
-      .flatMap((value) => value.split(",").map((tag) => tag.trim()));
-    return tags.filter((tag) => !taken.includes(tag));
-  };
+    return this.#put(manifest, `${manifest.digest}?${query}`);
+  }
 
-  let subjectTaken = false;
-  const noteSubject = (response: HttpResponse): void => {
-    subjectTaken ||= response.headers.get(headerNames.subject) !== undefined;
-  };
-
-  const putManifest = async (manifest: OutgoingManifest, { tags }: ManifestTarget): Promise<void> => {
-    subjectTaken = false;
-    let left = tags;
-    // A tag alone is filed under sha256 whatever digest the manifest was known by.
-    const otherAlgorithm = !manifest.digest.startsWith("sha256:");
-    if (tags.length > 0 && tags.length <= tagsAtOnce && (tags.length > 1 || otherAlgorithm)) {
-      left = await putTagged(manifest, tags).catch((error: unknown) => {
-        // Registries that know sha256 alone take the tag all the same.
-        if (otherAlgorithm && error instanceof VitrineError && error.kind === "invalid") return tags;
-        throw error;
-      });
-    }
-    if (tags.length === 0) noteSubject(await put(manifest, manifest.digest));
-    for (const tag of left) noteSubject(await put(manifest, tag));
-    if (!subjectTaken) await addReferrer(repository, manifest);
-  };
-
-  const deleteAt = async (path: string, what: string, unknown: "manifest-unknown" | "blob-unknown") => {
-    const response = await session.send({ method: "DELETE", target: path, scopes: remove, repeatable: true });
+  async #deleteAt(path: string, what: string, unknown: "manifest-unknown" | "blob-unknown"): Promise<void> {
+    const response = await this.#session.send({
+      method: "DELETE",
+      target: path,
+      scopes: this.#scopes("delete", "pull", "push"),
+      repeatable: true,
+    });
     if (response.status === 202 || response.status === 200 || response.status === 204) {
       await response.discard();
       return;
     }
     const error = await responseError(response, what, unknown);
     if (response.status !== 400 && response.status !== 405) throw error;
-    throw new VitrineError("unsupported", `${session.registry} does not let this be deleted`, {
+    throw new VitrineError("unsupported", `${this.registry} does not let this be deleted`, {
       code: "registry-unsupported-operation",
       operand: what,
       hint: "deleting is off in many registries; some delete by digest only: vitrine delete NAME@DIGEST",
       cause: error,
     });
-  };
+  }
+}
 
-  const unverifiedFrom = (descriptor: Descriptor, start: number): ByteStream =>
-    downloadFrom(descriptor, start, {
-      timing: options.timing,
-      onNote: options.onNote,
-      request: (at) =>
-        get("GET", paths.blob(name, descriptor.digest), at === 0 ? {} : { range: `bytes=${at}-` }),
-    });
-
-  const repository: Repository = {
-    registry: session.registry,
-    name,
-    getManifest,
-    headManifest,
-    putManifest,
-    async deleteManifest(reference) {
-      const subject = isDigest(reference) ? await subjectOf(repository, reference) : undefined;
-      await deleteAt(paths.manifest(name, reference), operand(reference), "manifest-unknown");
-      if (subject !== undefined && isDigest(reference)) await removeReferrer(repository, subject, reference);
-    },
-    async headBlob(digest) {
-      const response = await get("HEAD", paths.blob(name, digest));
-      await response.discard();
-      if (response.status === 200) return lengthOf(response) ?? -1;
-      if (response.status === 404) return undefined;
-      throw await responseError(response, `${session.registry}/${name}@${digest}`, "blob-unknown");
-    },
-    openBlob: (descriptor) => verified(unverifiedFrom(descriptor, 0), expectedContent(descriptor)),
-    openUnverifiedBlobFrom: unverifiedFrom,
-    async putBlob(blob) {
-      const { digest } = blob.descriptor;
-      const present = await session.send({ method: "HEAD", target: paths.blob(name, digest), scopes: write });
-      await present.discard();
-      if (present.status === 200) return "present";
-      if (present.status === 401 || present.status === 403) {
-        throw await responseError(present, `${session.registry}/${name}`);
-      }
-      return uploadBlob({ session, name, timing: options.timing, onNote: options.onNote }, blob);
-    },
-    deleteBlob: (digest) => deleteAt(paths.blob(name, digest), digest, "blob-unknown"),
-    async tags() {
-      const pages = fetchLists(session, paths.tags(name), pull, `${session.registry}/${name}`);
-      const tags: string[] = [];
-      for await (const page of pages) tags.push(...listOfTexts(page, "tags"));
-      return [...new Set(tags)];
-    },
-    referrers: (digest, artifactType) => listReferrers(repository, session, pull, digest, artifactType),
-  };
-  return repository;
+function tagsTaken({ headers }: HttpResponse): readonly string[] {
+  return headers.all(headerNames.tag).flatMap((value) => value.split(",").map((tag) => tag.trim()));
 }
 
 function parseAnswer(
