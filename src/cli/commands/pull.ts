@@ -3,6 +3,7 @@ import { printable, VitrineError, writeFileAtomically } from "../../base/mod.ts"
 import { formatReference, hostPlatform, parsePlatform } from "../../image/mod.ts";
 import type { Store } from "../../store/mod.ts";
 import { defineCommand } from "../framework/command.ts";
+import { digestFile } from "../framework/flags.ts";
 import { registryOptions, withClient } from "../remote/client.ts";
 import { type Pulled, pullByName, pullReference, type WatchedPullWishes } from "../remote/pull-image.ts";
 
@@ -19,12 +20,7 @@ export const command = defineCommand({
     arch: { type: "string", value: "ARCH", help: "in place of this machine's, as in --platform" },
     variant: { type: "string", value: "VARIANT", help: "of the architecture, as in --platform" },
     "all-platforms": { type: "boolean", help: "all platforms of the image" },
-    digestfile: {
-      type: "string",
-      value: "FILE",
-      completion: "file",
-      help: "write the digest of the image here, as the registry has it",
-    },
+    digestfile: { ...digestFile, help: "write the digest of the image here, as the registry has it" },
     policy: {
       type: "string",
       value: "POLICY",

@@ -22,3 +22,10 @@ export const detachKeys = {
   default: "ctrl-p,ctrl-q",
   help: "what is typed on a terminal to leave the program running",
 } as const;
+
+export const digestFile = {
+  type: "string",
+  value: "FILE",
+  completion: "file",
+  help: "write the digest of what was sent here",
+} as const;

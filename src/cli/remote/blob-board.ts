@@ -1,6 +1,7 @@
 /** Blobs on their way: a line with a bar for each on a terminal, one line when each is done where output is piped. */
 import { canRedraw, formatBytes, writeAll } from "../../base/mod.ts";
 import type { Descriptor } from "../../oci/mod.ts";
+import type { BlobWatch } from "../../registry/mod.ts";
 import { shortId } from "../images/names.ts";
 
 const redrawMilliseconds = 100;
@@ -96,3 +97,19 @@ function bar({ blob, bytes }: Row): string {
   const percent = String(Math.floor(share * 100)).padStart(3);
   return `${shortId(blob.digest)} [${drawing}] ${percent}% of ${formatBytes(blob.size)}`;
 }
+
+/** The board of a push. */
+export function watchOf(board: BlobBoard): BlobWatch {
+  return {
+    begin: (blob) => board.begin(blob),
+    progress: (blob, bytes) => board.progress(blob, bytes),
+    end: (blob, outcome) => board.end(blob, outcomes[outcome]),
+  };
+}
+
+const outcomes = {
+  present: "is there already",
+  mounted: "mounted",
+  uploaded: "pushed",
+  "left out": "left out",
+} as const;

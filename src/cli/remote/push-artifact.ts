@@ -5,10 +5,10 @@ import type { Descriptor } from "../../oci/mod.ts";
 import { pushImage, type RegistryClient } from "../../registry/mod.ts";
 import type { OptionTable } from "../framework/command.ts";
 import type { Context } from "../framework/context.ts";
+import { digestFile } from "../framework/flags.ts";
 import { interruptible } from "../framework/interrupt.ts";
 import { makeArtifact, parseAnnotationFlags } from "./artifact.ts";
-import { BlobBoard } from "./blob-board.ts";
-import { outcomes } from "./send.ts";
+import { BlobBoard, watchOf } from "./blob-board.ts";
 import { watchedSource } from "./watched.ts";
 import { withWorld } from "./world.ts";
 
@@ -22,12 +22,7 @@ export const artifactOptions = {
     aliases: ["type"],
   },
   annotation: { type: "strings", value: "KEY=VALUE", help: "annotation of the artifact" },
-  digestfile: {
-    type: "string",
-    value: "FILE",
-    completion: "file",
-    help: "write the digest of what was sent here",
-  },
+  digestfile: digestFile,
   quiet: { type: "boolean", short: "q", help: "show no progress" },
 } as const satisfies OptionTable;
 
@@ -76,11 +71,7 @@ export async function sendArtifact(
     await interruptible((guard) =>
       pushImage(repository, watchedSource(source, guard), {
         tags,
-        watch: {
-          begin: (blob) => board.begin(blob),
-          progress: (blob, bytes) => board.progress(blob, bytes),
-          end: (blob, outcome) => board.end(blob, outcomes[outcome]),
-        },
+        watch: watchOf(board),
       }),
     );
   } finally {

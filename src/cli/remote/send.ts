@@ -13,8 +13,9 @@ import {
 } from "../../image/mod.ts";
 import { type Digest, isIndexMediaType } from "../../oci/mod.ts";
 import type { OptionTable } from "../framework/command.ts";
+import { digestFile } from "../framework/flags.ts";
 import { interruptible } from "../framework/interrupt.ts";
-import { BlobBoard } from "./blob-board.ts";
+import { BlobBoard, watchOf } from "./blob-board.ts";
 import { type OpenedPlace, type Place, type World, type WriteOptions, writePlace } from "./places.ts";
 import { watchedSource } from "./watched.ts";
 
@@ -49,12 +50,7 @@ export const sendOptions = {
     aliases: ["dest-force-compress-format"],
   },
   "preserve-digests": { type: "boolean", help: "fail rather than change a byte of a manifest" },
-  digestfile: {
-    type: "string",
-    value: "FILE",
-    completion: "file",
-    help: "write the digest of what was sent here",
-  },
+  digestfile: digestFile,
   quiet: { type: "boolean", short: "q", help: "show no progress" },
 } as const satisfies OptionTable;
 
@@ -135,11 +131,7 @@ async function write(
   await writePlace(target, source, world, {
     mountFrom: mountFrom(opened, target),
     ...options,
-    watch: {
-      begin: (blob) => board.begin(blob),
-      progress: (blob, bytes) => board.progress(blob, bytes),
-      end: (blob, outcome) => board.end(blob, outcomes[outcome]),
-    },
+    watch: watchOf(board),
   });
   board.close();
   return source.root.digest;
@@ -168,14 +160,6 @@ async function withVariants(source: ImageSource, flags: SendFlags, world: World)
     await world.temporaryDirectory(),
   );
 }
-
-/** How the end of a blob is told. */
-export const outcomes = {
-  present: "is there already",
-  mounted: "mounted",
-  uploaded: "pushed",
-  "left out": "left out",
-} as const;
 
 /** Plain layers (of docker-archive, of `docker load`) do not go over a network as they are; what one registry has is copied as it is. */
 function packsPlain(opened: OpenedPlace, target: Place, flags: SendFlags): boolean {
