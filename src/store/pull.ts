@@ -111,7 +111,7 @@ class Pull {
       hasBlob(this.context, descriptor)
         ? storedBlob(this.context, descriptor)
         : this.receive(descriptor, sync);
-    return unpackLayers(this.context, { layers }, choice, open, blobsAtATime, sync);
+    return unpackLayers(this.context, { layers }, choice, { open, width: blobsAtATime, sync });
   }
 
   private async fetchRest(blobs: readonly Descriptor[], sync: boolean): Promise<void> {

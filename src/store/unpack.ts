@@ -67,18 +67,24 @@ export function warningsOf(context: StoreContext, rows: readonly LayerRow[]): re
 /** The blob of a layer. */
 export type OpenLayer = (descriptor: Descriptor) => Promise<ArrivingBlob>;
 
-/**
- * Unpacks what is not there yet of a stack of layers, `width` at a time. `open` is called once for each of these. `sync` false: the
- * disk gets them later (unflushed.ts).
- */
+export interface UnpackOptions {
+  /** Called once for each layer that is not there; default: from the store. */
+  readonly open?: OpenLayer;
+  /** How many at a time. */
+  readonly width?: number;
+  /** false: the disk gets them later (unflushed.ts). */
+  readonly sync?: boolean;
+}
+
+/** Unpacks what is not there yet of a stack of layers. */
 export async function unpackLayers(
   context: StoreContext,
   image: Pick<StoredImage, "layers">,
   choice: DriverChoice,
-  open: OpenLayer = async (descriptor) => storedBlob(context, descriptor),
-  width: number = layersAtATime,
-  sync = true,
+  options: UnpackOptions = {},
 ): Promise<readonly LayerRow[]> {
+  const { width = layersAtATime, sync = true } = options;
+  const open = options.open ?? (async (descriptor: Descriptor) => storedBlob(context, descriptor));
   const diffIDs = image.layers.map(({ diffID }) => diffID);
   const rows: LayerRow[] = [];
   const running: Promise<void>[] = [];

@@ -23,7 +23,7 @@ export const command = defineCommand({
     return withClient(context, options, given, async (client) => {
       const repository = await client.repository(reference);
       const { descriptor } = await repository.getManifest(reference.digest ?? reference.tag!);
-      await pushArtifact(client, context, reference, [], files, options, descriptor);
+      await pushArtifact(context, { client, reference, tags: [] }, files, options, descriptor);
       return 0;
     });
   },

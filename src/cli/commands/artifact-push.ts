@@ -32,8 +32,8 @@ export const command = defineCommand({
         requireFiles(given);
         const artifacts = await openArtifacts(context.paths().root);
         const source = artifacts.source(artifacts.find(name!));
-        await sendArtifact(client, context, reference, tags, source, options);
-      } else await pushArtifact(client, context, reference, tags, files, options);
+        await sendArtifact(context, { client, reference, tags }, source, options);
+      } else await pushArtifact(context, { client, reference, tags }, files, options);
       return 0;
     });
   },

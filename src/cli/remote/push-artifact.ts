@@ -33,17 +33,22 @@ export interface ArtifactFlags {
   readonly quiet: boolean;
 }
 
-/** Prints the digest. */
+/** Where an artifact goes: under tags, or (without any) by its digest alone. */
+export interface ArtifactTarget {
+  readonly client: RegistryClient;
+  readonly reference: Pick<ImageReference, "domain" | "path">;
+  readonly tags: readonly string[];
+}
+
+/** Makes one of files; `subject` is what it is attached to. Prints the digest. */
 export async function pushArtifact(
-  client: RegistryClient,
   context: Context,
-  reference: Pick<ImageReference, "domain" | "path">,
-  tags: readonly string[],
+  target: ArtifactTarget,
   files: readonly string[],
   flags: ArtifactFlags,
   subject?: Descriptor,
 ): Promise<void> {
-  await withWorld(context, client, async ({ temporaryDirectory }) => {
+  await withWorld(context, target.client, async ({ temporaryDirectory }) => {
     const source = await makeArtifact({
       artifactType: flags["artifact-type"],
       files,
@@ -52,16 +57,14 @@ export async function pushArtifact(
       temporaryDirectory,
       ...(subject !== undefined && { subject }),
     });
-    await sendArtifact(client, context, reference, tags, source, flags);
+    await sendArtifact(context, target, source, flags);
   });
 }
 
 /** Prints the digest. */
 export async function sendArtifact(
-  client: RegistryClient,
   context: Context,
-  reference: Pick<ImageReference, "domain" | "path">,
-  tags: readonly string[],
+  { client, reference, tags }: ArtifactTarget,
   source: ImageSource,
   flags: Pick<ArtifactFlags, "digestfile" | "quiet">,
 ): Promise<void> {
