@@ -157,7 +157,7 @@ export interface WriteOptions {
   readonly chunkBytes?: number;
 }
 
-/** Writes an image. Errors: those of each kind; `place-needs-tag`. */
+/** Writes an image. Errors: those of each kind; `push-digest-mismatch`. */
 export async function writePlace(
   place: Place,
   source: ImageSource,

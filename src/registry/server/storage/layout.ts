@@ -22,7 +22,7 @@ import { isRepositoryName, isTag } from "../../protocol/mod.ts";
 import { FileBlobs } from "./file-blobs.ts";
 import type { BlobStore, Documents, RegistryStorage } from "./types.ts";
 
-/** Errors: `layout-not-found`; those of `parseIndex` come with the first request. */
+/** Errors: those of `parseIndex`, with the first request. */
 export async function openLayoutStorage(
   directory: string,
   temporaryDirectory: string,
