@@ -5,6 +5,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
+import { VitrineError } from "../../../../base/mod.ts";
 import { failure, readAnswer, type S3Answer, unreachable } from "./answers.ts";
 import { canonicalQuery, encode, presign, type S3Credentials, sha256Hex, signRequest } from "./signature.ts";
 
@@ -132,6 +133,8 @@ export class S3Connection {
         }
       } catch (cause) {
         if (cause instanceof Refused) throw cause.error;
+        // Of the credentials: whoever gives them out has been asked often enough.
+        if (cause instanceof VitrineError) throw cause;
         if (attempt >= attempts) throw unreachable(this.options.endpoint, cause);
       }
       await this.pause(attempt, answer);

@@ -9,6 +9,7 @@ import { startRegistry } from "../../registry.ts";
 import { TestClient } from "../../testing.ts";
 import { checkStorage } from "../../upkeep/check.ts";
 import { storageSuite } from "../suite.ts";
+import { findCredentials } from "./credentials.ts";
 import { openS3Storage, type S3StorageOptions } from "./storage.ts";
 import { type Fault, type StoreOptions, type StoreRequest, TestingStore } from "./testing-store.ts";
 
@@ -152,6 +153,16 @@ describe("an object store", () => {
         return true;
       },
     );
+  });
+  it("is not asked without credentials", async () => {
+    await using store = await TestingStore.start();
+    const credentials = findCredentials({ HOME: "/nonexistent", AWS_EC2_METADATA_DISABLED: "true" }, "r");
+    const uploadDirectory = path.join(os.tmpdir(), `vt-s3-unit-${process.pid}`);
+    await assert.rejects(openS3Storage({ ...store.options, credentials, uploadDirectory }), {
+      code: "s3-credentials-missing",
+    });
+    fs.rmSync(uploadDirectory, { recursive: true });
+    assert.equal(store.requests.length, 0);
   });
   it("is told how to keep what it gets", async () => {
     await using opened = await open({ encryption: { algorithm: "aws:kms", keyId: "arn:key" } });
