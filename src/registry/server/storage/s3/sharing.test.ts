@@ -259,9 +259,9 @@ describe("who collects", () => {
     }
     await collect(shared);
     await one.sharing!.lease();
-    shared.store.objects.get("collecting")!.modified -= 59_000;
+    shared.store.objects.get("collecting")!.modified -= 30_000;
     await assert.rejects(collect(shared), { code: "collect-leased" });
-    shared.store.objects.get("collecting")!.modified -= 2000;
+    shared.store.objects.get("collecting")!.modified -= 31_000;
     const report = await collect(shared);
     assert.equal(report.unguarded, false);
     assert.ok(!shared.store.objects.has("collecting"));
