@@ -162,8 +162,8 @@ if (named === undefined && missing.length > 0) {
         assert.equal(done.status, 0, `${args.join(" ")}: ${done.stderr}`);
       };
       run("login", "--username", "alice", "--password", "secret", address);
-      const source = `docker-archive:${path.join(fixtures, "probe.tar")}`;
-      run("copy", source, `docker://${address}/a/probe:1`);
+      run("import", path.join(fixtures, "probe.tar"), "probe:1");
+      run("copy", "vitrine:probe:1", `docker://${address}/a/probe:1`);
       run("copy", `docker://${address}/a/probe:1`, `oci:${place("ours")}:1`);
       const blobs = fs.readdirSync(place("ours/blobs/sha256")).sort();
       const sizes = blobs.map((name) => fs.statSync(place(`ours/blobs/sha256/${name}`)).size);
