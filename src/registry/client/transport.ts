@@ -15,7 +15,7 @@ export const defaultTiming: Timing = {
 };
 
 /** Statuses that a later try may turn into another (RFC 9110 sections 15.5.9, 15.6; RFC 6585). */
-const passing: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+export const passing: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 const mostRedirects = 10;
 
 export interface SendOptions {

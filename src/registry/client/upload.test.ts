@@ -187,6 +187,45 @@ describe("push", () => {
     assert.equal(keeper.manifests.size, 0);
   });
 
+  it("tries again where a gateway fails, and does not send what had arrived", async () => {
+    const isClose = ({ method, target }: Omit<Asked, "body">): boolean =>
+      method === "PUT" && target.includes("/blobs/uploads/");
+    const digestOfClose = ({ target }: Asked): string =>
+      new URL(target, "http://x").searchParams.get("digest")!;
+    const run = async (answer: (asked: Asked, times: number) => Answer | undefined) => {
+      const closes: string[] = [];
+      const keeper = await startKeeper((asked) => {
+        if (!isClose(asked)) return undefined;
+        closes.push(digestOfClose(asked));
+        return answer(asked, closes.filter((digest) => digest === closes.at(-1)).length);
+      });
+      await using _server = keeper.server;
+      const code = await push(keeper);
+      return { code, closes, keeper };
+    };
+    const mended = await run((_asked, times) => (times < 3 ? { status: 502 } : undefined));
+    assert.equal(mended.code, "no error");
+    assert.equal(mended.closes.length, 6, "three for each of two blobs");
+    const never = await run(() => ({ status: 503 }));
+    assert.equal(never.code, "registry-unavailable");
+    const limited = await run(() => ({ status: 429, headers: { "retry-after": "3600" } }));
+    assert.equal(limited.code, "registry-rate-limited");
+    assert.equal(new Set(limited.closes).size, limited.closes.length, "nobody waits for an hour");
+    const arrived = new Map<string, Buffer>();
+    const keeper = await startKeeper((asked) => {
+      if (isClose(asked)) {
+        assert.ok(!arrived.has(digestOfClose(asked)), "it is not sent again");
+        arrived.set(digestOfClose(asked), asked.body);
+        return { status: 504 };
+      }
+      const digest = asked.target.split("/").at(-1)!;
+      return asked.method === "HEAD" && arrived.has(digest) ? {} : undefined;
+    });
+    await using _server = keeper.server;
+    assert.equal(await push(keeper), "no error");
+    assert.equal(arrived.size, 2);
+  });
+
   it("tells a registry that got something else from a source that is broken", async () => {
     const keeper = await startKeeper(({ method, target }) =>
       method === "PUT" && target.includes("uploads")

@@ -3,10 +3,11 @@ import { type ByteStream, observed, VitrineError } from "../../base/mod.ts";
 import type { BlobFile } from "../../image/mod.ts";
 import { type Digest, splitDigest } from "../../oci/mod.ts";
 import { type AccessScope, headerNames, parseUploadedRange, paths } from "../protocol/mod.ts";
-import { isTransient, responseError } from "./failures.ts";
+import { isTransient, responseError, retryAfter } from "./failures.ts";
 import { type HttpResponse, patience } from "./http.ts";
 import { canSendFile, sendFile } from "./send-file.ts";
 import type { Session } from "./session.ts";
+import { passing } from "./transport.ts";
 import type { BlobOutcome, OutgoingBlob, Timing } from "./types.ts";
 
 export interface UploadTarget {
@@ -58,17 +59,21 @@ export async function uploadBlob(target: UploadTarget, blob: OutgoingBlob): Prom
         upload = await restart(target, blob, upload);
         continue;
       }
-      if (!isTransient(error) && !(error instanceof OffsetLost)) {
+      const refusal = error instanceof PassingRefusal ? error : undefined;
+      if (!isTransient(error) && !(error instanceof OffsetLost) && refusal === undefined) {
         await cancel(target, upload);
         throw error;
       }
       failures += 1;
-      if (failures >= target.timing.attempts) {
+      if (failures >= target.timing.attempts || (refusal?.pause ?? 0) > target.timing.longestPause) {
         await cancel(target, upload);
-        throw broken(blob, failures, error);
+        throw refusal?.reason ?? broken(blob, failures, error);
       }
       target.onNote(`${(error as Error).message}: going on with ${blob.descriptor.digest}`);
-      if (failures > 1) await sleep(target.timing.backoff * 2 ** (failures - 2));
+      const pause = failures > 1 || refusal !== undefined ? target.timing.backoff * 2 ** (failures - 2) : 0;
+      await sleep(Math.max(pause, refusal?.pause ?? 0));
+      // A gateway may have lost no more than the answer.
+      if (refusal !== undefined && (await isThere(target, blob.descriptor.digest))) return "uploaded";
       upload = await resume(target, blob, upload);
       if (upload.offset >= reached + leastChunkBytes) {
         reached = upload.offset;
@@ -209,7 +214,7 @@ async function fill(
         await response.discard();
         throw new OffsetLost(at);
       }
-      if (response.status !== 202) throw await responseError(response, descriptor.digest, "blob-unknown");
+      if (response.status !== 202) throw await refusalOf(response, descriptor.digest);
       const next = await readUpload(target, response, at.offset + bytes);
       if (next.offset !== at.offset + bytes) throw new OffsetLost(next);
       at = { ...next, leastChunk: upload.leastChunk };
@@ -248,7 +253,8 @@ async function close(
     return;
   }
   const { status } = response;
-  const error = await responseError(response, digest);
+  const error = await refusalOf(response, digest);
+  if (error instanceof PassingRefusal) throw error;
   // Proxies in front of registries limit one request's body.
   if (body !== undefined && (status === 413 || status === 405 || status === 411))
     throw new ChunksWanted(error);
@@ -396,6 +402,33 @@ class OffsetLost extends Error {
     super(`the registry is not at byte ${upload.offset}`);
     this.name = "OffsetLost";
   }
+}
+
+/** The registry, or a gateway before it, could not take it just now. */
+class PassingRefusal extends Error {
+  readonly reason: VitrineError;
+  /** Milliseconds that it asks for. */
+  readonly pause: number | undefined;
+
+  constructor(reason: VitrineError, pause: number | undefined) {
+    super(reason.message);
+    this.name = "PassingRefusal";
+    this.reason = reason;
+    this.pause = pause;
+  }
+}
+
+async function refusalOf(response: HttpResponse, digest: Digest): Promise<PassingRefusal | VitrineError> {
+  const pause = retryAfter(response, Date.now());
+  const error = await responseError(response, digest, "blob-unknown");
+  return passing.has(response.status) ? new PassingRefusal(error, pause) : error;
+}
+
+async function isThere({ session, name }: UploadTarget, digest: Digest): Promise<boolean> {
+  const scopes: readonly AccessScope[] = [{ type: "repository", name, actions: ["pull", "push"] }];
+  const response = await session.send({ method: "HEAD", target: paths.blob(name, digest), scopes });
+  await response.discard();
+  return response.status === 200;
 }
 
 class ChunksWanted extends Error {
