@@ -503,6 +503,47 @@ describe("collectGarbage", () => {
       await collect();
       assert.equal((await client.get(`/v2/a/blobs/${loose}`)).status, 404);
     }));
+  it("takes away nothing that is linked meanwhile, however old its bytes look", () =>
+    withRegistry({}, async (client, { service }) => {
+      const { repositories, policy } = service;
+      const { blobs } = repositories.storage;
+      const garbage = await client.pushBlob("a", "garbage");
+      assert.equal((await client.request("DELETE", `/v2/a/blobs/${garbage}`)).status, 202);
+      const { layer: other } = await client.pushImage("other", "x");
+      const list = blobs.list.bind(blobs);
+      let pushed: Awaited<ReturnType<TestClient["pushImage"]>> | undefined;
+      let arriving: Promise<void> | undefined;
+      const waiting = Promise.withResolvers<void>();
+      const late = digestOf(Buffer.from("late"));
+      // By now the sweep knows what is linked.
+      blobs.list = async function* () {
+        pushed = await client.pushImage("new", "x");
+        const mount = `/v2/new/blobs/uploads/?mount=${other}&from=other`;
+        assert.equal((await client.request("POST", mount)).status, 201);
+        assert.equal((await client.request("DELETE", `/v2/other/blobs/${other}`)).status, 202);
+        await new Promise<void>((stored) => {
+          arriving = repositories.arrival(late, async () => {
+            await repositories.exclusivelyBlob(late, () => blobs.put(late, Buffer.from("late")));
+            stored();
+            await waiting.promise;
+            await repositories.linkBlob("new", late, 4);
+          });
+        });
+        yield* list();
+      };
+      const now = (): number => Date.now() + 3600_000;
+      const events = { emit: () => undefined };
+      const report = await collectGarbage({ repositories, policy, events, now, graceMilliseconds: 0 });
+      assert.equal(report.blobs, 1);
+      waiting.resolve();
+      await arriving;
+      assert.equal((await client.get(`/v2/new/manifests/x`)).status, 200);
+      for (const digest of [pushed!.config, pushed!.layer, other, late]) {
+        assert.equal((await client.get(`/v2/new/blobs/${digest}`)).status, 200, digest);
+      }
+      assert.equal(await blobs.stat(garbage), undefined);
+    }));
+
   it("leaves a damaged repository alone, and collects the others", () =>
     inDirectory(async (root) => {
       let digest = "";

@@ -76,8 +76,12 @@ async function mountBlob(
   if (size === undefined) return false;
   // Touched first: from here on a collection leaves the bytes for its grace age, and then the link holds them.
   const { blobs } = repositories.storage;
-  if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
-  await linkWithinQuota(service, name, digest, size);
+  const mounted = await repositories.arrival(digest, async () => {
+    if (!(await repositories.exclusivelyBlob(digest, () => blobs.touch(digest)))) return false;
+    await linkWithinQuota(service, name, digest, size);
+    return true;
+  });
+  if (!mounted) return false;
   service.metrics.add("vitrine_registry_blobs_mounted_total");
   service.events.emit({
     type: "mount",
@@ -228,8 +232,10 @@ async function finish(service: Service, exchange: Exchange, upload: Upload, dige
   }
   await upload.release();
   const { blobs } = repositories.storage;
-  await repositories.exclusivelyBlob(digest, () => blobs.adopt(digest, upload.path));
-  await linkWithinQuota(service, name, digest, size);
+  await repositories.arrival(digest, async () => {
+    await repositories.exclusivelyBlob(digest, () => blobs.adopt(digest, upload.path));
+    await linkWithinQuota(service, name, digest, size);
+  });
   await upload.discard();
   service.metrics.add("vitrine_registry_blobs_pushed_total");
   service.events.emit({

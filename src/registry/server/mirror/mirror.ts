@@ -279,8 +279,12 @@ class Mirror implements Upstream {
       if (actual !== digest) throw unusable(`the upstream sent ${actual} for ${digest}`);
       const { size } = upload;
       await upload.release();
-      await repositories.exclusivelyBlob(digest, () => repositories.storage.blobs.adopt(digest, upload.path));
-      await repositories.together(name, () => repositories.linkBlob(name, digest, size));
+      await repositories.arrival(digest, async () => {
+        await repositories.exclusivelyBlob(digest, () =>
+          repositories.storage.blobs.adopt(digest, upload.path),
+        );
+        await repositories.together(name, () => repositories.linkBlob(name, digest, size));
+      });
       metrics.add("vitrine_registry_upstream_fetches_total");
     } finally {
       await upload.discard();

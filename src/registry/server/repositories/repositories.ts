@@ -62,6 +62,11 @@ export class Repositories {
   readonly records: Records;
   private readonly locks = new Locks();
   private readonly bytes = new BoundedCache<Uint8Array>(manifestCacheBytes);
+  /** How many store this content now. */
+  private readonly arriving = new Map<Digest, number>();
+  /** What was stored since the first of the sweeps under way began. */
+  private arrived: Set<Digest> | undefined;
+  private sweeps = 0;
   private readonly seen = new BoundedCache<number>(mostRecent);
   private readonly now: () => number;
   private known: readonly string[] | undefined;
@@ -88,6 +93,39 @@ export class Repositories {
    */
   exclusivelyBlob<T>(digest: Digest, body: () => Promise<T>): Promise<T> {
     return this.locks.run(digest, body);
+  }
+
+  /**
+   * Runs `body`, which stores the bytes of a digest, or finds them here, and then links them: no sweep takes them away between the
+   * two, however old they look.
+   */
+  async arrival<T>(digest: Digest, body: () => Promise<T>): Promise<T> {
+    this.arriving.set(digest, (this.arriving.get(digest) ?? 0) + 1);
+    try {
+      return await body();
+    } finally {
+      const others = this.arriving.get(digest)! - 1;
+      if (others === 0) this.arriving.delete(digest);
+      else this.arriving.set(digest, others);
+      this.arrived?.add(digest);
+    }
+  }
+
+  /** Runs `body`, which looks for all links and then removes bytes that have none, but for those that `hasArrived`. */
+  async sweeping<T>(body: () => Promise<T>): Promise<T> {
+    this.sweeps += 1;
+    this.arrived ??= new Set();
+    try {
+      return await body();
+    } finally {
+      this.sweeps -= 1;
+      if (this.sweeps === 0) this.arrived = undefined;
+    }
+  }
+
+  /** Whether it got a link since the sweep began, or will have one soon. To be asked where the digest is held exclusively. */
+  hasArrived(digest: Digest): boolean {
+    return this.arriving.has(digest) || this.arrived?.has(digest) === true;
   }
 
   /** All names, in byte order. */
@@ -235,7 +273,17 @@ export class Repositories {
    * Stores a manifest and points the tags to it. `recheck` throws when what the manifest names was removed in the meantime, which
    * others can do where there are others.
    */
-  async putManifest(
+  putManifest(
+    name: string,
+    digest: Digest,
+    accepted: AcceptedManifest,
+    tags: readonly string[],
+    recheck?: () => Promise<void>,
+  ): Promise<void> {
+    return this.arrival(digest, () => this.storeManifest(name, digest, accepted, tags, recheck));
+  }
+
+  private async storeManifest(
     name: string,
     digest: Digest,
     accepted: AcceptedManifest,

@@ -50,7 +50,7 @@ export async function collectGarbage(options: CollectOptions): Promise<CollectRe
       run.leaveAlone(name, error);
     }
   }
-  await run.sweep();
+  await options.repositories.sweeping(() => run.sweep());
   return run.report();
 }
 
@@ -220,6 +220,8 @@ class Collection {
       const remove = async (): Promise<boolean> => {
         const stat = await blobs.stat(digest);
         if (stat === undefined || stat.modified > this.before) return false;
+        // Whatever the grace age: a push may link what was stored before this began.
+        if (this.repositories.hasArrived(digest)) return false;
         return this.dry || blobs.delete(digest);
       };
       const removed = await this.repositories.exclusivelyBlob(digest, () =>
