@@ -81,7 +81,7 @@ const char *pulled_name_that_is_here(char **words) {
  * none that the engine's runtime would leave open in other programs.
  */
 char *reach_registry_of(const char *name) {
-  enum { PATIENCE_MILLISECONDS = 100, ANSWER_SECONDS = 2, FIRST_NUMBER = 16 };
+  enum { PATIENCE_MILLISECONDS = 1000, ANSWER_SECONDS = 2, FIRST_NUMBER = 16 };
   static char variable[96];
   char host[64];
   const char *slash = strchr(name, '/');

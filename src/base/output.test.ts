@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import { isatty } from "node:tty";
 import { formatBytes, isTerminal, Progress, printable, styles, writeAll } from "./output.ts";
 import { withDirectory } from "./testing.ts";
 
@@ -121,4 +122,19 @@ test("progress is silent where there is no terminal", async () => {
     fs.closeSync(fd);
     assert.equal(fs.statSync(file).size, 0);
   });
+});
+
+test("a terminal is told from what is none", () => {
+  for (const [file, flags, expected] of [
+    ["/dev/ptmx", "r+", true],
+    ["/dev/null", "r+", false],
+    ["/proc/self/status", "r", false],
+    ["/", "r", false],
+  ] as const) {
+    const fd = fs.openSync(file, flags);
+    assert.equal(isTerminal(fd), expected, file);
+    assert.equal(isatty(fd), expected, file);
+    fs.closeSync(fd);
+  }
+  assert.equal(isTerminal(2 ** 30), false);
 });

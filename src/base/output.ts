@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { errnoOf } from "./errors.ts";
+import { noting } from "./noting.ts";
 
 /**
  * Writes all of `data` to a descriptor, however the other end behaves: short writes go on, a full non-blocking pipe
@@ -30,12 +31,26 @@ function pause(milliseconds: number): void {
 }
 
 export function isTerminal(fd: number): boolean {
+  // The module takes a millisecond to load, a twentieth of a first start. Who takes notes knows of no descriptors that he did not see opened.
+  if (noting.noter === undefined && !mayBeTerminal(fd)) return false;
   return process.getBuiltinModule("node:tty").isatty(fd);
 }
 
 /** A terminal that can take back what stands there. */
 export function canRedraw(fd: number): boolean {
   return process.env["TERM"] !== "dumb" && isTerminal(fd);
+}
+
+/** Memory devices: /dev/null, /dev/zero, … */
+const memoryMajor = 1;
+
+function mayBeTerminal(fd: number): boolean {
+  try {
+    const { mode, rdev } = fs.fstatSync(fd);
+    return (mode & fs.constants.S_IFMT) === fs.constants.S_IFCHR && Math.floor(rdev / 256) !== memoryMajor;
+  } catch {
+    return false;
+  }
 }
 
 /** Control (Cc), format and bidi (Cf), surrogates (Cs), line and paragraph separators (Zl, Zp). */

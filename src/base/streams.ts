@@ -1,4 +1,4 @@
-import * as fs from "node:fs/promises";
+import type * as fs from "node:fs/promises";
 import { VitrineError } from "./errors.ts";
 import { createHasher, type HashAlgorithm } from "./hash.ts";
 
@@ -194,7 +194,9 @@ export async function* readFileStream(
   path: string,
   range: FileRange & { readonly passing?: boolean } = {},
 ): AsyncGenerator<Uint8Array, void> {
-  const file = await fs.open(path, "r");
+  // Loaded on use: most commands that start read no content.
+  const { open } = process.getBuiltinModule("node:fs/promises");
+  const file = await open(path, "r");
   try {
     yield* readHandleStream(file, range, path);
   } finally {
