@@ -30,11 +30,11 @@ export interface S3StorageOptions extends S3ClientOptions {
 }
 
 /** S3 has at least 5 MiB a part and 10,000 parts. */
-const smallestPart = 8 * 1024 * 1024;
+const smallestPart = 5 * 1024 * 1024;
 const mostParts = 9000;
 const partsAtOnce = 4;
 /** Of all uploads together: each is held in memory. */
-const mostPartsAtOnce = 8;
+const mostPartsAtOnce = 4;
 
 /** Errors: `s3-unreachable`, `s3-denied`, `s3-failed` when the bucket does not answer. */
 export async function openS3Storage(options: S3StorageOptions): Promise<RegistryStorage> {
