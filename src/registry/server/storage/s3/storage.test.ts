@@ -60,6 +60,17 @@ function first(count: number, fits: (request: StoreRequest) => boolean, fault: F
   return (request: StoreRequest): Fault => (fits(request) && --left >= 0 ? fault : undefined);
 }
 
+/** The same fault for the first two of three requests for the same: however many come at once, no one's attempts are used up. */
+function twiceEach(fault: Fault) {
+  const turns = new Map<string, number>();
+  return ({ method, key: object, query }: StoreRequest): Fault => {
+    const key = JSON.stringify([method, object, query]);
+    const turn = turns.get(key) ?? 0;
+    turns.set(key, turn + 1);
+    return turn % 3 === 2 ? undefined : fault;
+  };
+}
+
 const large = Buffer.alloc(20 * 1024 * 1024 + 3, "in parts ");
 const largeDigest = digestOf(large);
 const written = (directory: string): string => {
@@ -80,8 +91,7 @@ describe("an object store that fails for a while", () => {
       await using opened = await open();
       const { store, storage, directory } = opened;
       const { documents, blobs } = storage;
-      let turn = 0;
-      store.fault = () => (turn++ % 3 === 2 ? undefined : fault);
+      store.fault = twiceEach(fault);
       await documents.put("r/a", Buffer.from("1"));
       assert.equal((await documents.get("r/a"))?.toString(), "1");
       assert.deepEqual(await documents.list("r/"), ["a"]);
