@@ -73,7 +73,7 @@ function present(bench: Bench, from: Server): Row[] {
   const command = ["env", ...store.split(" "), bench.vitrine, "pull", "-q", name];
   const times = bench.measure(
     {
-      rounds: Math.min(bench.rounds, 20),
+      rounds: Math.max(bench.rounds, 20),
       // Noted, confirmed and used by then: what was stored a moment ago is not noted.
       warmup: 16,
       before: `${store} ${bench.vitrine} pull -q ${name}; sleep 2`,
