@@ -22,7 +22,7 @@ import { UploadArea } from "./uploads.ts";
 export interface RegistryOptions extends PolicyOptions, AnswerOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** Default 0: any free one. */
+  /** Default 0: one that is free. */
   readonly port?: number;
   readonly tls?: KeyPair;
   /** Where it keeps things; default a new directory under the system's temporary one, removed at the end. */

@@ -32,7 +32,7 @@ export interface ConnectionLimits {
 export interface ListenerOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** Default 0: any free one. */
+  /** Default 0: one that is free. */
   readonly port?: number;
   readonly tls?: KeyPair;
   readonly limits: ConnectionLimits;

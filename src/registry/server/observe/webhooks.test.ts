@@ -126,6 +126,28 @@ describe("webhooks with a directory", () => {
     assert.match(told[1]!, /of late\) is given up: the receiver answered 503, for too long$/);
     assert.ok(!told.some((message) => message.includes("secret")));
   });
+  it("go on where the disk fails, and tell", async () => {
+    using directory = temporary();
+    await using hook = await receiver(() => 200);
+    const told: string[] = [];
+    const events = startWebhooks([hook], {
+      source: "test",
+      directory: directory.path,
+      onProblem: (message) => told.push(message),
+    });
+    const names = Array.from({ length: 8 }, (_, at) => String(at).repeat(1024 * 1024));
+    for (const name of names) events.emit(event(name));
+    // The files are open; a new one cannot be made any more.
+    fs.rmSync(directory.path, { recursive: true });
+    await hook.asked(names.length);
+    await events.close(60_000);
+    assert.deepEqual(
+      hook.taken.map(({ subject }) => subject[0]),
+      names.map((name) => name[0]),
+    );
+    assert.ok(told.length > 0);
+    for (const message of told) assert.match(message, /stays on disk, and may be sent again .*ENOENT/);
+  });
   it("forget, and tell, what waits for a webhook that is no more", async () => {
     using directory = temporary();
     await using hook = await receiver(() => 503);

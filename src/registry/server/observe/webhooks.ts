@@ -160,6 +160,16 @@ class Queue {
     }
   }
 
+  /** Delivering goes on whatever the disk says. */
+  private forget(number: number): void {
+    try {
+      this.journal?.done(number);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.tell(`an event that is done with stays on disk, and may be sent again after a restart: ${why}`);
+    }
+  }
+
   private queue(event: Waiting): void {
     this.events.push(event);
     this.bytes += event.body.length;
@@ -176,7 +186,7 @@ class Queue {
       }
       this.events.shift();
       this.bytes -= event.body.length;
-      if (event.number !== undefined) this.journal?.done(event.number);
+      if (event.number !== undefined) this.forget(event.number);
     }
     // In the same turn as the last look, so that no event comes between the two.
     this.running = undefined;
